@@ -1,0 +1,71 @@
+"""Placements: the roles of participants that a program names.
+
+    EDGE = tierfed.placement("EDGE_AGGREGATORS")     # {float32}@EDGE_AGGREGATORS
+
+A placement is a name, whether it has exactly one member (a *singleton*), and a
+description.  It does not know its rank: the order of tiers comes from a
+`Hierarchy`, so one program runs on a flat tree, on three tiers or on six.
+
+Being a singleton is declared, never observed: a tier that merely has one member
+still types as `{T}@P`, or a program's meaning would depend on its topology.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from tierfed.errors import PlacementError
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A role; equal to another by name alone.  Made by `placement`."""
+
+    name: str
+    singleton: bool = field(default=False, compare=False)
+    description: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_declared: dict[str, Placement] = {}
+_lock = threading.Lock()
+
+
+def placement(name: str, singleton: bool | None = None, description: str = "") -> Placement:
+    """Return the placement called `name`, declared on first use.
+
+    `singleton` says that it has exactly one member (default: no).  Declaring the
+    same placement again gives the same value.
+
+    Raises PlacementError if `name` is not an identifier, or was declared with
+    another `singleton`.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise PlacementError(
+            f"{name!r} is not an identifier",
+            where="placement",
+            mend="use letters, digits and underscores, as in EDGE_AGGREGATORS",
+        )
+    with _lock:
+        known = _declared.get(name)
+        if known is None:
+            known = _declared[name] = Placement(name, bool(singleton), description)
+        elif singleton is not None and known.singleton != singleton:
+            raise PlacementError(
+                f"{name} was declared with singleton={known.singleton}, and again with singleton={singleton}",
+                where="placement",
+                mend="declare it once and import that value, or use another name",
+            )
+    return known
+
+
+def declared(name: str) -> Placement | None:
+    """Return the placement called `name` if somebody has declared it."""
+    return _declared.get(name)
+
+
+SERVER = placement("SERVER", singleton=True, description="the centre, where a computation ends")
+CLIENTS = placement("CLIENTS", singleton=False, description="the devices, which hold the data")

@@ -1,0 +1,86 @@
+"""`to_type`: whatever reads as a type, made one.
+
+    to_type(np.float32)                 float32
+    to_type((np.float32, [10]))         float32[10]
+    to_type([("x", np.int32), bool])    <x=int32,bool>
+    to_type({"a": np.int32})            <a=int32>
+    to_type("{float32[10]}@CLIENTS")    {float32[10]}@CLIENTS
+
+NamedTuples, dataclasses and attrs classes (their annotations are read) become named
+structs that remember the class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from tierfed.errors import TypeMismatch
+from tierfed.types.dtypes import name_of
+from tierfed.types.types import StructType, TensorType, Type
+
+
+def to_type(spec: object) -> Type:
+    """Return `spec` as a type; raises TypeMismatch if it reads as none."""
+    if isinstance(spec, Type):
+        return spec
+    if isinstance(spec, str):
+        from tierfed.types.notation import parse  # the grammar imports federated types, which import this
+
+        return parse(spec)
+    if isinstance(spec, type) and (fields := _fields(spec)) is not None:
+        return StructType([(n, to_type(t)) for n, t in fields], spec)
+    if isinstance(spec, tuple) and _is_tensor_pair(spec):
+        return TensorType(spec[0], spec[1])
+    if isinstance(spec, Mapping):
+        container = OrderedDict if isinstance(spec, OrderedDict) else dict
+        return StructType([(n, to_type(t)) for n, t in spec.items()], container)
+    if isinstance(spec, tuple) and hasattr(spec, "_fields"):
+        return StructType([(n, to_type(t)) for n, t in zip(spec._fields, spec, strict=True)], type(spec))
+    if dataclasses.is_dataclass(spec) and not isinstance(spec, type):
+        return StructType([(f.name, to_type(getattr(spec, f.name))) for f in dataclasses.fields(spec)], type(spec))
+    if isinstance(spec, tuple | list):
+        return StructType([_element(e) for e in spec], type(spec))
+    if name_of(spec) is not None:
+        return TensorType(spec)
+    raise TypeMismatch(
+        f"{spec!r} reads as no type",
+        where="to_type",
+        mend='use a numpy dtype, (dtype, shape), a container of types, or notation such as "float32[10]"',
+    )
+
+
+def _is_tensor_pair(spec: tuple[Any, ...]) -> bool:
+    """Return whether `spec` is (dtype, shape): a shape is None or holds sizes only, and is no dtype."""
+    if len(spec) != 2 or hasattr(spec, "_fields") or isinstance(spec[0], str | Type):
+        return False
+    dtype, shape = spec
+    if name_of(dtype) is None:
+        return False
+    return shape is None or (
+        isinstance(shape, tuple | list) and all(s is None or (isinstance(s, int) and not isinstance(s, bool)) for s in shape)
+    )
+
+
+def _element(e: object) -> tuple[str | None, Type]:
+    """Return an element of a list or tuple: `(name, type)` is named, anything else is not."""
+    if isinstance(e, tuple) and len(e) == 2 and isinstance(e[0], str):
+        return e[0], to_type(e[1])
+    return None, to_type(e)
+
+
+def _fields(cls: type) -> list[tuple[str, Any]] | None:
+    """Return the fields of a NamedTuple, dataclass or attrs class, None for any other class."""
+    if dataclasses.is_dataclass(cls):
+        names = [f.name for f in dataclasses.fields(cls)]
+    elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        names = list(cls._fields)
+    elif hasattr(cls, "__attrs_attrs__"):
+        names = [a.name for a in cls.__attrs_attrs__]
+    else:
+        return None
+    hints = typing.get_type_hints(cls)
+    return [(n, hints[n]) for n in names]

@@ -1,0 +1,269 @@
+"""The types of the language.
+
+    float32[?,784]   <x=int32,bool>   int32*   (int32 -> float32)   {int32}@CLIENTS   int32@SERVER
+
+Types are immutable, hashable and compared by structure.  The Python container of a
+struct is remembered for the user's side (`container`) and takes no part in `==`.
+`str(t)` is the notation that `notation.parse` reads: `parse(str(t)) == t`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from tierfed.errors import TypeMismatch
+from tierfed.placements import Placement
+from tierfed.types.dtypes import dtype_of, name_of
+
+Shape: TypeAlias = tuple[int | None, ...] | None
+"""Sizes by dimension, None for an unknown one (`?`); None as a whole for an unknown rank (`...`)."""
+
+_LABEL = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+
+
+class Type:
+    """The root of the type classes."""
+
+    __slots__ = ()
+    children: ClassVar[Callable[..., tuple[Type, ...]]]
+
+    def is_assignable_from(self, source: Type) -> bool:
+        """Return whether a value of `source` may stand where this type is expected."""
+        from tierfed.types.assignable import is_assignable  # the rules import the classes
+
+        return is_assignable(self, source)
+
+    def is_equivalent_to(self, other: Type) -> bool:
+        """Return whether the two types are assignable both ways."""
+        return self.is_assignable_from(other) and other.is_assignable_from(self)
+
+    def parts(self) -> tuple[Type, ...]:
+        """Return the types that this one is made of, one level deep."""
+        return ()
+
+    def walk(self) -> Iterator[Type]:
+        """Yield this type and all that it is made of."""
+        yield self
+        for part in self.parts():
+            yield from part.walk()
+
+    def contains(self, *classes: type[Type]) -> bool:
+        """Return whether this type is, or is made of, one of `classes`."""
+        return any(isinstance(t, classes) for t in self.walk())
+
+    def __str__(self) -> str:
+        from tierfed.types.notation import compact  # the grammar imports the classes
+
+        return compact(self)
+
+
+def _refuse(part: Type, inside: str, classes: tuple[type[Type], ...]) -> None:
+    for t in part.walk():
+        if isinstance(t, classes):
+            raise TypeMismatch(
+                f"{t} inside {inside}",
+                where="type",
+                mend=f"{inside} holds tensors, structs and sequences only",
+            )
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class TensorType(Type):
+    """`dtype` or `dtype[shape]`: `TensorType(np.float32, (None, 784))` is `float32[?,784]`.
+
+    `shape` None is an unknown rank.  Raises TypeMismatch for a dtype that is not ours.
+    """
+
+    name: str
+    shape: Shape
+
+    def __init__(self, dtype: object, shape: Iterable[int | None] | None = ()) -> None:
+        name = name_of(dtype)
+        if name is None:
+            raise TypeMismatch(
+                f"no tensor has the dtype {dtype!r}",
+                where="type",
+                mend="use bool, an integer, float or complex dtype, bfloat16 or str",
+            )
+        sizes: Shape = None
+        if shape is not None:
+            sizes = tuple(None if s is None else int(s) for s in shape)
+            if any(s is not None and s < 0 for s in sizes):
+                raise TypeMismatch(f"negative size in the shape {sizes}", where="type", mend="write None for unknown")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "shape", sizes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """numpy's dtype."""
+        return dtype_of(self.name)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every dimension is known."""
+        return self.shape is not None and None not in self.shape
+
+    @property
+    def size(self) -> int | None:
+        """Number of elements, None if a dimension is unknown."""
+        if self.shape is None or None in self.shape:
+            return None
+        return math.prod(s for s in self.shape if s is not None)
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the raw tensor, None if unknown or of strings."""
+        size = self.size
+        return None if size is None or self.name == "str" else size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"TensorType({self})"
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class StructType(Type):
+    """`<a=int32,bool>`: elements in order, each with a name or without.
+
+    `container` is the Python class that users see (tuple, list, dict, a dataclass …).
+    """
+
+    elements: tuple[tuple[str | None, Type], ...]
+    container: Any = field(compare=False)
+
+    def __init__(self, elements: Iterable[tuple[str | None, Type] | Type], container: Any = None) -> None:
+        built: list[tuple[str | None, Type]] = []
+        for e in elements:
+            name, t = (None, e) if isinstance(e, Type) else e
+            if not isinstance(t, Type):
+                raise TypeMismatch(f"{t!r} is no type", where="type", mend="pass it through tierfed.to_type")
+            if name is not None and (not isinstance(name, str) or not name):
+                raise TypeMismatch(f"{name!r} names no element", where="type", mend="use a non-empty string")
+            built.append((name, t))
+        names = [n for n, _ in built if n is not None]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise TypeMismatch(f"the name {twice[0]} stands twice", where="type", mend="name each element once")
+        object.__setattr__(self, "elements", tuple(built))
+        object.__setattr__(self, "container", container)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """The elements' names, None for an unnamed one."""
+        return tuple(n for n, _ in self.elements)
+
+    def parts(self) -> tuple[Type, ...]:
+        return tuple(t for _, t in self.elements)
+
+    def index(self, name: str) -> int | None:
+        """Return the position of the element called `name`, None if there is none."""
+        names = self.names
+        return names.index(name) if name in names else None
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __getitem__(self, key: int | str) -> Type:
+        if isinstance(key, str):
+            at = self.index(key)
+            if at is None:
+                raise KeyError(key)
+            return self.elements[at][1]
+        return self.elements[key][1]
+
+    def __repr__(self) -> str:
+        return f"StructType({self})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SequenceType(Type):
+    """`T*`: any number of elements of one type."""
+
+    element: Type
+
+    def __post_init__(self) -> None:
+        _refuse(self.element, "a sequence", (SequenceType, FunctionType, FederatedType, PlacementType))
+
+    def parts(self) -> tuple[Type, ...]:
+        return (self.element,)
+
+    def __repr__(self) -> str:
+        return f"SequenceType({self})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FunctionType(Type):
+    """`(P -> R)`, or `( -> R)` when `parameter` is None."""
+
+    parameter: Type | None
+    result: Type
+
+    def parts(self) -> tuple[Type, ...]:
+        return (self.result,) if self.parameter is None else (self.parameter, self.result)
+
+    def __repr__(self) -> str:
+        return f"FunctionType({self})"
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class FederatedType(Type):
+    """`{T}@P`, or `T@P` when every member holds the same (`all_equal`).
+
+    `FederatedType(np.float32, CLIENTS)` takes whatever `to_type` takes.  At a
+    singleton placement `all_equal` is True unless it is given.
+    """
+
+    member: Type
+    placement: Placement
+    all_equal: bool
+
+    def __init__(self, member: object, placement: Placement | str, all_equal: bool | None = None) -> None:
+        from tierfed.placements import as_placement
+        from tierfed.types.convert import to_type  # conversion imports the classes
+
+        at = as_placement(placement)
+        t = to_type(member)
+        _refuse(t, "a federated value", (FunctionType, FederatedType, PlacementType))
+        object.__setattr__(self, "member", t)
+        object.__setattr__(self, "placement", at)
+        object.__setattr__(self, "all_equal", at.singleton if all_equal is None else bool(all_equal))
+
+    def parts(self) -> tuple[Type, ...]:
+        return (self.member,)
+
+    def __repr__(self) -> str:
+        return f"FederatedType({self})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlacementType(Type):
+    """`placement`: the type of a placement literal."""
+
+    def __repr__(self) -> str:
+        return "PlacementType()"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AbstractType(Type):
+    """`T`: a type variable of an intrinsic's signature; labels match `[A-Z][A-Z0-9_]*`."""
+
+    label: str
+
+    def __post_init__(self) -> None:
+        if not _LABEL.match(self.label):
+            raise TypeMismatch(
+                f"{self.label!r} labels no abstract type", where="type", mend="use capitals, digits and _, as in T"
+            )
+
+    def __repr__(self) -> str:
+        return f"AbstractType({self.label})"
+
+
+def unit() -> StructType:
+    """Return `<>`, the struct of nothing."""
+    return StructType(())
