@@ -1,0 +1,166 @@
+"""Slices: what each tier executes, one local program a placement.
+
+A slice is a list of steps over a node's local environment, names to held values:
+
+    CLIENTS   receive model                          1.0
+              compute v3 = comp#local_update(<model,data>)
+              send v3                                2.0
+
+*Site* names one message of the program: its phase (the longest chain of hops before it)
+and its index within the phase.  All slices follow (phase, index) order, and every channel
+is first-in first-out, so no two nodes wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal as Choice
+from typing import TypeAlias
+
+from tierfed.ir.nodes import Node
+from tierfed.placements import Hierarchy, Placement
+from tierfed.types import Type
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Site:
+    """One message of the sliced program, `phase.index`; the arguments are phase 0."""
+
+    phase: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.phase}.{self.index}"
+
+    @staticmethod
+    def parse(text: str) -> Site:
+        """Return the site that `str` wrote."""
+        phase, _, index = text.partition(".")
+        return Site(int(phase), int(index))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A named value in a node's environment.
+
+    `type` is the type of one member's constituent.  With `many`, the slot holds a list of
+    them, one for each member of placement `many` in the node's subtree, in member order.
+    """
+
+    name: str
+    type: Type
+    many: Placement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for the parent's message of `site` (the driver's, at the root) and bind its slots."""
+
+    site: Site
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Bind `slot` to what this member has under `uri`."""
+
+    slot: Slot
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Bind `slot` to the value of `expression` over the environment."""
+
+    slot: Slot
+    expression: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send the same slots to every child of placement `to`."""
+
+    site: Site
+    to: Placement
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Send each child of placement `to` its subtree's part of `slots`, which are `many`.
+
+    At a child that is itself a member of the slot's placement the part is one value.
+    """
+
+    site: Site
+    to: Placement
+    slots: tuple[Slot, ...]
+
+
+FoldKind: TypeAlias = Choice["accumulate", "merge", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSlot:
+    """How one slot of the children's messages becomes one value.
+
+    accumulate: left fold of `operator` (a function of <U,T>) from `zero`, in member order.
+    merge: left fold of `operator` (of <U,U>) from the first partial; `zero` if there is none.
+    gather: the children's values side by side, in member order.
+    `plus`: `operator` is `generic_plus`, so the fold may add in place, tensor by tensor.
+    """
+
+    slot: Slot
+    kind: FoldKind
+    incoming: Slot
+    zero: Node | None = None
+    operator: Node | None = None
+    plus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Wait for the messages of `site` from the children of placement `source`, and fold them."""
+
+    site: Site
+    source: Placement
+    folds: tuple[FoldSlot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send `slots` to the parent (the driver, at the root)."""
+
+    site: Site
+    slots: tuple[Slot, ...]
+
+
+Step: TypeAlias = Receive | Load | Compute | Broadcast | Scatter | Fold | Send
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The steps of one placement's members, in order."""
+
+    placement: Placement
+    steps: tuple[Step, ...]
+
+    def sites(self, *kinds: type[Step]) -> Iterator[Step]:
+        """Yield the steps of the given kinds."""
+        return (s for s in self.steps if isinstance(s, kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program bound to a hierarchy: its slices by placement, and the hash that names them everywhere."""
+
+    program: Node
+    hierarchy: Hierarchy
+    slices: dict[Placement, Slice]
+    hash: str
+
+    def __str__(self) -> str:
+        from tierfed.compiler.show import show  # the writer imports the slices
+
+        return show(self)
