@@ -1,0 +1,472 @@
+"""Round: one aggregator's part in one invocation, as a pure state machine.
+
+Events in, actions out; no socket, no clock, no task.  `step(event, now)` first applies the
+deadlines that `now` has passed, then the event, and returns what the daemon is to do, in
+that order.  Over clients c-0 and c-1, with c-1's update here first:
+
+    Begun · Reached 2.0         -> SetDeadline
+    Arrived c-1                 -> Accept c-1
+    Arrived c-0                 -> Accept c-0 · Fold c-0
+    Folded c-0                  -> Fold c-1
+    Folded c-1                  -> Close 2.0 (c-0, c-1)
+
+Rules.  A contribution counts when it is whole; the members of a site are decided in member
+order, each as soon as it is whole or known lost, at the deadline by what is whole.  One
+fold is outstanding a site.  A site closes when all are decided and folded, and the round
+fails as soon as fewer are left than the quorum.  A member lost at one site is out of the
+later ones.  `docs/rounds.md` tells it at length.
+
+Sound because each decision is taken once: a member behind the cursor of its collection is
+never looked at again, so no schedule of events can fold it twice or out of order, and
+whatever the deadline finds undecided it decides, so nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tierfed.errors import RoundFailed, TierfedError
+from tierfed.node.collection import Collection, Folding, Held, Loss
+from tierfed.node.round_events import (
+    Accept,
+    Action,
+    Arrived,
+    Begun,
+    Broken,
+    Cancelled,
+    Close,
+    Collect,
+    Committed,
+    Discard,
+    Event,
+    Fail,
+    Failed,
+    Fold,
+    Folded,
+    Forget,
+    Gone,
+    Joined,
+    Offered,
+    Reached,
+    Reject,
+    SetDeadline,
+    Tick,
+    UpSite,
+    Why,
+)
+
+State: TypeAlias = Literal["waiting", "open", "closed", "failed", "cancelled", "committed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one site is: for live views."""
+
+    site: UpSite
+    placement: str
+    expected: int
+    quorum: int
+    whole: int
+    folded: int
+    lost: int
+    closed: bool
+
+
+class Round:
+    """See the module docstring.
+
+    `collects`: the sites that this aggregator collects, in phase order.
+    `children`: for each placement just below, its children in member order.
+    `quorum`: for each placement below, how many of those children must be in.
+    `epochs`: the epoch under which each child is connected; a child left out never was.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        invocation: str,
+        attempt: int,
+        collects: Sequence[Collect],
+        children: Mapping[str, Sequence[str]],
+        quorum: Mapping[str, int],
+        epochs: Mapping[str, int] | None = None,
+    ) -> None:
+        self.node = node
+        self.invocation = invocation
+        self.attempt = attempt
+        self.state: State = "waiting"
+        self.closed: dict[UpSite, Close] = {}  # the record: who is in each site
+        self._epochs = dict(epochs or {})
+        self._placement = {m: p for p, members in children.items() for m in members}
+        self._down: dict[str, str] = {}  # members without a connection, and why
+        self._collections = _group(collects, children, quorum)
+        self._at = {site: c for c in self._collections for site in c.folds}
+        self._deadline: float | None = None  # the last SetDeadline
+        self._ended = ""  # why no contribution is taken any more
+        self._actions: list[Action] = []
+
+    # What others ask -----------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether no site is open any more."""
+        return self.state not in ("waiting", "open")
+
+    def awaited(self, site: UpSite) -> str | None:
+        """Return the member whose turn it is at `site`; its upload must never wait for another's buffer."""
+        c = self._at[site]
+        return None if c.frozen or self.over else c.members[c.cursor]
+
+    def progress(self) -> tuple[Progress, ...]:
+        """Return how far each site is, in phase order."""
+        return tuple(
+            Progress(
+                site=f.site,
+                placement=c.placement,
+                expected=len(c.members),
+                quorum=c.quorum,
+                whole=sum(f.site in held for held in c.held.values()),
+                folded=f.done,
+                lost=len(c.lost),
+                closed=f.closed,
+            )
+            for c in self._collections
+            for f in c.folds.values()
+        )
+
+    # What happens --------------------------------------------------------------------------
+
+    def step(self, event: Event, now: float) -> list[Action]:
+        """Return what is to be done after `event`, which is handled at `now` (monotonic seconds).
+
+        Raises TierfedError if the daemon breaks its side: begins twice, reports a fold that
+        was not asked for, or reaches a phase before the one below it is closed.
+        """
+        actions: list[Action] = []
+        self._actions = actions
+        self._expire(now)
+        match event:
+            case Offered() | Arrived():
+                self._contribution(event)
+            case Committed() | Cancelled():
+                self._end(event)
+            case Gone():
+                self._gone(event)
+            case Joined():
+                self._joined(event)
+            case _ if self.over:
+                pass  # a late report: its site is closed, or its round over
+            case Begun():
+                self._begin(event)
+            case Reached():
+                self._reach(event)
+            case Broken():
+                self._cut(event)
+            case Failed():
+                self._failed(event)
+            case Folded():
+                self._folded(event)
+            case Tick():
+                pass
+        self._expire(now)
+        self._settle()
+        return actions
+
+    def _begin(self, event: Begun) -> None:
+        if self.state != "waiting":
+            raise self._misuse("begun twice", "make one Round for each invocation and attempt")
+        self.state = "open"
+        for c in self._collections:
+            c.due = min(c.due, event.deadline)
+        for member, reason in event.dead.items():
+            self._gone(Gone(member, reason))
+
+    def _reach(self, event: Reached) -> None:
+        c = self._at.get(event.site)
+        if c is None:
+            raise self._misuse(f"reached {event.site}, a site it does not collect", self._sites())
+        if any(not e.frozen for e in self._earlier(c)):
+            raise self._misuse(f"reached {event.site} while an earlier phase is open", "fold the phases in order")
+        c.folds[event.site].reached = True
+        if event.deadline is not None:
+            c.due = min(c.due, event.deadline)
+
+    def _contribution(self, event: Offered | Arrived) -> None:
+        """Take, or refuse, a contribution of which the first frame or the whole is here."""
+        member, site, digest = event.member, event.site, event.digest
+        if refused := self._stranger(event):
+            why, detail = refused
+            self._act(Reject(member, site, why, detail))
+            return
+        if event.epoch > self._epochs.get(member, -1):
+            self._joined(Joined(member, event.epoch))  # the bulk connection was quicker than the control connection
+        c = self._at[site]
+        held = c.held.get(member, {}).get(site)
+        loss = c.lost.get(member)
+        if self.state in ("failed", "cancelled") or (self._ended and held is None):
+            self._act(Reject(member, site, "ROUND_CLOSED", f"invocation {self.invocation} {self._ended}"))
+        elif held is not None:
+            if digest == held.digest:
+                self._act(Accept(member, site, held.digest, again=True))
+            elif digest is not None:
+                detail = f"{self.node} holds {held.digest} of {member} at {site}, and was sent {digest}"
+                self._act(Reject(member, site, "CONFLICT", detail))
+            # without a digest it is judged when the last frame is here
+        elif loss is not None and loss.final:
+            detail = f"{member} is lost to invocation {self.invocation}: {loss.reason}"
+            self._act(Reject(member, site, "ROUND_CLOSED", detail))
+        else:
+            self._take(c, event, loss)
+
+    def _take(self, c: Collection, event: Offered | Arrived, loss: Loss | None) -> None:
+        member, site = event.member, event.site
+        if loss is not None and loss.cut:
+            loss.cut.discard(site)  # it is sending again what was cut
+            if not loss.cut:
+                del c.lost[member]
+        if isinstance(event, Offered):
+            c.partial.setdefault(member, set()).add(site)
+            return
+        c.partial.get(member, set()).discard(site)
+        c.held.setdefault(member, {})[site] = Held(event.digest, event.epoch, event.summary)
+        self._act(Accept(member, site, event.digest))
+
+    def _stranger(self, event: Offered | Arrived) -> tuple[Why, str] | None:
+        """Return why this contribution cannot be one of this round, None if it can."""
+        member, site = event.member, event.site
+        placement = self._placement.get(member)
+        if placement is None:
+            return "NOT_A_CHILD", f"{member} is no child of {self.node}"
+        if event.attempt != self.attempt:
+            return "STALE_ATTEMPT", f"attempt {event.attempt}; invocation {self.invocation} is at {self.attempt}"
+        if site not in self._at:
+            return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
+        if placement != self._at[site].placement:
+            return "NOT_A_CHILD", f"{member} is of {placement}; site {site} collects {self._at[site].placement}"
+        epoch = self._epochs.get(member, -1)
+        if event.epoch < epoch:
+            return "STALE_EPOCH", f"epoch {event.epoch}; {member} is at {epoch}"
+        if event.epoch == epoch and member in self._down:
+            return "STALE_EPOCH", f"the connection of epoch {epoch} is gone: {self._down[member]}"
+        return None
+
+    def _cut(self, event: Broken) -> None:
+        """Count the member as lost at this collection, unless it sends again before its turn."""
+        c = self._at.get(event.site)
+        if c is None or event.member not in c.position or self._old(event):
+            return
+        if event.site in c.held.get(event.member, ()):
+            return  # a second copy was cut; the first is here
+        c.partial.get(event.member, set()).discard(event.site)
+        if c.decided(event.member):
+            return
+        loss = c.lost.setdefault(event.member, Loss(event.reason, final=False))
+        if not loss.final and event.member not in self._down:
+            loss.cut.add(event.site)
+
+    def _failed(self, event: Failed) -> None:
+        if event.member not in self._placement or (event.site is not None and event.site not in self._at):
+            return
+        start = 0 if event.site is None else self._collections.index(self._at[event.site])
+        self._lose(event.member, start, Loss(event.reason, final=True, error=event.error))
+
+    def _gone(self, event: Gone) -> None:
+        """Count the member as lost wherever it is not whole; it may come back until its turn."""
+        member = event.member
+        if member not in self._placement or member in self._down or self._old(event):
+            return
+        self._down[member] = event.reason
+        for c in () if self.over else self._of(member):
+            self._drop_partial(c, member, event.reason)
+            if not c.decided(member) and not c.whole(member):
+                c.lost.setdefault(member, Loss(event.reason, final=False)).cut.clear()
+
+    def _joined(self, event: Joined) -> None:
+        """Raise the member's epoch; what it was in the middle of sending is dropped, what is whole stays."""
+        member, epoch = event.member, self._epochs.get(event.member, -1)
+        if member not in self._placement:
+            self._act(Reject(member, None, "NOT_A_CHILD", f"{member} is no child of {self.node}"))
+        elif event.epoch < epoch or (event.epoch == epoch and member in self._down):
+            self._act(Reject(member, None, "STALE_EPOCH", f"epoch {event.epoch}; {member} was at {epoch}"))
+        elif event.epoch > epoch:
+            self._epochs[member] = event.epoch
+            self._down.pop(member, None)
+            for c in () if self.over else self._of(member):
+                self._drop_partial(c, member, f"{member} came back under epoch {event.epoch}")
+                if member in c.lost and not c.lost[member].final:
+                    del c.lost[member]
+
+    def _old(self, event: Gone | Broken) -> bool:
+        """Return whether a report is of a connection that another has taken the place of."""
+        return event.epoch is not None and event.epoch < self._epochs.get(event.member, -1)
+
+    def _folded(self, event: Folded) -> None:
+        c = self._at.get(event.site)
+        fold = c.folds[event.site] if c else None
+        if c is None or fold is None or fold.outstanding != event.member:
+            raise self._misuse(f"{event.member} was folded at {event.site} unasked", "fold when a Fold says so")
+        fold.outstanding = None
+        fold.done += 1
+
+    def _end(self, event: Committed | Cancelled) -> None:
+        if self.state in ("cancelled", "committed"):
+            return
+        reason = "was committed" if isinstance(event, Committed) else f"was cancelled: {event.reason}"
+        if not self.over:
+            error = RoundFailed(
+                f"invocation {self.invocation} {reason}",
+                where=self.node,
+                mend="see the first error of its parent's log",
+                node=self.node,
+            )
+            self._close_down(error, reason)
+        self._ended = self._ended or reason
+        self.state = "committed" if isinstance(event, Committed) else "cancelled"
+        self._act(Forget())
+
+    # What follows --------------------------------------------------------------------------
+
+    def _expire(self, now: float) -> None:
+        """Decide what is overdue: whole is in, anything else is lost."""
+        if self.state != "open":
+            return
+        for c in self._collections:
+            if c.due <= now:
+                self._decide(c, overdue=True)
+
+    def _settle(self) -> None:
+        """Decide, fail, fold and close what can be."""
+        if self.state == "open":
+            for c in self._collections:
+                if c.reached and all(e.frozen for e in self._earlier(c)):
+                    self._decide(c, overdue=False)
+            failed = next((c for c in self._collections if len(c.members) - len(c.lost) < c.quorum), None)
+            if failed is not None:
+                self.state = "failed"
+                error = self._below_quorum(failed)
+                self._close_down(error, f"failed: {error.what}")
+            else:
+                for c in self._collections:
+                    for fold in c.folds.values():
+                        self._fold_on(c, fold)
+                if all(f.closed for c in self._collections for f in c.folds.values()):
+                    self.state = "closed"
+        due = [c.due for c in self._collections if not c.frozen] if self.state == "open" else []
+        at = min(due, default=None)
+        if at != self._deadline and at != math.inf:
+            self._deadline = at
+            self._act(SetDeadline(at))
+
+    def _decide(self, c: Collection, overdue: bool) -> None:
+        """Admit or lose the members whose turn has come, in member order."""
+        while not c.frozen:
+            member = c.members[c.cursor]
+            if member not in c.lost and c.whole(member):
+                c.admitted.append(member)
+            elif member in c.lost or overdue:
+                late = "deadline, in the middle of its upload" if c.partial.get(member) else "deadline"
+                loss = c.lost.get(member) or Loss(late, final=True)
+                loss.final = True
+                self._lose(member, self._collections.index(c), loss)
+            else:
+                return
+            c.cursor += 1
+
+    def _lose(self, member: str, start: int, loss: Loss) -> None:
+        """Lose `member` for good at the first of its collections from `start` on where it is not whole, and after."""
+        out = False
+        for c in self._collections[start:]:
+            if c.placement != self._placement[member] or c.decided(member) or (c.whole(member) and not out):
+                continue
+            out = True
+            if not (member in c.lost and c.lost[member].final):
+                c.lost[member] = loss
+            self._drop_partial(c, member, loss.reason)
+            for site in c.held.pop(member, ()):
+                self._act(Discard(member, site, loss.reason))
+
+    def _fold_on(self, c: Collection, fold: Folding) -> None:
+        if fold.closed or fold.outstanding is not None:
+            return
+        if fold.done < len(c.admitted):
+            if fold.reached:
+                fold.outstanding = c.admitted[fold.done]
+                self._act(Fold(fold.outstanding, fold.site))
+        elif c.frozen:
+            fold.closed = True
+            self.closed[fold.site] = Close(fold.site, c.contributors(), c.losses(), c.summary(fold.site))
+            self._act(self.closed[fold.site])
+
+    def _below_quorum(self, c: Collection) -> RoundFailed:
+        member, loss = next(iter(c.lost.items()))
+        error = loss.error or {}
+        said = f" ({error['what']})" if error.get("what") and error["what"] != loss.reason else ""
+        node = error.get("node") or member
+        site = next(iter(c.folds))
+        return RoundFailed(
+            f"{len(c.members) - len(c.lost)} of {len(c.members)} {c.placement} left, quorum is {c.quorum}; "
+            f"the first lost is {member}: {loss.reason}{said}",
+            where=f"{self.node}, site {site} of invocation {self.invocation}",
+            mend=f"see `tierfed logs {node}`, or lower collect.quorum at the parent of {c.placement}",
+            node=node,
+            remote_traceback=error.get("traceback"),
+        )
+
+    def _close_down(self, error: RoundFailed, ended: str) -> None:
+        """Fail every open site with `error` and let go of what will not be folded."""
+        self._ended = ended
+        for c in self._collections:
+            for fold in c.folds.values():
+                if not fold.closed:
+                    self._act(Fail(fold.site, error))
+        for c in self._collections:
+            for fold in c.folds.values():
+                spent = set(c.admitted[: fold.done + (fold.outstanding is not None)])
+                for member, held in c.held.items():
+                    if fold.site in held and member not in spent:
+                        self._act(Discard(member, fold.site, ended))
+            for member in tuple(c.partial):
+                self._drop_partial(c, member, ended)
+
+    def _drop_partial(self, c: Collection, member: str, reason: str) -> None:
+        for site in sorted(c.partial.pop(member, ())):
+            self._act(Discard(member, site, reason))
+
+    def _of(self, member: str) -> Iterable[Collection]:
+        return (c for c in self._collections if c.placement == self._placement[member])
+
+    def _earlier(self, c: Collection) -> Iterable[Collection]:
+        return (e for e in self._collections[: self._collections.index(c)] if e.placement == c.placement)
+
+    def _sites(self) -> str:
+        return f"{self.node} collects {', '.join(map(str, self._at)) or 'nothing'}"
+
+    def _misuse(self, what: str, mend: str) -> TierfedError:
+        return TierfedError(what, where=f"{self.node}, invocation {self.invocation}", mend=mend)
+
+    def _act(self, action: Action) -> None:
+        self._actions.append(action)
+
+
+def _group(
+    collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
+) -> list[Collection]:
+    """Return the collections of `collects`: one for each phase (with its loop indices) and placement."""
+    groups: dict[tuple[int, tuple[int, ...], str], list[UpSite]] = {}
+    for collect in collects:
+        groups.setdefault((collect.site.phase, collect.site.loops, collect.placement), []).append(collect.site)
+    collections = []
+    for (_, _, placement), sites in groups.items():
+        members = children.get(placement, ())
+        needed = quorum.get(placement, 0 if not members else -1)
+        if not 0 <= needed <= len(members):
+            raise TierfedError(
+                f"a quorum of {quorum.get(placement, 'nothing')} over {len(members)} {placement}",
+                where=f"site {sites[0]}",
+                mend="give a number from 0 to that of the children",
+            )
+        collections.append(Collection(sites, placement, members, needed))
+    return collections

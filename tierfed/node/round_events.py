@@ -1,0 +1,253 @@
+"""What happens to a round, and what a round asks for: the vocabulary of `node/round.py`.
+
+Events say what an aggregator has seen of its children; actions say what its daemon is to
+do.  All are plain values, so a history can keep them and a test can replay them.
+
+A contribution is named by its key `(invocation, attempt, site, member)` and the digest of
+its payload.  The digest leaves the epoch out: the same update sent again after a
+reconnection is the same contribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from tierfed.errors import RoundFailed
+
+Why: TypeAlias = Literal["ROUND_CLOSED", "CONFLICT", "STALE_EPOCH", "STALE_ATTEMPT", "UNKNOWN_SITE", "NOT_A_CHILD"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UpSite:
+    """One message that rises: the site of the sliced program and the indices of the loops around it."""
+
+    phase: int
+    index: int
+    loops: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """Return `2.0`, or `2.0[3,1]` in the fourth turn of a loop and the second of one inside it."""
+        loops = f"[{','.join(map(str, self.loops))}]" if self.loops else ""
+        return f"{self.phase}.{self.index}{loops}"
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """One site that an aggregator collects, and the placement of the children that send to it."""
+
+    site: UpSite
+    placement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Who stands behind a contribution: how many members of each placement, and who was lost below.
+
+    A client says `Summary({"CLIENTS": 1})`; an edge over two of its three clients says
+    `Summary({"EDGE_AGGREGATORS": 1, "CLIENTS": 2}, {"c-2": "deadline"})`.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+
+    def and_self(self, placement: str) -> Summary:
+        """Return what a member of `placement` says when it sends what this summary stands behind."""
+        return Summary({**self.counts, placement: self.counts.get(placement, 0) + 1}, self.lost)
+
+
+# Events ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The invocation begins here; all of it must be over by `deadline` (monotonic seconds).
+
+    `dead` names the children already known to be lost, with the reason.
+    """
+
+    deadline: float
+    dead: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The slice has come to the fold of `site`, which may now run.
+
+    `deadline` is when this phase must have been collected, if that is before the invocation's.
+    """
+
+    site: UpSite
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The first frame of a contribution is here; `digest` is None if it comes with the last one."""
+
+    member: str
+    site: UpSite
+    attempt: int
+    epoch: int
+    digest: str | None = None
+    size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A contribution is here, whole and verified."""
+
+    member: str
+    site: UpSite
+    attempt: int
+    epoch: int
+    digest: str
+    summary: Summary = Summary()
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The upload of a contribution was cut, or what came was corrupt; the daemon has let it go."""
+
+    member: str
+    site: UpSite
+    reason: str
+    epoch: int | None = None  # of the connection that it came over
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The child says that it will not contribute: its leaf raised, or its subtree is below quorum.
+
+    From `site` on, or, with None, at every site where it is not whole yet.  `error` is a
+    `TierfedError.to_dict()`.
+    """
+
+    member: str
+    site: UpSite | None
+    reason: str
+    error: Mapping[str, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The child's connection of `epoch` is lost, or its process dead (then `epoch` is None)."""
+
+    member: str
+    reason: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The child is connected again, under `epoch`, and takes this invocation up again."""
+
+    member: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The fold that a `Fold` asked for is done."""
+
+    member: str
+    site: UpSite
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; nothing else has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The invocation is off: the parent says so, or the parent is gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The round that this invocation belongs to is in the record of the root."""
+
+
+Event: TypeAlias = (
+    Begun | Reached | Offered | Arrived | Broken | Failed | Gone | Joined | Folded | Tick | Cancelled | Committed
+)
+
+
+# Actions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Tell the child that its contribution is here, whole and verified.
+
+    With `again`, it was here before: the copy that has just come is let go.
+    """
+
+    member: str
+    site: UpSite
+    digest: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Tell the child that this contribution (all of them, if `site` is None) is refused; let the copy go."""
+
+    member: str
+    site: UpSite | None
+    why: Why
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Fold the member's contribution into the site's accumulator, then report `Folded` and let it go."""
+
+    member: str
+    site: UpSite
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Let go of what is held of the member's contribution to `site`; it will not be folded."""
+
+    member: str
+    site: UpSite
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The site is folded: who is in it, in member order, and who was lost, with the reason."""
+
+    site: UpSite
+    contributors: tuple[str, ...]
+    lost: Mapping[str, str]
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The site will not be folded to its end; `error` names the first cause."""
+
+    site: UpSite
+    error: RoundFailed
+
+
+@dataclass(frozen=True, slots=True)
+class SetDeadline:
+    """Send a Tick at `at` (monotonic seconds); None: no tick is needed any more."""
+
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing of this invocation is needed any more."""
+
+
+Action: TypeAlias = Accept | Reject | Fold | Discard | Close | Fail | SetDeadline | Forget
