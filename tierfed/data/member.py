@@ -47,5 +47,5 @@ class MemberInfo:
 
 def derive(*parts: int | str) -> int:
     """Return a seed of 64 bits that depends on all `parts` and their order."""
-    text = "\x1f".join(f"{type(p).__name__[0]}{p}" for p in (int(p) if not isinstance(p, str) else p for p in parts))
+    text = repr([p if isinstance(p, str) else int(p) for p in parts])  # no two lists read alike
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -213,9 +213,10 @@ def _imported(path: str) -> Provider:
     try:
         found: Any = importlib.import_module(name)
     except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name is not None and name.startswith(error.name)
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        missing = lacking is not None and f"{name}.".startswith(f"{lacking}.")
         raise DataError(
-            f"no module {error.name}" if missing else f"{name} raised {error.__class__.__name__}: {error}",
+            f"no module {lacking}" if missing else f"{name} raised {error.__class__.__name__}: {error}",
             where=f"data.provider {path}",
             mend="install it, or put it in the topology's folder"
             if missing

@@ -41,6 +41,10 @@ class Split(Protocol):
         """
         ...
 
+    def __hash__(self) -> int:
+        """Return the hash of a value: splits are kept by it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Iid:
