@@ -1,0 +1,1 @@
+"""The wire: frames of bytes, values as parts, messages as frames.  No I/O and no clock."""
