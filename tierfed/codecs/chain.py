@@ -1,0 +1,218 @@
+"""Codec: a chain of stages, checked when it is built.
+
+    codec("int8+zstd")          codec([{"zstd": {"level": 9}}])  ==  codec("none+zstd(9)")
+
+The first stage turns an array into bytes, the others bytes into fewer bytes; a chain that
+starts with a byte stage has `none` before it.  A codec is a frozen value: codecs are
+equal when their stages and options are, `str` is the notation that reads back, and
+`config` is the same as JSON.
+
+Sound against hostile bytes: how many bytes the array stage reads follows from the type
+alone, so each byte stage is told the most that it may give, and the exact size is
+compared before an array is allocated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tierfed.codecs import grammar, table
+from tierfed.codecs.none import Raw
+from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, Stage
+from tierfed.errors import CodecError
+from tierfed.types import TensorType
+from tierfed.types.dtypes import NAMES, dtype_of, name_of
+
+
+def codec(spec: object) -> Codec:
+    """Return the codec that `spec` writes: a string, a list, or a codec already.
+
+    Raises CodecError if it cannot be read or built, UnsupportedError for a stage that
+    this version does not have.
+    """
+    if isinstance(spec, Codec):
+        return spec
+    stages = [table.build(written, grammar.quote(spec)) for written in grammar.read(spec)]
+    if isinstance(stages[0], ByteStage):
+        stages.insert(0, Raw())
+    return Codec(tuple(stages))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Codec:
+    """A chain of stages; made by `codec`."""
+
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        if not self.stages or not isinstance(self.stages[0], ArrayStage):
+            raise CodecError("a chain starts with an array", where="codec", mend="let its first stage take arrays")
+        for before, stage in zip(self.stages, self.stages[1:], strict=False):
+            if not isinstance(stage, ByteStage):
+                raise CodecError(
+                    f"{stage.name} takes an array, and {before.name} before it gives bytes",
+                    where=grammar.quote(str(self)),
+                    mend=f"keep one of the two: {before.name} or {stage.name}",
+                )
+
+    @property
+    def array_stage(self) -> ArrayStage:
+        """The first stage, which turns an array into bytes."""
+        stage = self.stages[0]
+        assert isinstance(stage, ArrayStage)  # checked when built
+        return stage
+
+    @property
+    def byte_stages(self) -> tuple[ByteStage, ...]:
+        """The other stages."""
+        return tuple(s for s in self.stages[1:] if isinstance(s, ByteStage))
+
+    @property
+    def lossy(self) -> bool:
+        """Whether what is decoded may differ from what was encoded."""
+        return self.array_stage.lossy
+
+    @property
+    def fixed_size(self) -> bool:
+        """Whether `nominal_bytes` is exact."""
+        return len(self.stages) == 1
+
+    @property
+    def config(self) -> list[dict[str, Any]]:
+        """The chain as JSON, all options written out: `codec(c.config) == c`."""
+        return [{s.name: table.options_of(s)} for s in self.stages]
+
+    def __str__(self) -> str:
+        return "+".join(grammar.show(s.name, table.changed_options(s)) for s in self.stages)
+
+    def __repr__(self) -> str:
+        return f"codec({str(self)!r})"
+
+    def carries(self, dtype_name: str) -> bool:
+        """Return whether tensors of this dtype can be encoded."""
+        return dtype_name in self.array_stage.dtypes
+
+    def check_carries(self, t: TensorType) -> None:
+        """Raise CodecError if tensors of `t` cannot be encoded."""
+        if self.carries(t.name):
+            return
+        if t.name == "str":
+            mend = "encode strings as their offsets and their UTF-8 bytes"
+        else:
+            rest = "".join(f"+{grammar.show(s.name, table.changed_options(s))}" for s in self.byte_stages)
+            mend = f"use codec none{rest} on this link, or convert the value to a dtype that {self} carries"
+        raise CodecError(
+            f"{self} carries {_listed(self.array_stage.dtypes)}, not {t}", where=grammar.quote(str(self)), mend=mend
+        )
+
+    def nominal_bytes(self, n: int, dtype_name: str) -> int | None:
+        """Return the bytes of a chunk of `n` elements before any byte stage, None if not carried.
+
+        Exact if `fixed_size`.
+        """
+        return self.array_stage.nbytes(n, dtype_name) if self.carries(dtype_name) else None
+
+    def most_bytes(self, n: int, dtype_name: str) -> int | None:
+        """Return the most bytes that a chunk of `n` elements can take, None if not carried."""
+        size = self.nominal_bytes(n, dtype_name)
+        if size is not None:
+            for stage in self.byte_stages:
+                size = stage.most(size)
+        return size
+
+    def encode(self, array: Any) -> bytes:
+        """Return the code of a whole array, of any strides and byte order, which is not changed.
+
+        Raises CodecError if the codec cannot carry its dtype or one of its values.
+        """
+        given = np.asarray(array)
+        name = name_of(given.dtype)
+        if name is None:
+            raise CodecError(
+                f"no tensor has the dtype {given.dtype}",
+                where=grammar.quote(str(self)),
+                mend=f"convert the array to one of {_listed(NAMES)}",
+            )
+        self.check_carries(TensorType(name, given.shape))
+        return bytes(self.encode_chunk(np.ascontiguousarray(given, dtype_of(name)).reshape(-1)))
+
+    def decode(self, data: Buffer, type: TensorType) -> Array:
+        """Return the array of `type` whose code is `data`.
+
+        Raises CodecError if `data` is no code of such an array.
+        """
+        self.check_carries(type)
+        if type.size is None or type.shape is None:
+            raise CodecError(
+                f"{type} has unknown sizes",
+                where=grammar.quote(str(self)),
+                mend="decode with the concrete type of the value: sizes travel beside the code, not in it",
+            )
+        raw = self._raw(data, type)
+        out: Array = np.empty(type.size, type.dtype)
+        self.array_stage.decode(raw, out)
+        return out.reshape(tuple(s for s in type.shape if s is not None))
+
+    def encode_chunk(self, chunk: Array, first: int = 0) -> Buffer:
+        """Return the code of a chunk: 1-D, C-contiguous, native-endian; it may be a view of `chunk`.
+
+        `first` is the index of the chunk's first element in its tensor, for errors.
+        """
+        self.check_carries(_type_of(chunk))
+        data = self.array_stage.encode(chunk, first)
+        for stage in self.byte_stages:
+            data = stage.encode(data)
+        return data
+
+    def decode_chunk(self, data: Buffer, out: Array) -> None:
+        """Fill `out`, a chunk, with what `data` is the code of.
+
+        Raises CodecError, with `out` untouched, if `data` is no code of such a chunk.
+        """
+        self.array_stage.decode(self._raw(data, _type_of(out)), out)
+
+    def accumulate_chunk(self, data: Buffer, out: Array) -> None:
+        """Add what `data` is the code of to `out`, a chunk: bit-equal to `decode_chunk` and `np.add`.
+
+        Raises CodecError, with `out` untouched, if `data` is no code of such a chunk.
+        """
+        self.array_stage.accumulate(self._raw(data, _type_of(out)), out)
+
+    def _raw(self, data: Buffer, t: TensorType) -> memoryview:
+        """Return what the array stage wrote, in the size that `t` takes."""
+        self.check_carries(t)
+        assert t.size is not None  # of a chunk, or checked by `decode`
+        size = self.array_stage.nbytes(t.size, t.name)
+        most = [size]
+        for stage in self.byte_stages[:-1]:
+            most.append(stage.most(most[-1]))
+        view = memoryview(data)
+        for stage, limit in zip(reversed(self.byte_stages), reversed(most), strict=False):
+            view = memoryview(stage.decode(view, limit))
+        if view.nbytes != size:
+            after = f" after {self.byte_stages[0].name}" if self.byte_stages else ""
+            raise CodecError(
+                f"{t} takes {size} bytes in {self.array_stage.name}, got {view.nbytes}{after}",
+                where=grammar.quote(str(self)),
+                mend="name one codec for both ends of the link (see `tierfed show`)",
+            )
+        return view
+
+
+def _type_of(chunk: Array) -> TensorType:
+    """Return the type of a chunk; raises CodecError if it is none."""
+    name = name_of(chunk.dtype)
+    if name is None or chunk.ndim != 1 or not chunk.flags.c_contiguous or not chunk.dtype.isnative:
+        raise CodecError(
+            f"an array of shape {chunk.shape} and dtype {chunk.dtype.str} is no chunk",
+            where="chunk",
+            mend="pass a 1-D, C-contiguous array in native byte order",
+        )
+    return TensorType(name, chunk.shape)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,101 @@
+"""Stages: what codecs are made of.
+
+    int8 + zstd        array -> bytes, then bytes -> bytes
+
+An *array stage* writes a chunk of numbers as bytes; a *byte stage* writes bytes as
+fewer bytes.  A stage is a frozen dataclass whose fields are its options, each with a
+default: two nodes whose stages are equal understand each other.  Type and shape come
+from the program and never travel, so a decoder knows how many elements to expect
+before it reads a byte.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import Field
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Array: TypeAlias = NDArray[Any]
+
+
+class ArrayStage(ABC):
+    """Array to bytes.  Chunks are 1-D, C-contiguous, native-endian, and of a dtype in `dtypes`."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
+    name: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]]
+    lossy: ClassVar[bool]
+    unbiased: ClassVar[bool]  # whether the mean of decodes is the input
+
+    @abstractmethod
+    def nbytes(self, size: int, dtype: str) -> int:
+        """Return the bytes that `size` elements of `dtype` take, exactly."""
+
+    @abstractmethod
+    def encode(self, chunk: Array, first: int) -> Buffer:
+        """Return the code of `chunk`, which is not changed; the code may be a view of it.
+
+        `first` is the index of the chunk's first element in its tensor, for errors.
+        Raises CodecError for values that the codec cannot carry.
+        """
+
+    @abstractmethod
+    def decode(self, data: memoryview, out: Array) -> None:
+        """Fill `out` from `data`, which has `nbytes` bytes.
+
+        Raises CodecError for bytes that `encode` never writes, with `out` untouched.
+        """
+
+    def accumulate(self, data: memoryview, out: Array) -> None:
+        """Add the decoded `data` to `out`; bit-equal to `decode` and `np.add`.
+
+        Codecs that can do so tile by tile override this.
+        """
+        decoded = np.empty_like(out)
+        self.decode(data, decoded)
+        add(decoded, out)
+
+    @abstractmethod
+    def bound(self, chunk: Array) -> Array:
+        """Return how far each decoded element may lie from `chunk`'s, as float64.
+
+        The rounding to the declared dtype comes on top.
+        """
+
+
+class ByteStage(ABC):
+    """Bytes to fewer bytes, without loss."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
+    name: ClassVar[str]
+
+    @abstractmethod
+    def most(self, size: int) -> int:
+        """Return the most bytes that `size` bytes can take when encoded."""
+
+    @abstractmethod
+    def encode(self, data: Buffer) -> Buffer:
+        """Return `data`, written in fewer bytes where it can be."""
+
+    @abstractmethod
+    def decode(self, data: memoryview, most: int) -> Buffer:
+        """Return what `encode` was given.
+
+        Raises CodecError for bytes that it never writes, and for what would take more
+        than `most` bytes, before memory is taken for it.
+        """
+
+
+Stage: TypeAlias = ArrayStage | ByteStage
+
+
+def add(values: Array, out: Array) -> None:
+    """Add `values` to `out`; integers wrap, floats may overflow to infinity, nobody is warned."""
+    with np.errstate(all="ignore"):
+        np.add(out, values, out=out)
