@@ -13,13 +13,14 @@ initial weights of He et al. 2015, arXiv:1502.01852.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Model: TypeAlias = "Mapping[str, Array]"
+Seed: TypeAlias = "int | Sequence[int]"
 
 PIXELS, HIDDEN, CLASSES = 784, 64, 10
 
@@ -54,14 +55,8 @@ def log_softmax(scores: Array) -> Array:
     return normalised
 
 
-def loss_of(model: Model, x: Array, y: Array) -> np.float32:
-    """Return the mean cross entropy of `model` on the images `x` with the classes `y`."""
-    chances = log_softmax(forward(model, x)[1])
-    return np.float32(-chances[np.arange(len(y)), y].mean())
-
-
 def gradient(model: Model, x: Array, y: Array) -> dict[str, Array]:
-    """Return the gradient of `loss_of` by the four parts of the model."""
+    """Return the gradient of the mean loss by the four parts of the model."""
     hidden, scores = forward(model, x)
     back = np.exp(log_softmax(scores))  # the loss by the scores, times the batch's size
     back[np.arange(len(y)), y] -= 1
@@ -71,8 +66,11 @@ def gradient(model: Model, x: Array, y: Array) -> dict[str, Array]:
     return {"w1": x.T @ deeper, "b1": deeper.sum(0), "w2": hidden.T @ back, "b2": back.sum(0)}
 
 
-def sgd(model: Model, x: Array, y: Array, *, lr: float, epochs: int, batch: int, seed: int) -> dict[str, Array]:
-    """Return `model` after `epochs` passes of minibatch gradient descent; `model` itself is left as it is."""
+def sgd(model: Model, x: Array, y: Array, *, lr: float, epochs: int, batch: int, seed: Seed) -> dict[str, Array]:
+    """Return `model` after `epochs` passes of minibatch gradient descent; `model` itself is left as it is.
+
+    The last batch of a pass is what is left, and may be smaller.
+    """
     new = {name: part.copy() for name, part in model.items()}
     rng, step = np.random.default_rng(seed), np.float32(lr)
     for _ in range(epochs):
@@ -85,6 +83,8 @@ def sgd(model: Model, x: Array, y: Array, *, lr: float, epochs: int, batch: int,
     return new
 
 
-def correct(model: Model, x: Array, y: Array) -> int:
-    """Return how many of the images `x` the model puts into their class."""
-    return int((forward(model, x)[1].argmax(1) == y).sum())
+def score(model: Model, x: Array, y: Array) -> tuple[int, float]:
+    """Return how many of the images `x` the model puts into their class, and the sum of its losses on them."""
+    chances = log_softmax(forward(model, x)[1])
+    lost = -chances[np.arange(len(y)), y].sum(dtype=np.float64)
+    return int((chances.argmax(1) == y).sum()), float(lost)
