@@ -12,6 +12,7 @@
     ├─ FrameError              bytes from a peer that are no frame
     ├─ ProtocolError           a frame that its peer had no business sending
     ├─ DataError               a data set, URI or provider that is not there     exit 2
+    ├─ JobError                a job, or parameters of one, that cannot be run   exit 2
     ├─ LeafError               a local computation raised                        exit 4
     ├─ EmptyAggregate          a mean, min or max over nobody                    exit 4
     ├─ RoundFailed             below quorum, past its deadline                   exit 4
@@ -29,6 +30,7 @@ __all__ = [
     "DataError",
     "EmptyAggregate",
     "FrameError",
+    "JobError",
     "LeafError",
     "NoSuchRun",
     "NotReady",
@@ -153,6 +155,12 @@ class ProtocolError(TierfedError):
 
 class DataError(TierfedError):
     """A data set, URI or provider that is not there or does not fit its type."""
+
+    exit_code = 2
+
+
+class JobError(TierfedError):
+    """A job, or parameters of one, that cannot be run."""
 
     exit_code = 2
 

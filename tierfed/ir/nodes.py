@@ -17,7 +17,7 @@ import numpy as np
 
 from tierfed.errors import TypeMismatch
 from tierfed.placements import Placement
-from tierfed.types import FunctionType, PlacementType, StructType, TensorType, Type
+from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +273,21 @@ def transformed(node: Node, change: Callable[[Node], Node]) -> Node:
     children = node.children()
     new = tuple(transformed(c, change) for c in children)
     return change(node if all(a is b for a, b in zip(new, children, strict=True)) else node.rebuilt(new))
+
+
+def first_placed(node: Node) -> Node | None:
+    """Return the first part of `node` whose value is placed, None if there is none.
+
+    Selecting an unplaced element of a struct that also has placed ones is not placed.
+    """
+    source = node
+    while isinstance(source, Selection):
+        source = source.source
+    if node.type.contains(FederatedType):
+        return node
+    if isinstance(node, Selection) and isinstance(source, Reference):
+        return None
+    return next((found for c in node.children() if (found := first_placed(c)) is not None), None)
 
 
 def free_names(node: Node) -> dict[str, Type]:

@@ -1,0 +1,119 @@
+"""The local context: computations run here, by the reference interpreter.
+
+    with tierfed.local(topology="topologies/three_tier.yaml"): …
+
+Without a topology the tree is SERVER > CLIENTS, with as many clients as the arguments that
+are lists over CLIENTS have values.  Any other placement needs a topology: groupings are
+never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tierfed.backends.local.interpret import Provide, interpret
+from tierfed.errors import PlacementError, ValueMismatch
+from tierfed.ir.nodes import Node
+from tierfed.language import context as contexts
+from tierfed.language.arguments import hold_arguments, placed_counts, shown
+from tierfed.language.computation import Computation
+from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree
+from tierfed.types import FederatedType
+
+_FLAT = Hierarchy.chain(SERVER, CLIENTS)
+
+
+class LocalContext:
+    """Runs computations by the reference interpreter, on a given tree or a flat one."""
+
+    def __init__(self, tree: Tree | None = None, provide: Provide | None = None) -> None:
+        self.tree = tree
+        self._provide = provide
+
+    def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` at these arguments."""
+        t = computation.type_signature
+        argument = hold_arguments(t, args, kwargs)
+        counts = [] if t.parameter is None else list(placed_counts(argument, t.parameter))
+        tree = self.tree if self.tree is not None else flat_tree(computation.node, counts)
+        for where, placement, count in counts:
+            if count != len(tree.members(placement)):
+                raise ValueMismatch(
+                    f"{count} values for the {len(tree.members(placement))} members of {placement}",
+                    where=where,
+                    mend="pass one value for each member, in member order",
+                )
+        return shown(interpret(computation.node, argument, tree, self._provide), t.result)
+
+    async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` at these arguments."""
+        return self.invoke(computation, *args, **kwargs)
+
+    def __enter__(self) -> LocalContext:
+        contexts.enter(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        contexts.leave(self)
+
+
+def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
+    """Return SERVER over as many clients as the arguments have values for.
+
+    Raises PlacementError if the program names another placement, or no argument tells how many
+    clients there are though one must; ValueMismatch if two arguments disagree.
+    """
+    named = {t.placement for node in program.walk() for t in node.type.walk() if isinstance(t, FederatedType)}
+    other = sorted(str(p) for p in named if p not in _FLAT)
+    if other:
+        raise PlacementError(
+            f"the program names {', '.join(other)}, and without a topology there are only {_FLAT}",
+            where="local",
+            mend="give a tree: with tierfed.local(topology=tierfed.tree(fan_out={…}))",
+        )
+    sizes = [(where, count) for where, placement, count in counts if placement == CLIENTS]
+    if len({count for _, count in sizes}) > 1:
+        told = ", ".join(f"{where} has {count}" for where, count in sizes)
+        raise ValueMismatch(
+            f"the arguments disagree about the number of clients: {told}",
+            where="local",
+            mend="pass lists of one length",
+        )
+    if not sizes and CLIENTS in named:
+        raise PlacementError(
+            "no argument tells how many clients there are",
+            where="local",
+            mend='give a tree: with tierfed.local(topology=tierfed.tree(fan_out={"CLIENTS": 3}))',
+        )
+    return Tree.grown(_FLAT, {"CLIENTS": sizes[0][1] if sizes else 0})
+
+
+def local(
+    topology: Tree | str | os.PathLike[str] | Any | None = None,
+    data: Callable[..., Any] | str | dict[str, Any] | None = None,
+) -> LocalContext:
+    """Return a context that runs computations by the reference interpreter.
+
+    `topology` is a topology, a path to one, or a tree.  `data` is a provider `(uri, type,
+    member) -> value`, or what a topology's `job.data` may hold; without it the topology's is used.
+    """
+    from tierfed.backends.data import provider_for
+
+    tree, configured, seed = _tree_of(topology)
+    chosen = data if data is not None else configured
+    provide = None if tree is None or chosen is None else provider_for(chosen, tree, seed)
+    return LocalContext(tree, provide)
+
+
+def _tree_of(topology: Any) -> tuple[Tree | None, Any, int]:
+    """Return the tree, the configured data and the seed of what a user gave as topology."""
+    if topology is None or isinstance(topology, Tree):
+        return topology, None, 0
+    if isinstance(topology, str | os.PathLike):
+        from tierfed.topology import load_topology
+
+        topology = load_topology(topology)
+    job = topology.job
+    return topology.tree, None if job is None else job.data, topology.seed

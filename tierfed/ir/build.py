@@ -1,0 +1,84 @@
+"""Builders of nodes: what tracing and the passes write programs with."""
+
+from __future__ import annotations
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.nodes import Call, Intrinsic, Lambda, Node, Reference, Selection, Struct, first_placed, shortened
+from tierfed.placements import Placement
+from tierfed.types import FunctionType, StructType, Type
+
+
+def pack(arguments: tuple[Node, ...]) -> Node | None:
+    """Return the one node that carries `arguments`: none, the one, or a struct of them."""
+    if not arguments:
+        return None
+    return arguments[0] if len(arguments) == 1 else Struct(tuple((None, a) for a in arguments))
+
+
+def unpack(argument: Node | None, count: int) -> tuple[Node, ...]:
+    """Return the `count` nodes that `pack` packed."""
+    if argument is None:
+        return ()
+    if count == 1:
+        return (argument,)
+    if isinstance(argument, Struct):
+        return argument.children()
+    return tuple(Selection(argument, i) for i in range(count))
+
+
+def apply_intrinsic(uri: str, arguments: tuple[Node, ...], to: Placement | None = None) -> Call:
+    """Return the call of the intrinsic `uri`; its type rule and the rules for functions are checked.
+
+    Raises TypeMismatch.
+    """
+    from tierfed.ir.intrinsics import operator  # the table's expansions are written with these builders
+
+    for argument in arguments:
+        if isinstance(argument.type, FunctionType):
+            _local_function(argument, uri)
+    t = operator(uri).type_of(tuple(a.type for a in arguments), to)
+    return Call(Intrinsic(uri, t), pack(arguments))
+
+
+
+def _local_function(fn: Node, uri: str) -> None:
+    """Raise TypeMismatch if a function given to an intrinsic touches anything placed."""
+    placed = first_placed(fn.body if isinstance(fn, Lambda) else fn)
+    if placed is None:
+        return
+    if isinstance(placed, Reference | Selection):
+        raise TypeMismatch(
+            f"the function given to {uri} uses {shortened(placed)}, which is placed: {placed.type}",
+            where=uri,
+            mend="pass it as part of the value: federated_zip([x, federated_broadcast(y)])",
+        )
+    raise TypeMismatch(
+        f"the function given to {uri} contains {shortened(placed)} of type {placed.type}",
+        where=uri,
+        mend="a function given to an intrinsic works on one member's value: take federated parts out of it",
+    )
+
+
+def local(uri: str, t: FunctionType) -> Intrinsic:
+    """Return a local operator as a function."""
+    return Intrinsic(uri, t)
+
+
+def generic(uri: str, t: Type) -> Intrinsic:
+    """Return a binary `generic_*` operator at `t`, a function of `<t,t>`."""
+    return Intrinsic(uri, FunctionType(StructType((t, t)), t))
+
+
+def zero_node(t: Type) -> Call:
+    """Return the zero of `t` as a node."""
+    return Call(Intrinsic("generic_zero", FunctionType(None, t)))
+
+
+def identity(t: Type) -> Lambda:
+    """Return `(x -> x)` on `t`."""
+    return Lambda("x", t, Reference("x", t))
+
+
+def is_identity(fn: Node) -> bool:
+    """Return whether `fn` is written `(x -> x)`."""
+    return isinstance(fn, Lambda) and isinstance(fn.body, Reference) and fn.body.name == fn.parameter

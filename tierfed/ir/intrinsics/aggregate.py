@@ -1,0 +1,105 @@
+"""federated_aggregate(x, zero, accumulate, merge, report, to=Q): the general fold up a tree.
+
+    federated_aggregate : <{T}@P,U,(<U,T> -> U),(<U,U> -> U),(U -> R)> -> {R}@Q
+
+See `folding`.  Required of the user: `merge` is associative, `zero` its unit, and
+`accumulate(merge(a,b),t) = merge(a,accumulate(b,t))`; the order is fixed, so commutativity
+is not needed.  Source: the operator of the specification, generalised to tiers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierfed.ir.intrinsics.folding import fold_up
+from tierfed.ir.intrinsics.operator import (
+    Arguments,
+    Operator,
+    Parameter,
+    World,
+    assignable,
+    at,
+    federated,
+    function,
+    per_member,
+    placed,
+    rises,
+    unplaced,
+)
+from tierfed.placements import Placement
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+
+_NAME = "federated_aggregate"
+
+
+def pair(a: Type, b: Type) -> StructType:
+    """Return `<a,b>`."""
+    return StructType((a, b))
+
+
+def fold_types(
+    x: FederatedType, zero: Type, accumulate: Type, merge: Type | None, where: str, names: tuple[str, str]
+) -> None:
+    """Raise TypeMismatch unless `accumulate` and `merge` fold values of `x` from `zero`."""
+    mend = f"let it return the type of zero, {zero}"
+    first = function(accumulate, pair(zero, x.member), where, names[0])
+    assignable(zero, first.result, where, f"{names[0]} returns another type than zero's", mend)
+    if merge is not None:
+        second = function(merge, pair(zero, zero), where, names[1])
+        assignable(zero, second.result, where, f"{names[1]} returns another type than zero's", mend)
+
+
+def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    x = federated(arguments[0], _NAME)
+    zero = unplaced(arguments[1], _NAME, "zero")
+    fold_types(x, zero, arguments[2], arguments[3], _NAME, ("accumulate", "merge"))
+    report = function(arguments[4], zero, _NAME, "report")
+    return at(report.result, rises(x, to, _NAME))
+
+
+def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    x, zero, accumulate, merge, report = values
+    assert world is not None and isinstance(t.parameter, StructType) and isinstance(t.result, FederatedType)
+    source = t.parameter[0]
+    assert isinstance(source, FederatedType)
+    members = per_member(x, source, world.tree)
+    folded = fold_up(
+        world.tree,
+        source.placement,
+        t.result.placement,
+        members,
+        zero=zero,
+        accumulate=accumulate,
+        merge=merge,
+        report=report,
+    )
+    return placed(folded, t.result)
+
+
+def _accumulated(given: Arguments) -> Type:
+    return pair(given["zero"], federated(given["value"], _NAME).member)
+
+
+def _merged(given: Arguments) -> Type:
+    return pair(given["zero"], given["zero"])
+
+
+def _reported(given: Arguments) -> Type:
+    return given["zero"]
+
+
+AGGREGATE = Operator(
+    _NAME,
+    "<{T}@P,U,(<U,T> -> U),(<U,U> -> U),(U -> R)> -> {R}@Q",
+    (
+        Parameter("value", federated=True),
+        Parameter("zero"),
+        Parameter("accumulate", function_of=_accumulated),
+        Parameter("merge", function_of=_merged),
+        Parameter("report", function_of=_reported),
+    ),
+    "rises",
+    _result,
+    _meaning,
+    doc="Return the fold of the members' values at each member of `to`.",
+)

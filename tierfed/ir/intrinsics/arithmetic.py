@@ -1,0 +1,98 @@
+"""generic_plus, _minus, _multiply, _divide, generic_zero: arithmetic on tensors and structs of them.
+
+    generic_plus : (<T,T> -> T)
+
+Element by element, as numpy does it: integers wrap, floats follow IEEE 754, nothing is cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.intrinsics.operator import Operator, Parameter, World
+from tierfed.placements import Placement
+from tierfed.types import FunctionType, StructType, TensorType, Type
+from tierfed.types.dtypes import INTEGERS
+from tierfed.types.values import zero as zero_of
+
+
+def structurally(t: Type, operation: Callable[..., Any], *values: Any) -> Any:
+    """Return `operation` applied to the tensors of held values of `t`, in their common structure."""
+    if isinstance(t, StructType):
+        return tuple(
+            structurally(e, operation, *parts) for e, *parts in zip(t.parts(), *values, strict=True)
+        )
+    with np.errstate(all="ignore"):
+        return operation(*values)
+
+
+def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str")) -> None:
+    """Raise TypeMismatch unless `t` is a tensor, or a struct of tensors, of a dtype that is not refused."""
+    for part in t.walk():
+        if isinstance(part, TensorType):
+            if part.name in refused:
+                raise TypeMismatch(
+                    f"{part} has no {where.removeprefix('generic_').removeprefix('federated_')}",
+                    where=where,
+                    mend="convert it in a leaf first" if part.name != "bool" else "convert it to int32 in a leaf first",
+                )
+        elif not isinstance(part, StructType):
+            raise TypeMismatch(f"{part} is no tensor or struct of tensors", where=where, mend="compute it in a leaf")
+
+
+def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] = ("bool", "str")) -> Operator:
+    uri = f"generic_{name}"
+
+    def result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+        left, right = arguments
+        numeric(left, uri, refused)
+        if not left.is_equivalent_to(right):
+            raise TypeMismatch(
+                f"the two sides differ: {left} and {right}",
+                where=uri,
+                mend="give both sides one type; nothing is broadcast or cast",
+            )
+        return left
+
+    def meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+        return structurally(t.result, operation, *values)
+
+    return Operator(
+        uri,
+        "<T,T> -> T",
+        (Parameter("left"), Parameter("right")),
+        "stays",
+        result,
+        meaning,
+        doc=f"Return the elementwise {name} of two values of one type.",
+    )
+
+
+PLUS = _binary("plus", np.add)
+MINUS = _binary("minus", np.subtract)
+MULTIPLY = _binary("multiply", np.multiply)
+DIVIDE = _binary("divide", np.divide, ("bool", "str", *INTEGERS))
+
+
+def _zero_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    raise TypeMismatch("the zero of which type?", where="generic_zero", mend="give a type: tierfed.generic_zero(type)")
+
+
+def _zero_meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    return zero_of(t.result, "generic_zero")
+
+
+ZERO = Operator(
+    "generic_zero",
+    "( -> T)",
+    (),
+    "stays",
+    _zero_result,
+    _zero_meaning,
+    agrees=lambda t: t.parameter is None,
+    doc="Return the zero of a type.",
+)

@@ -1,0 +1,67 @@
+"""federated_map(fn, x) and federated_apply(fn, x): a function of each member's value.
+
+    federated_map   : <(T -> U),{T}@P> -> {U}@P      all-equal in, all-equal out
+    federated_apply : <(T -> U),T@Q> -> U@Q          at a singleton
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.intrinsics.operator import Arguments, Operator, Parameter, World, federated, function
+from tierfed.placements import Placement
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+
+
+def _member(where: str) -> Any:
+    def parameter_of(given: Arguments) -> Type:
+        return federated(given["value"], where).member
+
+    return parameter_of
+
+
+def _map_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    x = federated(arguments[1], "federated_map")
+    fn = function(arguments[0], x.member, "federated_map", "fn")
+    return FederatedType(fn.result, x.placement, x.all_equal)
+
+
+def _apply_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    x = federated(arguments[1], "federated_apply")
+    if not x.placement.singleton:
+        raise TypeMismatch(
+            f"{x.placement} is no singleton, the value is of type {x}",
+            where="federated_apply",
+            mend="use tierfed.federated_map",
+        )
+    fn = function(arguments[0], x.member, "federated_apply", "fn")
+    return FederatedType(fn.result, x.placement, True)
+
+
+def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    fn, x = values
+    assert isinstance(t.parameter, StructType)
+    source = t.parameter[1]
+    assert isinstance(source, FederatedType)
+    return fn(x) if source.all_equal else tuple(fn(v) for v in x)
+
+
+MAP = Operator(
+    "federated_map",
+    "<(T -> U),{T}@P> -> {U}@P",
+    (Parameter("fn", function_of=_member("federated_map")), Parameter("value", federated=True)),
+    "stays",
+    _map_result,
+    _meaning,
+    doc="Return `fn` of each member's value; a struct of placed values is zipped first.",
+)
+APPLY = Operator(
+    "federated_apply",
+    "<(T -> U),T@Q> -> U@Q",
+    (Parameter("fn", function_of=_member("federated_apply")), Parameter("value", federated=True)),
+    "stays",
+    _apply_result,
+    _meaning,
+    doc="Return `fn` of the value at a singleton.",
+)

@@ -1,0 +1,106 @@
+"""federated_sum(x, to=Q): the sum over the members below.
+
+    federated_sum : {T}@P -> {T}@Q
+
+Keeps the dtype; integers wrap as numpy's do.  A type with unknown dimensions has no typed
+zero and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.build import apply_intrinsic, generic, identity, zero_node
+from tierfed.ir.intrinsics.arithmetic import numeric, structurally
+from tierfed.ir.intrinsics.folding import fold_up
+from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, federated, per_member, placed, rises
+from tierfed.ir.nodes import Node
+from tierfed.placements import Placement, Tree
+from tierfed.types import FederatedType, FunctionType, TensorType, Type
+from tierfed.types.values import zero
+
+_NAME = "federated_sum"
+
+
+def has_zero(t: Type, where: str) -> None:
+    """Raise TypeMismatch if a tensor of `t` has an unknown shape, and so no zero to start from."""
+    for part in t.walk():
+        if isinstance(part, TensorType) and not part.is_static:
+            raise TypeMismatch(
+                f"{part} has unknown dimensions, and so no zero to start from",
+                where=where,
+                mend="use tierfed.federated_aggregate with an explicit zero",
+            )
+
+
+def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    x = federated(arguments[0], _NAME)
+    numeric(x.member, _NAME)
+    has_zero(x.member, _NAME)
+    return at(x.member, rises(x, to, _NAME))
+
+
+def sum_up(tree: Tree, source: Placement, to: Placement, values: tuple[Any, ...], t: Type) -> tuple[Any, ...]:
+    """Return the sums of `values`, of type `t`, at each member of `to`.
+
+    A sum owns its array from the first addition on, so it is added to in place: for many
+    members page faults would otherwise cost more than the additions.
+    """
+
+    def plus(pair: tuple[Any, Any]) -> Any:
+        total, value = pair
+        if total is None:
+            return structurally(t, lambda v: np.add(v, v.dtype.type(0)), value)
+        return structurally(t, _add_in_place, total, value)
+
+    folded = fold_up(tree, source, to, values, zero=None, accumulate=plus, merge=_merge_sums(plus))
+    return tuple(zero(t, _NAME) if total is None else total for total in folded)
+
+
+def _merge_sums(plus: Callable[[tuple[Any, Any]], Any]) -> Callable[[tuple[Any, Any]], Any]:
+    """Return `plus` on partials, of which None is the one of no members."""
+
+    def merge(pair: tuple[Any, Any]) -> Any:
+        left, right = pair
+        return right if left is None else left if right is None else plus(pair)
+
+    return merge
+
+
+def _add_in_place(total: Any, value: Any) -> Any:
+    return np.add(total, value, out=total) if isinstance(total, np.ndarray) else np.add(total, value)
+
+
+def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    assert world is not None
+    source, result = t.parameter, t.result
+    assert isinstance(source, FederatedType) and isinstance(result, FederatedType)
+    members = per_member(values[0], source, world.tree)
+    return placed(sum_up(world.tree, source.placement, result.placement, members, source.member), result)
+
+
+def _expand(arguments: tuple[Node, ...], t: FunctionType) -> Node:
+    assert isinstance(t.parameter, FederatedType) and isinstance(t.result, FederatedType)
+    member = t.parameter.member
+    plus = generic("generic_plus", member)
+    return apply_intrinsic(
+        "federated_aggregate",
+        (arguments[0], zero_node(member), plus, plus, identity(member)),
+        to=t.result.placement,
+    )
+
+
+SUM = Operator(
+    _NAME,
+    "{T}@P -> {T}@Q",
+    (Parameter("value", federated=True),),
+    "rises",
+    _result,
+    _meaning,
+    _expand,
+    doc="Return the sum of the members' values at each member of `to`.",
+)

@@ -1,0 +1,74 @@
+"""federated_zip(struct of values at P): at each member, the struct of its values.
+
+    federated_zip : <{A}@P,{B}@P> -> {<A,B>}@P
+
+Nests; all-equal only at singletons.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, per_member, placed
+from tierfed.placements import Placement
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+
+_MEND = "move one of them first: tierfed.federated_broadcast goes down, an aggregate goes up"
+
+
+def _members(t: Type, found: list[FederatedType]) -> Type:
+    """Return `t` with each placed part replaced by its member type; collects the placed parts."""
+    if isinstance(t, FederatedType):
+        found.append(t)
+        return t.member
+    if isinstance(t, StructType) and len(t):
+        return StructType([(n, _members(e, found)) for n, e in t.elements], t.container)
+    raise TypeMismatch(
+        f"{t} is placed nowhere", where="federated_zip", mend="place it with tierfed.federated_value(x, placement)"
+    )
+
+
+def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    if not isinstance(arguments[0], StructType) or not len(arguments[0]):
+        raise TypeMismatch(
+            f"expected a struct of placed values, got {arguments[0]}",
+            where="federated_zip",
+            mend="pass a tuple, list or dict with at least one placed value",
+        )
+    found: list[FederatedType] = []
+    member = _members(arguments[0], found)
+    other = next((f for f in found if f.placement != found[0].placement), None)
+    if other is not None:
+        raise TypeMismatch(
+            f"two placements, {found[0].placement} and {other.placement}: {found[0]} and {other}",
+            where="federated_zip",
+            mend=_MEND,
+        )
+    return at(member, found[0].placement)
+
+
+def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    assert world is not None and isinstance(t.result, FederatedType)
+    tree = world.tree
+
+    def of(i: int, value: Any, part: Type) -> Any:
+        if isinstance(part, FederatedType):
+            return per_member(value, part, tree)[i]
+        assert isinstance(part, StructType)
+        return tuple(of(i, v, e) for v, e in zip(value, part.parts(), strict=True))
+
+    assert t.parameter is not None
+    members = range(len(tree.members(t.result.placement)))
+    return placed(tuple(of(i, values[0], t.parameter) for i in members), t.result)
+
+
+ZIP = Operator(
+    "federated_zip",
+    "<{A}@P,{B}@P> -> {<A,B>}@P",
+    (Parameter("value"),),
+    "stays",
+    _result,
+    _meaning,
+    doc="Return, at each member, the struct of its values.",
+)

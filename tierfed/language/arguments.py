@@ -1,0 +1,82 @@
+"""What users pass to a computation, checked and held; what it returns, in users' containers.
+
+A value at a placement is one value when it is all-equal, and a list in member order when it
+is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tierfed.errors import TypeMismatch, ValueMismatch
+from tierfed.language.trace import packed_arguments
+from tierfed.placements import Placement
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.values import check, present
+
+
+def hold_arguments(t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return what a user passed to a computation of type `t`, checked and held; None if it takes nothing.
+
+    Raises ValueMismatch or TypeMismatch.
+    """
+    if t.parameter is None:
+        if args or kwargs:
+            raise TypeMismatch(f"{t} takes no argument", where="call", mend="call it without arguments")
+        return None
+    return hold(packed_arguments(t.parameter, args, kwargs), t.parameter, "argument")
+
+
+def hold(value: Any, t: Type, where: str) -> Any:
+    """Return `value` held as a value of `t`, which may be federated or a struct of such."""
+    if isinstance(t, FederatedType):
+        if t.all_equal:
+            return check(value, t.member, where)
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+            raise ValueMismatch(
+                f"expected {t}, got {type(value).__name__}",
+                where=where,
+                mend=f"pass a list with one value for each member of {t.placement}",
+            )
+        return tuple(check(v, t.member, f"{where}[{i}]") for i, v in enumerate(value))
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        parts = _parts(value, t, where)
+        return tuple(
+            hold(v, e, f"{where}.{n}" if n is not None else f"{where}[{i}]")
+            for i, (v, (n, e)) in enumerate(zip(parts, t.elements, strict=True))
+        )
+    return check(value, t, where)
+
+
+def _parts(value: Any, t: StructType, where: str) -> list[Any]:
+    if isinstance(value, Mapping) and set(value) == set(t.names):
+        return [value[n] for n in t.names]
+    if isinstance(value, tuple | list) and len(value) == len(t):
+        return list(value)
+    raise ValueMismatch(f"expected {t}, got {type(value).__name__}", where=where, mend="pass each element of the type")
+
+
+def shown(value: Any, t: Type) -> Any:
+    """Return a held result of `t` as users see it."""
+    if isinstance(t, FederatedType):
+        return present(value, t.member) if t.all_equal else [present(v, t.member) for v in value]
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        parts = tuple(shown(v, e) for v, e in zip(value, t.parts(), strict=True))
+        return present(parts, StructType([(n, _Shown()) for n in t.names], t.container))
+    return present(value, t)
+
+
+class _Shown(Type):
+    """A part that is shown already: `present` gives it back as it is."""
+
+    __slots__ = ()
+
+
+def placed_counts(value: Any, t: Type, where: str = "argument") -> Iterator[tuple[str, Placement, int]]:
+    """Yield (path, placement, number of values) for each part of a held argument that is a list over a placement."""
+    if isinstance(t, FederatedType) and not t.all_equal:
+        yield where, t.placement, len(value)
+    elif isinstance(t, StructType):
+        for i, (v, (n, e)) in enumerate(zip(value, t.elements, strict=True)):
+            yield from placed_counts(v, e, f"{where}.{n}" if n is not None else f"{where}[{i}]")

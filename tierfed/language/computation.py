@@ -1,0 +1,128 @@
+"""Computations: what the decorators make of Python functions.
+
+    @federated_computation(FederatedType(np.float32, CLIENTS))     traced to a lambda
+    @py_computation(MODEL, EXAMPLES, returns=MODEL)                a leaf, by reference
+
+Called inside another computation it is embedded there; called anywhere else it runs in the
+current context.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, overload
+
+from tierfed.errors import TypeMismatch
+from tierfed.ir.check import check
+from tierfed.ir.nodes import Node
+from tierfed.language.context import current
+from tierfed.language.trace import Value, invoke, located, trace, tracing
+from tierfed.leaves import py
+from tierfed.types import FederatedType, FunctionType, StructType, Type, to_type
+
+
+class Computation:
+    """A typed program: callable, immutable."""
+
+    def __init__(self, node: Node, name: str, python_function: Callable[..., Any] | None = None) -> None:
+        if not isinstance(node.type, FunctionType):
+            raise TypeMismatch(f"{name} is of type {node.type}, and no function", where="computation")
+        self._node = node
+        self.name = name
+        self.python_function = python_function
+        if python_function is not None:
+            functools.update_wrapper(self, python_function)
+
+    @property
+    def node(self) -> Node:
+        """The program."""
+        return self._node
+
+    @property
+    def type_signature(self) -> FunctionType:
+        """The computation's type; `str` of it is the notation."""
+        t = self._node.type
+        assert isinstance(t, FunctionType)
+        return t
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if tracing() is not None:
+            return invoke(self._node, self.type_signature, args, kwargs)
+        return current().invoke(self, *args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Computation) and self._node == other._node
+
+    def __hash__(self) -> int:
+        return hash(self._node)
+
+    def __str__(self) -> str:
+        return str(self._node)
+
+    def __repr__(self) -> str:
+        return f"<computation {self.name} : {self.type_signature}>"
+
+
+def _parameter(fn: Callable[..., Any], types: tuple[object, ...]) -> tuple[Type | None, tuple[str, ...]]:
+    """Return the parameter type of `fn` at `types` (none, the one, or a struct named as its parameters)."""
+    named = tuple(py.parameters_of(fn, len(types)))
+    if not types:
+        return None, named
+    if len(types) == 1:
+        return to_type(types[0]), named
+    return StructType([(n, to_type(t)) for n, t in zip(named, types, strict=True)]), named
+
+
+def federated_computation(*types: Any) -> Any:
+    """Return a decorator that traces a function of these types into a computation.
+
+    `@federated_computation` without types decorates a function of no arguments.  Raises
+    TypeMismatch, with the user's own line, where the body does not type.
+    """
+    if len(types) == 1 and _is_undecorated(types[0]):
+        return _federated(types[0], ())
+    return lambda fn: _federated(fn, types)
+
+
+def _is_undecorated(spec: Any) -> bool:
+    return callable(spec) and not isinstance(spec, type | Type) and hasattr(spec, "__code__")
+
+
+def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
+    parameter, names = _parameter(fn, types)
+
+    def unpack(argument: Value) -> tuple[Any, ...]:
+        return (argument,) if len(names) == 1 else tuple(argument[i] for i in range(len(names)))
+
+    with located(fn.__qualname__):
+        node = check(trace(fn, parameter, unpack))
+    return Computation(node, fn.__qualname__, fn)
+
+
+@overload
+def py_computation(fn: Callable[..., Any], *types: Any, returns: Any) -> Computation: ...
+@overload
+def py_computation(*types: Any, returns: Any) -> Callable[[Callable[..., Any]], Computation]: ...
+def py_computation(*types: Any, returns: Any) -> Any:
+    """Return a decorator that makes a leaf of a module-level function of these types.
+
+    `py_computation(fn, *types, returns=…)` makes one at once.  On the function's side tensors
+    are numpy arrays, a sequence is an iterator, and the result is checked against `returns`.
+    """
+    if types and _is_undecorated(types[0]):
+        return _python(types[0], types[1:], returns)
+    return lambda fn: _python(fn, types, returns)
+
+
+def _python(fn: Callable[..., Any], types: tuple[Any, ...], returns: Any) -> Computation:
+    parameter, _ = _parameter(fn, types)
+    t = FunctionType(parameter, to_type(returns))
+    for part in t.walk():
+        if isinstance(part, FederatedType) or (isinstance(part, FunctionType) and part is not t):
+            raise TypeMismatch(
+                f"{part} in the type of a leaf, {t}",
+                where=fn.__qualname__,
+                mend="a leaf works on one member's value: tensors, structs and sequences",
+            )
+    return Computation(py.reference(fn, t, len(types)), fn.__qualname__, fn)
