@@ -15,10 +15,11 @@ lost for good; one behind it that is lost may still come back:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tierfed.node.round_events import Summary, UpSite
+from tierfed.errors import RoundFailed, TierfedError
+from tierfed.node.round_events import Collect, Summary, UpSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,20 @@ class Folding:
         self.done = 0  # of the admitted members, in order
         self.outstanding: str | None = None
         self.closed = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one site is: for live views."""
+
+    site: UpSite
+    placement: str
+    expected: int
+    quorum: int
+    whole: int
+    folded: int
+    lost: int
+    closed: bool
 
 
 class Collection:
@@ -109,3 +124,52 @@ class Collection:
                 counts[placement] = counts.get(placement, 0) + n
             lost.update(said.lost)
         return Summary(counts, lost)
+
+    def progress(self, fold: Folding) -> Progress:
+        """Return how far `fold` is."""
+        return Progress(
+            site=fold.site,
+            placement=self.placement,
+            expected=len(self.members),
+            quorum=self.quorum,
+            whole=sum(fold.site in held for held in self.held.values()),
+            folded=fold.done,
+            lost=len(self.lost),
+            closed=fold.closed,
+        )
+
+    def below_quorum(self, node: str, invocation: str) -> RoundFailed:
+        """Return the error of a collection that has lost too many: it names the first one lost."""
+        member, loss = next(iter(self.lost.items()))
+        error = loss.error or {}
+        said = f" ({error['what']})" if error.get("what") and error["what"] != loss.reason else ""
+        culprit = error.get("node") or member
+        return RoundFailed(
+            f"{len(self.members) - len(self.lost)} of {len(self.members)} {self.placement} left, "
+            f"quorum is {self.quorum}; the first lost is {member}: {loss.reason}{said}",
+            where=f"{node}, site {next(iter(self.folds))} of invocation {invocation}",
+            mend=f"see `tierfed logs {culprit}`, or lower collect.quorum at the parent of {self.placement}",
+            node=culprit,
+            remote_traceback=error.get("traceback"),
+        )
+
+
+def grouped(
+    collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
+) -> list[Collection]:
+    """Return the collections of `collects`: one for each phase (with its loop indices) and placement."""
+    groups: dict[tuple[int, tuple[int, ...], str], list[UpSite]] = {}
+    for collect in collects:
+        groups.setdefault((collect.site.phase, collect.site.loops, collect.placement), []).append(collect.site)
+    collections = []
+    for (_, _, placement), sites in groups.items():
+        members = children.get(placement, ())
+        needed = quorum.get(placement, 0 if not members else -1)
+        if not 0 <= needed <= len(members):
+            raise TierfedError(
+                f"a quorum of {quorum.get(placement, 'nothing')} over {len(members)} {placement}",
+                where=f"site {sites[0]}",
+                mend="give a number from 0 to that of the children",
+            )
+        collections.append(Collection(sites, placement, members, needed))
+    return collections

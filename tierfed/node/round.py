@@ -25,11 +25,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from tierfed.errors import RoundFailed, TierfedError
-from tierfed.node.collection import Collection, Folding, Held, Loss
+from tierfed.node.collection import Collection, Folding, Held, Loss, Progress, grouped
 from tierfed.node.round_events import (
     Accept,
     Action,
@@ -61,20 +60,6 @@ from tierfed.node.round_events import (
 State: TypeAlias = Literal["waiting", "open", "closed", "failed", "cancelled", "committed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one site is: for live views."""
-
-    site: UpSite
-    placement: str
-    expected: int
-    quorum: int
-    whole: int
-    folded: int
-    lost: int
-    closed: bool
-
-
 class Round:
     """See the module docstring.
 
@@ -102,7 +87,7 @@ class Round:
         self._epochs = dict(epochs or {})
         self._placement = {m: p for p, members in children.items() for m in members}
         self._down: dict[str, str] = {}  # members without a connection, and why
-        self._collections = _group(collects, children, quorum)
+        self._collections = grouped(collects, children, quorum)
         self._at = {site: c for c in self._collections for site in c.folds}
         self._deadline: float | None = None  # the last SetDeadline
         self._ended = ""  # why no contribution is taken any more
@@ -122,20 +107,7 @@ class Round:
 
     def progress(self) -> tuple[Progress, ...]:
         """Return how far each site is, in phase order."""
-        return tuple(
-            Progress(
-                site=f.site,
-                placement=c.placement,
-                expected=len(c.members),
-                quorum=c.quorum,
-                whole=sum(f.site in held for held in c.held.values()),
-                folded=f.done,
-                lost=len(c.lost),
-                closed=f.closed,
-            )
-            for c in self._collections
-            for f in c.folds.values()
-        )
+        return tuple(c.progress(fold) for c in self._collections for fold in c.folds.values())
 
     # What happens --------------------------------------------------------------------------
 
@@ -346,7 +318,7 @@ class Round:
             failed = next((c for c in self._collections if len(c.members) - len(c.lost) < c.quorum), None)
             if failed is not None:
                 self.state = "failed"
-                error = self._below_quorum(failed)
+                error = failed.below_quorum(self.node, self.invocation)
                 self._close_down(error, f"failed: {error.what}")
             else:
                 for c in self._collections:
@@ -400,21 +372,6 @@ class Round:
             self.closed[fold.site] = Close(fold.site, c.contributors(), c.losses(), c.summary(fold.site))
             self._act(self.closed[fold.site])
 
-    def _below_quorum(self, c: Collection) -> RoundFailed:
-        member, loss = next(iter(c.lost.items()))
-        error = loss.error or {}
-        said = f" ({error['what']})" if error.get("what") and error["what"] != loss.reason else ""
-        node = error.get("node") or member
-        site = next(iter(c.folds))
-        return RoundFailed(
-            f"{len(c.members) - len(c.lost)} of {len(c.members)} {c.placement} left, quorum is {c.quorum}; "
-            f"the first lost is {member}: {loss.reason}{said}",
-            where=f"{self.node}, site {site} of invocation {self.invocation}",
-            mend=f"see `tierfed logs {node}`, or lower collect.quorum at the parent of {c.placement}",
-            node=node,
-            remote_traceback=error.get("traceback"),
-        )
-
     def _close_down(self, error: RoundFailed, ended: str) -> None:
         """Fail every open site with `error` and let go of what will not be folded."""
         self._ended = ended
@@ -449,24 +406,3 @@ class Round:
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)
-
-
-def _group(
-    collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
-) -> list[Collection]:
-    """Return the collections of `collects`: one for each phase (with its loop indices) and placement."""
-    groups: dict[tuple[int, tuple[int, ...], str], list[UpSite]] = {}
-    for collect in collects:
-        groups.setdefault((collect.site.phase, collect.site.loops, collect.placement), []).append(collect.site)
-    collections = []
-    for (_, _, placement), sites in groups.items():
-        members = children.get(placement, ())
-        needed = quorum.get(placement, 0 if not members else -1)
-        if not 0 <= needed <= len(members):
-            raise TierfedError(
-                f"a quorum of {quorum.get(placement, 'nothing')} over {len(members)} {placement}",
-                where=f"site {sites[0]}",
-                mend="give a number from 0 to that of the children",
-            )
-        collections.append(Collection(sites, placement, members, needed))
-    return collections

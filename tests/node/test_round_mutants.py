@@ -1,0 +1,257 @@
+"""The model and the laws of a round can fail: each of these wrong rounds is caught by them."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from round_machine import RoundMachine
+
+from tierfed.node import collection
+from tierfed.node.collection import Collection
+from tierfed.node.round import Round
+from tierfed.node.round_events import Accept, Arrived, Discard, Fold, Offered
+
+SEARCH = settings(
+    max_examples=1500,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    report_multiple_bugs=False,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def of(books):
+    """Return a mutant whose collections keep their books as `books` does."""
+
+    def init(self, *args):
+        Round.__init__(self, *args)
+        for c in self._collections:
+            c.__class__ = books
+
+    return type(books.__name__, (Round,), {"__init__": init})
+
+
+class OrderOfArrival(Round):
+    """Admits members as they become whole."""
+
+    def _decide(self, c, overdue):
+        waiting = [m for m in c.held if c.whole(m) and m not in c.admitted and m not in c.lost]
+        ready = [m for m in c.members if m in c.lost or m in waiting or m in c.admitted]
+        c.admitted += waiting
+        if len(ready) == len(c.members):
+            c.cursor = len(c.members)
+        elif overdue:
+            super()._decide(c, overdue)
+            c.admitted = list(dict.fromkeys(c.admitted))
+
+
+class NoDeduplication(Round):
+    """Takes a second copy as a second contribution."""
+
+    def _contribution(self, event):
+        c = self._at.get(event.site)
+        if c is not None and event.member in c.admitted and isinstance(event, Arrived):
+            c.admitted.append(event.member)
+            self._act(Accept(event.member, event.site, event.digest))
+        else:
+            super()._contribution(event)
+
+
+class AnyPayload(Round):
+    """Acknowledges another payload under the same key."""
+
+    def _contribution(self, event):
+        c = self._at.get(event.site)
+        held = c and c.held.get(event.member, {}).get(event.site)
+        super()._contribution(replace(event, digest=held.digest) if held else event)
+
+
+class LostInTheRecord(Collection):
+    """Records lost members among the contributors."""
+
+    __slots__ = ()
+
+    def contributors(self):
+        return self.members
+
+
+class LostInTheQuorum(Round):
+    """Counts lost members towards the quorum."""
+
+    def _settle(self):
+        quorums = [c.quorum for c in self._collections]
+        for c in self._collections:
+            c.quorum = 0
+        super()._settle()
+        for c, q in zip(self._collections, quorums, strict=True):
+            c.quorum = q
+
+
+class FailsAtTheDeadline(Round):
+    """Notices a lost quorum only when everybody is decided."""
+
+    def _settle(self):
+        quorums = [c.quorum for c in self._collections]
+        for c in self._collections:
+            c.quorum = c.quorum if c.frozen else 0
+        super()._settle()
+        for c, q in zip(self._collections, quorums, strict=True):
+            c.quorum = q
+
+
+class WallClock(Round):
+    """Reads a clock that somebody sets back, in place of the monotonic time it is given."""
+
+    def step(self, event, now):
+        self.shift = getattr(self, "shift", itertools.chain([0.0, 0.0], itertools.repeat(3600.0)))
+        return super().step(event, now - next(self.shift))
+
+
+class LateTick(Round):
+    """Applies deadlines on a tick alone, so that what is overdue is still taken before it."""
+
+    def _expire(self, now):
+        if getattr(self, "ticking", True):
+            super()._expire(now)
+
+    def step(self, event, now):
+        self.ticking = not isinstance(event, Arrived | Offered)
+        return super().step(event, now)
+
+
+class OldEpochs(Round):
+    """Takes contributions of an older epoch."""
+
+    def _stranger(self, event):
+        refused = super()._stranger(event)
+        return None if refused and refused[0] == "STALE_EPOCH" else refused
+
+
+class OldAttempts(Round):
+    """Takes contributions of another attempt."""
+
+    def _stranger(self, event):
+        return super()._stranger(replace(event, attempt=self.attempt))
+
+
+class OldReports(Round):
+    """Believes the end of a connection that another has replaced."""
+
+    def _old(self, event):
+        return False
+
+
+class ForgetsWholeOnes(Round):
+    """Drops whole contributions, too, when a member comes back."""
+
+    def _joined(self, event):
+        epoch = self._epochs.get(event.member, -1)
+        super()._joined(event)
+        if event.epoch > epoch:
+            for c in self._of(event.member):
+                if not c.decided(event.member):
+                    for site in c.held.pop(event.member, ()):
+                        self._act(Discard(event.member, site, "came back"))
+
+
+class BackAtALaterSite(Round):
+    """Lets a member that was lost at one site into the next."""
+
+    def _lose(self, member, start, loss):
+        later = self._collections[start + 1 :]
+        self._collections = self._collections[: start + 1]
+        super()._lose(member, start, loss)
+        self._collections += later
+
+
+class GoneIsGone(Round):
+    """Throws out what was whole before its member went."""
+
+    def _gone(self, event):
+        super()._gone(event)
+        if event.member in self._down and not self.over:
+            for c in self._of(event.member):
+                if not c.decided(event.member) and c.whole(event.member):
+                    c.lost[event.member] = collection.Loss("gone", final=True)
+                    for site in c.held.pop(event.member):
+                        self._act(Discard(event.member, site, "gone"))
+
+
+class WaitsForTheLost(Round):
+    """Does not see that a cut upload is a loss."""
+
+    def _cut(self, event):
+        pass
+
+
+class Leaks(Round):
+    """Never lets go of what it will not fold."""
+
+    def _act(self, action):
+        if not isinstance(action, Discard):
+            super()._act(action)
+
+
+class TwoFoldsAtOnce(Round):
+    """Asks for the next fold without waiting for the last."""
+
+    def _act(self, action):
+        super()._act(action)
+        if isinstance(action, Fold):
+            c = self._at[action.site]
+            f = c.folds[action.site]
+            if f.done + 1 < len(c.admitted):
+                super()._act(Fold(c.admitted[f.done + 1], action.site))
+
+
+class Halves(Collection):
+    """Takes a member of two sites as whole when one contribution is here."""
+
+    __slots__ = ()
+
+    def whole(self, member):
+        return bool(self.held.get(member))
+
+
+class ClosesEarly(Round):
+    """Closes as soon as the quorum is in."""
+
+    def _decide(self, c, overdue):
+        super()._decide(c, overdue or 0 < c.quorum <= len(c.admitted))
+
+
+MUTANTS = [
+    OrderOfArrival,
+    NoDeduplication,
+    AnyPayload,
+    of(LostInTheRecord),
+    LostInTheQuorum,
+    FailsAtTheDeadline,
+    WallClock,
+    LateTick,
+    OldEpochs,
+    OldAttempts,
+    OldReports,
+    ForgetsWholeOnes,
+    BackAtALaterSite,
+    GoneIsGone,
+    WaitsForTheLost,
+    Leaks,
+    TwoFoldsAtOnce,
+    of(Halves),
+    ClosesEarly,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
+def test_each_mutant_is_caught(mutant):
+    """A round that breaks one rule fails the random histories that the true one passes."""
+    machine = type("Machine", (RoundMachine,), {"make": mutant})
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=SEARCH)
