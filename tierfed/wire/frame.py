@@ -33,14 +33,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import google_crc32c
-import msgpack
 import numpy as np
 
 from tierfed.errors import FrameError
+from tierfed.wire.plain import HEADER_LIMIT, Header, pack, unpack
 
 MAGIC = b"TIERFED\n"
 VERSION = 1
-HEADER_LIMIT = 1 << 16  # bytes
 PAYLOAD_LIMIT = 8 << 20  # bytes, what a decoder takes when it is not told; the largest chunk takes 4 MiB
 ALIGN = 64  # bytes, what DLPack and the vector units ask for
 
@@ -48,12 +47,9 @@ _PREFIX = struct.Struct("<8sIIQII")
 _HEAD_CRC = struct.Struct("<I")
 _COVERED = _PREFIX.size - _HEAD_CRC.size  # bytes of the prefix under the head's CRC
 _STAGE = 4096  # bytes read ahead of a header: most heads and small payloads in one read
-_ENTRIES = 4096  # in one array or map of a header
-_DEPTH = 16
 _ZEROS = bytes(ALIGN)
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
-Header: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +87,7 @@ def aligned(nbytes: int) -> memoryview:
     """Return a new, writable buffer of `nbytes` bytes at an address that is a multiple of 64."""
     raw = np.empty(nbytes + ALIGN - 1, np.uint8)
     at = -int(raw.__array_interface__["data"][0]) % ALIGN
-    return memoryview(raw)[at : at + nbytes]
+    return raw.data[at : at + nbytes]
 
 
 def padded(nbytes: int) -> int:
@@ -137,24 +133,6 @@ def _crc_of(buffers: Sequence[Any]) -> int:
     return crc
 
 
-def pack(header: Header) -> bytes:
-    """Return `header` as a frame carries it; raises FrameError as `encode` does."""
-    _check_plain(header, "encode", 0)
-    try:
-        packed: bytes = msgpack.packb(header)
-    except (TypeError, ValueError, OverflowError) as e:
-        raise FrameError(
-            f"the header cannot be packed: {e}", where="encode", mend="use str, bytes and integers of 64 bits"
-        ) from e
-    if len(packed) > HEADER_LIMIT:
-        raise FrameError(
-            f"a header of {len(packed)} bytes, at most {HEADER_LIMIT} fit",
-            where="encode",
-            mend="carry large things in the payload",
-        )
-    return packed
-
-
 class FrameDecoder:
     """Bytes in, frames out, shaped for `asyncio.BufferedProtocol`.
 
@@ -186,13 +164,6 @@ class FrameDecoder:
         self._got = 0
         self._crc = 0
         self._broken: Exception | None = None
-
-    @property
-    def within(self) -> str | None:
-        """Return which part of a frame is under way: "head", "payload", or None between frames."""
-        if self._header is not None:
-            return "payload"
-        return "head" if self._read < self._end else None
 
     @property
     def within(self) -> str | None:
@@ -252,7 +223,8 @@ class FrameDecoder:
         else:
             return
         raise self._error(
-            f"the stream ended after {had} bytes of {of}", "see why the peer closed the connection; it has to send again"
+            f"the stream ended after {had} bytes of {of}",
+            "see why the peer closed the connection; it has to send again",
         )
 
     def _error(self, what: str, mend: str) -> FrameError:
@@ -335,7 +307,7 @@ class FrameDecoder:
                 "bytes were changed on the way; the peer has to send again",
             )
         self._check_zeros(stop, start + size)
-        self._header = _unpack(packed, self._where)
+        self._header = unpack(packed, self._where)
         self._payload = self._memory(self._header, payload) if payload else memoryview(b"")
         self._got = self._crc = 0
         self._read = start + size
@@ -377,52 +349,3 @@ class FrameDecoder:
     def _check_zeros(self, start: int, stop: int) -> None:
         if self._stage[start:stop] != _ZEROS[: stop - start]:
             raise self._error("the padding of a frame is not zero", "run one version of tierfed at both ends")
-
-
-def _unpack(packed: bytes, where: str) -> Header:
-    try:
-        header = msgpack.unpackb(
-            packed,
-            raw=False,
-            strict_map_key=True,
-            max_array_len=_ENTRIES,
-            max_map_len=_ENTRIES,
-            max_ext_len=0,
-            max_str_len=HEADER_LIMIT,
-            max_bin_len=HEADER_LIMIT,
-        )
-    except (ValueError, msgpack.UnpackException) as e:
-        raise FrameError(
-            f"a header of {len(packed)} bytes is no msgpack of ours: {e or type(e).__name__}",
-            where=where,
-            mend="run one version of tierfed at both ends",
-        ) from e
-    _check_plain(header, where, 0)
-    if msgpack.packb(header) != packed:  # a key twice, or a number in a longer form: two readings of one header
-        raise FrameError(
-            "a header is not in its shortest form", where=where, mend="pack each key once, as msgpack's packb does"
-        )
-    known: Header = header
-    return known
-
-
-def _check_plain(value: Any, where: str, depth: int) -> None:
-    """Raise FrameError unless `value` is a map at the top, and made of plain things, to a depth of 16."""
-    kind = type(value)
-    if depth == 0 and kind is not dict:
-        raise FrameError(f"a header is a {kind.__name__}, not a map", where=where, mend="send a map with string keys")
-    if kind is dict or kind is list:
-        if depth == _DEPTH or len(value) > _ENTRIES:
-            raise FrameError(
-                f"a header nests {depth} deep or has {len(value)} entries in one place",
-                where=where,
-                mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
-            )
-        if kind is dict and not all(type(k) is str for k in value):
-            raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
-        for item in value.values() if kind is dict else value:
-            _check_plain(item, where, depth + 1)
-    elif value is not None and kind not in (str, bytes, int, float, bool):
-        raise FrameError(
-            f"a header holds a {kind.__name__}", where=where, mend="use None, bool, int, float, str, bytes, list, dict"
-        )

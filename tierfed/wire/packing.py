@@ -1,0 +1,111 @@
+"""Packing: which column of a message travels in which frame.
+
+    bias float32[64], w float32[784,512], step int32
+    →   slab: bias at 0, step at 256 · chunk: w[0:262144] · chunk: w[262144:401408]
+
+Columns of fewer than 4096 elements go raw, of whatever dtype, in slabs of up to 1 MiB;
+a small message is one slab and so one frame.  A larger column goes in chunks of 2^18
+elements, each coded for itself: by the link's codec, or raw if the column is structural.
+
+Sound because both ends compute the packing from the same columns and codec: no offset
+and no length travels, and a frame whose payload is not as long as the packing says is
+refused before there is memory for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tierfed.codecs import CHUNK, Codec, codec
+from tierfed.errors import CodecError
+from tierfed.wire.layout import Column
+
+SMALL = 4096  # elements; from here on the codec is used
+SLAB = 1 << 20  # bytes of a slab, unless it holds a single column
+_PLACE = 8  # bytes; each column of a slab starts at a multiple of them
+
+RAW = codec("none")
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Small columns, raw: the index of each and its offset; `nbytes` is the length of all."""
+
+    places: tuple[tuple[int, int], ...]
+    nbytes: int
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the same payload under `none`."""
+        return self.nbytes
+
+    def takes(self, nbytes: int) -> str | None:
+        """Return the sizes that a payload may have, None if `nbytes` is one of them."""
+        return None if nbytes == self.nbytes else str(self.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Elements `start` to `stop` of the column `index`, under `coder`."""
+
+    index: int
+    start: int
+    stop: int
+    coder: Codec
+    dtype: str
+    raw_bytes: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether any bytes of the right number can be decoded."""
+        return self.coder == RAW and self.dtype != "bool"
+
+    def takes(self, nbytes: int) -> str | None:
+        """Return the sizes that a payload may have, None if `nbytes` is one of them."""
+        size = self.stop - self.start
+        most = self.coder.most_bytes(size, self.dtype) or 0
+        if self.coder.fixed_size:
+            return None if nbytes == most else str(most)
+        return None if 0 < nbytes <= most else f"1 to {most}"
+
+
+Pack: TypeAlias = Slab | Chunk
+
+
+def packing(columns: Sequence[Column], coder: Codec) -> list[Pack]:
+    """Return the frames of a message with `columns`, at least one, in order.
+
+    Raises CodecError if a large column is of a dtype that `coder` does not carry.
+    """
+    slabs: list[Pack] = []
+    chunks: list[Pack] = []
+    places: list[tuple[int, int]] = []
+    end = 0
+    for index, column in enumerate(columns):
+        size, nbytes = column.type.size or 0, column.type.nbytes or 0  # of a column, all sizes are known
+        if size >= SMALL:
+            by = RAW if column.structural else coder
+            check_carried(column, by)
+            for at in range(0, size, CHUNK):
+                stop = min(at + CHUNK, size)
+                chunks.append(Chunk(index, at, stop, by, column.type.name, nbytes // size * (stop - at)))
+            continue
+        start = -(-end // _PLACE) * _PLACE
+        if places and start + nbytes > SLAB:
+            slabs.append(Slab(tuple(places), end))
+            places, start = [], 0
+        places.append((index, start))
+        end = start + nbytes
+    if places or not chunks:
+        slabs.append(Slab(tuple(places), end))
+    return slabs + chunks
+
+
+def check_carried(column: Column, coder: Codec) -> None:
+    """Raise CodecError, naming the column, if `coder` does not carry its dtype."""
+    try:
+        coder.check_carries(column.type)
+    except CodecError as e:
+        raise CodecError(e.what, where=column.path, mend=e.mend) from e

@@ -1,0 +1,109 @@
+"""Plain values: what a header is made of, and its one form in msgpack.
+
+    {"ident": {"site": "2.0"}, "seq": 3}        None, bool, int, float, str, bytes, list, dict
+
+A header is a map with string keys, packed in the shortest form of each value.  What is
+unpacked is packed again and compared, so there is one header for one run of bytes and
+the reverse: no key twice, no number in a longer form, nothing that two readers could
+understand differently.
+
+Sound against hostile bytes: at most 64 KiB are unpacked, at most 4096 entries in one
+list or map and 16 levels, without msgpack's extension types, so that what a header
+takes in memory stays below a hundred times its length.
+
+Source: the MessagePack specification, and its advice on the shortest form of numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgpack  # type: ignore[import-untyped]  # has no stubs
+
+from tierfed.errors import FrameError
+
+HEADER_LIMIT = 1 << 16  # bytes
+_ENTRIES = 4096  # in one list or map
+_DEPTH = 16
+
+Header: TypeAlias = dict[str, Any]
+
+
+def pack(header: Header) -> bytes:
+    """Return `header` as a frame carries it; raises FrameError as `encode` does."""
+    _check_plain(header, "encode", 0)
+    try:
+        packed: bytes = msgpack.packb(header)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise FrameError(
+            f"the header cannot be packed: {e}", where="encode", mend="use str, bytes and integers of 64 bits"
+        ) from e
+    if len(packed) > HEADER_LIMIT:
+        raise FrameError(
+            f"a header of {len(packed)} bytes, at most {HEADER_LIMIT} fit",
+            where="encode",
+            mend="carry large things in the payload",
+        )
+    return packed
+
+
+def canonical(value: Any) -> bytes:
+    """Return the msgpack of `value` with the keys of each map sorted: equal values, equal bytes."""
+    packed: bytes = msgpack.packb(_sorted(value))
+    return packed
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _sorted(value[k]) for k in sorted(value)}
+    return [_sorted(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def unpack(packed: bytes, where: str) -> Header:
+    """Return the header that `pack` has packed; raises FrameError, at `where`, for any other bytes."""
+    try:
+        header = msgpack.unpackb(
+            packed,
+            raw=False,
+            strict_map_key=True,
+            max_array_len=_ENTRIES,
+            max_map_len=_ENTRIES,
+            max_ext_len=0,
+            max_str_len=HEADER_LIMIT,
+            max_bin_len=HEADER_LIMIT,
+        )
+    except (ValueError, msgpack.UnpackException) as e:
+        raise FrameError(
+            f"a header of {len(packed)} bytes is no msgpack of ours: {e or type(e).__name__}",
+            where=where,
+            mend="run one version of tierfed at both ends",
+        ) from e
+    _check_plain(header, where, 0)
+    if msgpack.packb(header) != packed:  # a key twice, or a number in a longer form: two readings of one header
+        raise FrameError(
+            "a header is not in its shortest form", where=where, mend="pack each key once, as msgpack's packb does"
+        )
+    known: Header = header
+    return known
+
+
+def _check_plain(value: Any, where: str, depth: int) -> None:
+    """Raise FrameError unless `value` is a map at the top, and made of plain things, to a depth of 16."""
+    kind = type(value)
+    if depth == 0 and kind is not dict:
+        raise FrameError(f"a header is a {kind.__name__}, not a map", where=where, mend="send a map with string keys")
+    if kind is dict or kind is list:
+        if depth == _DEPTH or len(value) > _ENTRIES:
+            raise FrameError(
+                f"a header nests {depth} deep or has {len(value)} entries in one place",
+                where=where,
+                mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
+            )
+        if kind is dict and not all(type(k) is str for k in value):
+            raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
+        for item in value.values() if kind is dict else value:
+            _check_plain(item, where, depth + 1)
+    elif value is not None and kind not in (str, bytes, int, float, bool):
+        raise FrameError(
+            f"a header holds a {kind.__name__}", where=where, mend="use None, bool, int, float, str, bytes, list, dict"
+        )

@@ -1,0 +1,310 @@
+"""Messages, received: frames of one message in, the values of its slots out.
+
+    reader = MessageReader([("delta", t)], codec("int8+zstd"))
+    link.start(reader.feed, ...)                       # frame by frame, until it returns True
+    reader.accumulate_into(arrays)                     # or reader.decode()
+
+The reader works from the slots that its program names; what a header says of them
+(heading.py) is compared.  Only the sizes that the types leave open are news, and they
+are bounded (layout.py) before there is memory for anything.
+
+Sound because the frames of a message come in the order of `seq`, each as long as the
+packing says, all of one identity, and the last one alone is the last; and because
+payloads are kept as they came until the message is whole and its digest holds, and
+nothing is added to a sum before every chunk has been found to decode.  A sender that
+dies half-way, or lies, has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from tierfed.codecs import Codec
+from tierfed.codecs.stage import add
+from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
+from tierfed.types import Type
+from tierfed.wire.frame import Frame, Header, aligned, padded
+from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, Slot, check_keys, check_slots, digest_of
+from tierfed.wire.layout import Column, Limits, Sizes, columns_of, least_cost
+from tierfed.wire.packing import Chunk, Pack, Slab, packing
+from tierfed.wire.value import from_raw, value_from
+
+
+class MessageReader:
+    """The frames of one message in, the values of its slots out.
+
+    `slots` are pairs of a name and a type, or triples with whether there are many.
+    `ident` is known from the first frame on, `digest` when `complete`; `wire_bytes` and
+    `raw_bytes` count what was taken so far.  After an error the reader is of no more use.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[tuple[str, Type] | Slot],
+        codec: Codec,
+        limits: Limits | None = None,
+        where: str = "message",
+    ) -> None:
+        self._slots: list[Slot] = [(s[0], s[1], len(s) == 3 and s[2]) for s in slots]
+        self._coder = codec
+        self._limits = limits or Limits()
+        self._where = where
+        self.ident: Header = {}
+        self.digest: bytes | None = None
+        self.complete = False
+        self.wire_bytes = 0
+        self.raw_bytes = 0
+        self._first: Header = {}
+        self._admitted: Header | None = None  # the header that `admit` took last
+        self._items: list[int | None] = []  # of each slot
+        self._sizes: list[list[int]] = []  # of each slot
+        self._spans: list[range] = []  # the columns of each slot
+        self._columns: list[Column] = []
+        self._packs: list[Pack | None] = []  # by frame; None is that of the sizes
+        self._payloads: list[memoryview] = []
+        self._crcs: list[int] = []
+        self._verified = False
+
+    def admit(self, header: Header, nbytes: int) -> None:
+        """Check that a frame with this header and a payload of `nbytes` is the next one.
+
+        For the decoder's `allocate`, before there is memory; `feed` calls it otherwise.
+        Raises ProtocolError, ValueMismatch or CodecError.
+        """
+        seq, due = header.get("seq"), len(self._crcs)
+        if self.complete or type(seq) is not int or seq != due:
+            wanted = "none, the message has ended" if self.complete else str(due)
+            raise self._refusal(f"expected frame {wanted}, got {str(seq)[:40]}", "send each frame once, in order")
+        check_keys(header, self._where)
+        if seq == 0:
+            self._admit_first(header)
+        elif header["ident"] != self.ident:
+            raise self._refusal("a frame of another contribution", "send the frames of a message in a row")
+        self._check_end(seq, "end" in header)
+        self._check_size(seq, nbytes)
+        self._admitted = header
+
+    def feed(self, frame: Frame) -> bool:
+        """Take the next frame; return whether the message is whole.
+
+        The payload is kept as it came.  Raises as `admit` does, and FrameError if the
+        digest does not hold.
+        """
+        seq, nbytes = len(self._crcs), len(frame.payload)
+        if self._admitted is frame.header and not self.complete:
+            self._check_size(seq, nbytes)
+        else:
+            self.admit(frame.header, nbytes)
+        pack_ = self._packs[seq]
+        if pack_ is None:
+            self._lay_out(np.frombuffer(frame.payload, "<i8").tolist())
+        self._crcs.append(frame.crc)
+        self._payloads.append(frame.payload)
+        self._admitted = None
+        self.wire_bytes += frame.nbytes
+        self.raw_bytes += frame.nbytes - padded(nbytes) + padded(nbytes if pack_ is None else pack_.raw_bytes)
+        if "end" in frame.header:
+            self._finish(frame.header["digest"])
+        return self.complete
+
+    def values(self) -> dict[str, Any]:
+        """Return the held value of each slot by its name, as `decode` does."""
+        return dict(zip((name for name, _, _ in self._slots), self.decode(), strict=True))
+
+    def decode(self, slots: Collection[str] | None = None) -> list[Any]:
+        """Return the held values of `slots` (of all, if None) in the order of the message, lists where many.
+
+        No value shares memory with a payload.  Raises CodecError or ValueMismatch for
+        bytes that are no value of their type.
+        """
+        wanted = self._wanted(slots)
+        arrays = self._arrays([i for s in wanted for i in self._spans[s]])
+        values: list[Any] = []
+        for s in wanted:
+            name, t, _ = self._slots[s]
+            own, sizes, items = (arrays[i] for i in self._spans[s]), iter(self._sizes[s]), self._items[s]
+            if items is None:
+                values.append(value_from(t, own, sizes, name))
+            else:
+                values.append([value_from(t, own, sizes, f"{name}[{i}]") for i in range(items)])
+        return values
+
+    def verify(self) -> None:
+        """Check that every chunk decodes; raises CodecError if one does not.
+
+        Costs a decoding, into one scratch chunk, for codecs that have bytes to refuse.
+        """
+        self._check_whole()
+        if self._verified:
+            return
+        for pack_, payload in zip(self._packs, self._payloads, strict=True):
+            if isinstance(pack_, Chunk) and not pack_.trusted:
+                column = self._columns[pack_.index]
+                scratch = np.empty(pack_.stop - pack_.start, column.type.dtype)
+                self._decoded(pack_, payload, scratch, adding=False)
+        self._verified = True
+
+    def accumulate_into(self, arrays: Sequence[Any], slots: Collection[str] | None = None) -> None:
+        """Add the values of `slots` to `arrays`: C-contiguous, one for each part that `parts_of` gives, in its order.
+
+        Works chunk by chunk, without a decoded copy of a part; bit-equal to decoding
+        and `np.add`.  All or nothing: raises CodecError, with `arrays` untouched, if a
+        chunk does not decode, and ValueMismatch for slots that are no fixed tensors of
+        numbers, or arrays of other types.
+        """
+        into = self._check_sums(arrays, self._wanted(slots))
+        self.verify()
+        for pack_, payload in zip(self._packs, self._payloads, strict=True):
+            if isinstance(pack_, Chunk):
+                if pack_.index in into:
+                    self._decoded(pack_, payload, into[pack_.index][pack_.start : pack_.stop], adding=True)
+            elif pack_ is not None:
+                for index, offset in pack_.places:
+                    if index in into:
+                        add(from_raw(payload, self._columns[index].type, offset).reshape(-1), into[index])
+
+    def release(self) -> list[memoryview]:
+        """Return the payloads, for their memory to be used again, and forget them and all that they held."""
+        payloads, self._payloads = self._payloads, []
+        return payloads
+
+    def _refusal(self, what: str, mend: str) -> ProtocolError:
+        return ProtocolError(what, where=self._where, mend=mend)
+
+    def _admit_first(self, header: Header) -> None:
+        sizes = header["sizes"]
+        if header["codec"] != str(self._coder):
+            raise self._refusal(
+                f"expected the codec {self._coder}, got {str(header['codec'])[:60]}",
+                "name one codec for both ends of the link (see `tierfed show`)",
+            )
+        self._items = check_slots(header, self._slots, self._limits, self._where)
+        inline = type(sizes) is list and len(sizes) <= INLINE_SIZES
+        if not inline and not (type(sizes) is int and INLINE_SIZES < sizes <= MOST_SIZES):
+            raise self._refusal(
+                f"{len(sizes) if type(sizes) is list else repr(sizes)[:40]} open sizes, "
+                f"expected a list of up to {INLINE_SIZES}, or a number from there to {MOST_SIZES}",
+                "declare the sizes in the type, or send fewer values at once",
+            )
+        self._first, self.ident, self._packs = header, header["ident"], [None]
+        if inline:
+            self._packs = []
+            self._lay_out(sizes)
+
+    def _lay_out(self, sizes: Sequence[Any]) -> None:
+        """Find out all frames, from the types and the open `sizes`."""
+        left = Sizes(sizes, self._limits)
+        self._columns, self._spans, self._sizes = [], [], []
+        for (name, t, _), items in zip(self._slots, self._items, strict=True):
+            first, taken = len(self._columns), len(left.taken)
+            if items is None:
+                self._columns += columns_of(t, left, name)
+            else:
+                left.charge(items * least_cost(t), name)
+                for i in range(items):
+                    self._columns += columns_of(t, left, f"{name}[{i}]")
+            self._spans.append(range(first, len(self._columns)))
+            self._sizes.append(left.taken[taken:])
+        left.finish(self._where)
+        self._packs += packing(self._columns, self._coder)
+
+    def _check_end(self, seq: int, ends: bool) -> None:
+        last = seq == len(self._packs) - 1 and self._packs[seq] is not None
+        if ends and not last:
+            count = len(self._packs) if self._packs[-1] is not None else "more"
+            raise self._refusal(f"a message ends at frame {seq}, expected {count} frames", "send the whole message")
+        if last and not ends:
+            raise self._refusal(f"frame {seq} of {len(self._packs)} does not end its message", "mark the last frame")
+
+    def _check_size(self, seq: int, nbytes: int) -> None:
+        pack_ = self._packs[seq]
+        wanted = pack_.takes(nbytes) if pack_ is not None else None
+        if pack_ is None and nbytes != 8 * self._first["sizes"]:
+            wanted = str(8 * self._first["sizes"])
+        if wanted is not None:
+            path = self._columns[pack_.index].path if isinstance(pack_, Chunk) else self._where
+            raise ProtocolError(
+                f"expected a payload of {wanted} bytes in frame {seq}, got {nbytes}",
+                where=path,
+                mend="run one version of tierfed at both ends",
+            )
+
+    def _finish(self, said: bytes) -> None:
+        digest = digest_of(self._first, self._crcs)
+        if digest != said:
+            raise FrameError(
+                f"the digest of a message is {digest.hex()}, its last frame says {said.hex()}",
+                where=self._where,
+                mend="bytes were changed on the way; the peer has to send again",
+            )
+        self.digest, self.complete = digest, True
+
+    def _check_whole(self) -> None:
+        if not self.complete or len(self._payloads) != len(self._packs):
+            raise ProtocolError(
+                f"{len(self._payloads)} of {len(self._packs) or 'its'} frames of a message are here",
+                where=self._where,
+                mend="read a message when it is complete, and before it is released",
+            )
+
+    def _wanted(self, slots: Collection[str] | None) -> list[int]:
+        """Return the indices of the named slots."""
+        self._check_whole()
+        names = [name for name, _, _ in self._slots]
+        unknown = sorted(set(slots or ()) - set(names))
+        if unknown:
+            raise ValueMismatch(
+                f"no value {unknown[0]} in the message", where=self._where, mend=f"there are {', '.join(names)}"
+            )
+        return [i for i, name in enumerate(names) if slots is None or name in slots]
+
+    def _arrays(self, wanted: Sequence[int]) -> dict[int, Any]:
+        """Return new arrays of the `wanted` columns, by index."""
+        arrays: dict[int, Any] = dict.fromkeys(wanted)
+        for pack_, payload in zip(self._packs, self._payloads, strict=True):
+            if isinstance(pack_, Slab):
+                for index, offset in pack_.places:
+                    if index in arrays:
+                        arrays[index] = from_raw(payload, self._columns[index].type, offset)
+            elif pack_ is not None and pack_.index in arrays:
+                t = self._columns[pack_.index].type
+                if arrays[pack_.index] is None:
+                    arrays[pack_.index] = np.frombuffer(aligned(t.nbytes or 0), t.dtype).reshape(t.shape or ())
+                flat = arrays[pack_.index].reshape(-1)
+                self._decoded(pack_, payload, flat[pack_.start : pack_.stop], adding=False)
+        return arrays
+
+    def _decoded(self, chunk: Chunk, payload: memoryview, out: Any, *, adding: bool) -> None:
+        try:
+            (chunk.coder.accumulate_chunk if adding else chunk.coder.decode_chunk)(payload, out)
+        except CodecError as e:
+            path = f"{self._columns[chunk.index].path}, elements {chunk.start} to {chunk.stop}"
+            raise CodecError(e.what, where=path, mend=e.mend) from e
+
+    def _check_sums(self, arrays: Sequence[Any], wanted: Sequence[int]) -> dict[int, Any]:
+        """Return `arrays`, flat, by the index of their column."""
+        columns = [i for s in wanted for i in self._spans[s]]
+        for s in wanted:
+            name, t, many = self._slots[s]
+            if many or self._sizes[s] or not all(_adds(self._columns[i]) for i in self._spans[s]):
+                raise ValueMismatch(f"{t}{' of many' if many else ''} is not added", where=name, mend="decode it")
+        if len(arrays) != len(columns):
+            raise ValueMismatch(
+                f"expected {len(columns)} arrays, got {len(arrays)}", where=self._where, mend="give one a part"
+            )
+        for array, i in zip(arrays, columns, strict=True):
+            t = self._columns[i].type
+            if array.dtype != t.dtype or array.shape != t.shape or not array.flags.carray:
+                raise ValueMismatch(
+                    f"expected a writable, C-contiguous {t}, got {array.dtype}{list(array.shape)}",
+                    where=self._columns[i].path,
+                    mend="copy the arrays of the zero's parts",
+                )
+        return {i: array.reshape(-1) for array, i in zip(arrays, columns, strict=True)}
+
+
+def _adds(column: Column) -> bool:
+    return not column.structural and column.type.name != "bool"
