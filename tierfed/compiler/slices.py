@@ -128,6 +128,11 @@ class Fold:
     folds: tuple[FoldSlot, ...]
 
 
+def incoming(folds: tuple[FoldSlot, ...]) -> tuple[Slot, ...]:
+    """Return the slots of one child's message: each value once, however many folds use it."""
+    return tuple(dict.fromkeys(fold.incoming for fold in folds))
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send `slots` to the parent (the driver, at the root)."""

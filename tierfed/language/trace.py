@@ -267,7 +267,7 @@ def invoke(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mappi
         if args or kwargs:
             raise TypeMismatch(f"{t} takes no argument", where=user_line(), mend="call it without arguments")
         return bound(Call(function))
-    argument = as_node(packed_arguments(t.parameter, args, kwargs), t.parameter)
+    argument = _loosened(as_node(packed_arguments(t.parameter, args, kwargs), t.parameter), t.parameter)
     if not t.parameter.is_assignable_from(argument.type):
         raise TypeMismatch(
             f"{shortened(function)} takes {t.parameter}, got {argument.type}",
@@ -275,6 +275,23 @@ def invoke(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mappi
             mend="pass a value of the type that it takes",
         )
     return bound(Call(function, argument))
+
+
+def _loosened(node: Node, target: Type) -> Node:
+    """Return `node` with all-equal values made one value a member where `target` holds such."""
+    source = node.type
+    if isinstance(target, FederatedType) and isinstance(source, FederatedType):
+        if source.all_equal and not target.all_equal and source.placement == target.placement:
+            alone = bound(apply_intrinsic("federated_zip", (Struct(((None, node),)),)))
+            return alone._select(0)._node  # type: ignore[no-any-return]  # zip clears the bit
+    if isinstance(target, StructType) and isinstance(source, StructType) and len(target) == len(source):
+        if target.contains(FederatedType) and any(
+            s != t for s, t in zip(source.parts(), target.parts(), strict=True)
+        ):
+            parts = node.children() if isinstance(node, Struct) else [Selection(node, i) for i in range(len(source))]
+            loosened = (_loosened(p, t) for p, t in zip(parts, target.parts(), strict=True))
+            return Struct(tuple(zip(source.names, loosened, strict=True)), source.container)
+    return node
 
 
 def packed_arguments(parameter: Type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierfed.errors import CompileError
-from tierfed.ir.build import apply_intrinsic, identity
+from tierfed.ir.build import apply_intrinsic, identity, pack
 from tierfed.ir.intrinsics.aggregate import fold_types, pair
 from tierfed.ir.intrinsics.folding import fold_up
 from tierfed.ir.intrinsics.operator import (
@@ -26,7 +26,7 @@ from tierfed.ir.intrinsics.operator import (
     rises,
     unplaced,
 )
-from tierfed.ir.nodes import Node
+from tierfed.ir.nodes import Call, Intrinsic, Node
 from tierfed.placements import Hierarchy, Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 
@@ -82,6 +82,8 @@ def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> A
 def _expand(arguments: tuple[Node, ...], t: FunctionType) -> Node:
     """A reduce that can merge is an aggregate whose report is the identity; the others climb as they are."""
     assert isinstance(t.result, FederatedType)
+    if not merges_itself(tuple(a.type for a in arguments)):
+        return Call(Intrinsic(_NAME, t), pack(arguments))
     x, zero, op, *rest = arguments
     merge = rest[0] if rest else op
     return apply_intrinsic(

@@ -1,0 +1,40 @@
+"""From a program and a hierarchy to slices: normalise, expand, climb, slice.
+
+Each pass is a function of its own, `(program, hierarchy) -> program`, and the whole is checked
+again after each.
+"""
+
+from __future__ import annotations
+
+from tierfed.compiler.climb import climb
+from tierfed.compiler.expand import expand
+from tierfed.compiler.normalise import normalise
+from tierfed.compiler.serialize import slices_hash
+from tierfed.compiler.slice import slice_program
+from tierfed.compiler.slices import Compiled, Slice
+from tierfed.ir.check import check
+from tierfed.ir.nodes import Lambda, Node
+from tierfed.language.computation import Computation
+from tierfed.placements import Hierarchy
+
+__all__ = ["Compiled", "Slice", "compile", "lowered"]
+
+
+def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
+    """Return `program` in normal form and made of hops, which means the same on any tree of `hierarchy`."""
+    flat = check(normalise(program))
+    expanded = check(normalise(check(expand(flat))))
+    hops = check(normalise(check(climb(expanded, hierarchy))))
+    assert isinstance(hops, Lambda)
+    return hops
+
+
+def compile(program: Computation | Node, hierarchy: Hierarchy) -> Compiled:
+    """Return `program` sliced for `hierarchy`; `str` of it shows the slices.
+
+    Raises CompileError where the program does not fit the hierarchy.
+    """
+    node = program.node if isinstance(program, Computation) else program
+    hops = lowered(node, hierarchy)
+    slices = slice_program(hops, hierarchy)
+    return Compiled(hops, hierarchy, slices, slices_hash(hierarchy, slices))

@@ -1,0 +1,201 @@
+"""Normalise: one flat list of named operations.
+
+    (x -> (y -> <sum(y),sum(y)>)(x.a))      becomes      (args -> (let arg.0=args.a,v1=sum(arg.0) in <v1,v1>))
+
+Lambdas that are called are inlined, blocks flattened, names made unique, common
+subexpressions computed once, and what nobody uses is dropped.  Every operation is bound to
+a name and its arguments are names, selections of names, structs of them, constants or
+functions: call-dominant form.
+
+It is normalisation by evaluation: the program is run on symbolic values, and what it does is
+written down.  Sound because the language is pure: a leaf gives equal results for equal
+arguments, so computing it once, or not at all when nobody looks, means the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tierfed.errors import CompileError
+from tierfed.ir.nodes import (
+    Block,
+    Call,
+    Data,
+    Lambda,
+    Node,
+    Reference,
+    Selection,
+    Struct,
+    free_names,
+)
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+
+PARAMETER = "args"
+
+
+@dataclass(frozen=True, slots=True)
+class _Closure(Node):
+    """A lambda with the symbolic values of the names around it."""
+
+    function: Lambda
+    env: tuple[tuple[str, Node], ...]
+
+    def __post_init__(self) -> None:
+        self._is(self.function.type)
+
+
+class _Scope:
+    """The bindings of one body, and the name of each operation already written there."""
+
+    def __init__(self, names: Iterator[int]) -> None:
+        self.names = names
+        self.bindings: list[tuple[str, Node]] = []
+        self.known: dict[Node, Reference] = {}
+
+    def emit(self, node: Node) -> Reference:
+        """Return the name of `node`, writing it down if it is new."""
+        found = self.known.get(node)
+        if found is None:
+            name = f"v{next(self.names)}"
+            self.bindings.append((name, node))
+            found = self.known[node] = Reference(name, node.type)
+        return found
+
+    def body(self, result: Node) -> Node:
+        """Return what was written down, with `result`, without what nobody uses."""
+        return without_unused(Block(tuple(self.bindings), result)) if self.bindings else result
+
+
+def normalise(program: Node) -> Lambda:
+    """Return `program`, a function, in normal form; normalising twice is normalising once.
+
+    The parameter is called `args` and its parts `arg.0`, `arg.1.0`, …: one for each placed
+    part, and one for each largest part without a placement.
+
+    Raises CompileError for a program that takes or returns functions.
+    """
+    t = program.type
+    if not isinstance(t, FunctionType):
+        raise CompileError(f"a program is a function, got {t}", where="compile", mend="compile a computation")
+    for part in (t.parameter, t.result):
+        if part is not None and part.contains(FunctionType):
+            raise CompileError(
+                f"the program takes or returns a function: {t}",
+                where="compile",
+                mend="call the function inside the program, and pass or return values",
+            )
+    scope = _Scope(itertools.count(1))
+    function = _run(program, {}, scope)
+    if t.parameter is None:
+        return Lambda(None, None, scope.body(_settled(_called(function, None, scope), scope)))
+    whole = Reference(PARAMETER, t.parameter)
+    parts: list[tuple[str, Node]] = []
+    argument = _argument(whole, "arg", parts)
+    scope.bindings.extend(parts)
+    result = _settled(_called(function, argument, scope), scope)
+    return Lambda(PARAMETER, t.parameter, scope.body(result))
+
+
+def _argument(part: Node, name: str, parts: list[tuple[str, Node]]) -> Node:
+    """Return `part` of the parameter as a struct of named parts, which are collected in `parts`."""
+    t = part.type
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        return Struct(
+            tuple((n, _argument(Selection(part, i), f"{name}.{i}", parts)) for i, n in enumerate(t.names)),
+            t.container,
+        )
+    parts.append((name, part))
+    return Reference(name, t)
+
+
+def _run(node: Node, env: Mapping[str, Node], scope: _Scope) -> Node:
+    """Return the symbolic value of `node`."""
+    match node:
+        case Reference(name=name):
+            return env[name]
+        case Struct(elements=elements, container=container):
+            return Struct(tuple((n, _run(e, env, scope)) for n, e in elements), container)
+        case Selection(source=source, index=index):
+            value = _run(source, env, scope)
+            return value.elements[index][1] if isinstance(value, Struct) else Selection(value, index)
+        case Block(bindings=bindings, result=result):
+            inner = dict(env)
+            for name, value in bindings:
+                inner[name] = _run(value, inner, scope)
+            return _run(result, inner, scope)
+        case Lambda():
+            used = free_names(node)
+            return _Closure(node, tuple((name, env[name]) for name in used))
+        case Call(function=function, argument=argument):
+            f = _run(function, env, scope)
+            return _called(f, None if argument is None else _run(argument, env, scope), scope)
+        case Data():
+            return scope.emit(node)
+    return node
+
+
+def _called(function: Node, argument: Node | None, scope: _Scope) -> Node:
+    """Return the symbolic value of a call."""
+    if isinstance(function, _Closure):
+        env = dict(function.env)
+        if function.function.parameter is not None and argument is not None:
+            env[function.function.parameter] = argument
+        return _run(function.function.body, env, scope)
+    given = None if argument is None else _settled(argument, scope)
+    return scope.emit(Call(_settled(function, scope), given))
+
+
+def _settled(node: Node, scope: _Scope) -> Node:
+    """Return a symbolic value as a node: closures become lambdas again."""
+    match node:
+        case _Closure(function=function, env=env):
+            inner = _Scope(scope.names)
+            names = dict(env)
+            parameter = None
+            if function.parameter is not None and function.parameter_type is not None:
+                parameter = f"p{next(scope.names)}"
+                names[function.parameter] = Reference(parameter, function.parameter_type)
+            result = _settled(_run(function.body, names, inner), inner)
+            return Lambda(parameter, function.parameter_type, _plain(inner.body(result)))
+        case Struct(elements=elements, container=container):
+            return Struct(tuple((n, _settled(e, scope)) for n, e in elements), container)
+        case Selection(source=source, index=index):
+            return Selection(_settled(source, scope), index)
+    return node
+
+
+def _plain(body: Node) -> Node:
+    """Return `(let a=e in a)` as `e`."""
+    if isinstance(body, Block) and len(body.bindings) == 1:
+        (name, value) = body.bindings[0]
+        if isinstance(body.result, Reference) and body.result.name == name:
+            return value
+    return body
+
+
+def without_unused(block: Block) -> Node:
+    """Return `block` without the bindings that nothing uses."""
+    used = set(free_names(block.result))
+    kept: list[tuple[str, Node]] = []
+    for name, value in reversed(block.bindings):
+        if name in used:
+            kept.append((name, value))
+            used.update(free_names(value))
+    return Block(tuple(reversed(kept)), block.result) if kept else block.result
+
+
+def bindings_of(program: Lambda) -> tuple[tuple[str, Node], ...]:
+    """Return the bindings of a program in normal form."""
+    return program.body.bindings if isinstance(program.body, Block) else ()
+
+
+def result_of(program: Lambda) -> Node:
+    """Return the result of a program in normal form."""
+    return program.body.result if isinstance(program.body, Block) else program.body
+
+
+def placement_types(t: Type) -> Iterator[FederatedType]:
+    """Yield the federated types in `t`."""
+    return (part for part in t.walk() if isinstance(part, FederatedType))
