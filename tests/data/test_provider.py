@@ -124,7 +124,7 @@ def test_a_child_forked_after_preload_does_not_read_the_archive(monkeypatch: pyt
 def test_an_archive_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken installation is no traceback."""
     broken = data.Dataset("fashion-mnist-6k", "not_there.npz", EXAMPLES)
-    with pytest.raises(DataError, match="not_there.npz cannot be read.*\n  to mend: install tierfed again"):
+    with pytest.raises(DataError, match=r"not_there\.npz cannot be read.*\n  to mend: install tierfed again"):
         broken.load()
 
 

@@ -64,6 +64,7 @@ class Dirichlet:
     alpha: float
 
     def __post_init__(self) -> None:
+        """Raise DataError unless alpha is a finite number above 0."""
         number = isinstance(self.alpha, int | float) and not isinstance(self.alpha, bool)
         if not number or not math.isfinite(self.alpha) or self.alpha <= 0:
             raise DataError(
@@ -93,6 +94,7 @@ class Shards:
     per_client: int
 
     def __post_init__(self) -> None:
+        """Raise DataError unless per_client is a whole number from 1."""
         if not isinstance(self.per_client, int) or isinstance(self.per_client, bool) or self.per_client < 1:
             raise DataError(
                 f"per_client is {self.per_client!r}",

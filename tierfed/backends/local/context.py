@@ -92,7 +92,7 @@ def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
 
 def local(
     topology: Tree | str | os.PathLike[str] | Any | None = None,
-    data: Callable[..., Any] | str | dict[str, Any] | None = None,
+    data: Callable[..., Any] | dict[str, Any] | None = None,
 ) -> LocalContext:
     """Return a context that runs computations by the reference interpreter.
 
@@ -103,7 +103,7 @@ def local(
 
     tree, configured, seed = _tree_of(topology)
     chosen = data if data is not None else configured
-    provide = None if tree is None or chosen is None else provider_for(chosen, tree, seed)
+    provide = None if tree is None else provider_for(chosen, tree, seed)
     return LocalContext(tree, provide)
 
 
