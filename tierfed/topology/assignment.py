@@ -1,0 +1,145 @@
+"""Assignment: what one node is told of the tree.
+
+    NodeAssignment("edge-eu", "EDGE_AGGREGATORS", parent="server", children=(ChildAssignment("c-eu-00", …), …), …)
+
+A node knows its parent, its children and itself, and no more.  The form is plain data, and
+this module imports nothing but the errors: daemons read it without networkx or pydantic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tierfed.errors import ProtocolError
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildAssignment:
+    """One direct child.  `members_below` counts its subtree by placement, itself included."""
+
+    name: str
+    placement: str
+    codec_up: str
+    codec_down: str
+    members_below: Mapping[str, int] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAssignment:
+    """One node: member number `index` of the `count` of its placement, in member order.
+
+    `codec_*` are those of its link to its parent.  `quorum` is how many direct children it
+    needs, by their placement; `deadline` is in seconds, at a leaf its parent's.  `labels` are its own
+    and its ancestors'.  `data` is the job's, `seed` the run's.  Nodes with one `process` live in one process.
+    """
+
+    name: str
+    placement: str
+    index: int
+    count: int
+    parent: str | None
+    parent_address: Address | None
+    children: tuple[ChildAssignment, ...]
+    codec_up: str
+    codec_down: str
+    quorum: Mapping[str, int] = field(hash=False)
+    deadline: float
+    labels: Mapping[str, str] = field(hash=False)
+    data: Mapping[str, Any] | None = field(hash=False)
+    seed: int
+    listens: bool
+    process: str
+
+    def at(self, parent_address: Address | None) -> NodeAssignment:
+        """Return this assignment with the address of its parent."""
+        return dataclasses.replace(self, parent_address=parent_address)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the assignment as plain data."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain["children"] = [
+            {f.name: getattr(c, f.name) for f in dataclasses.fields(c)} | {"members_below": dict(c.members_below)}
+            for c in self.children
+        ]
+        plain["parent_address"] = list(self.parent_address) if self.parent_address is not None else None
+        for name in ("quorum", "labels", "data"):
+            plain[name] = dict(plain[name]) if plain[name] is not None else None
+        return plain
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> NodeAssignment:
+        """Return the assignment that `to_dict` wrote.  Raises ProtocolError, naming the field, for anything else."""
+        fields = _checked(data, NodeAssignment, _NODE, "assignment")
+        fields["children"] = tuple(
+            ChildAssignment(**_checked(child, ChildAssignment, _CHILD, f"assignment.children[{at}]"))
+            for at, child in enumerate(fields["children"])
+        )
+        address = fields["parent_address"]
+        if address is not None:
+            if len(address) != 2 or not isinstance(address[0], str) or type(address[1]) is not int:
+                raise ProtocolError(f"{address!r} is no address", where="assignment.parent_address")
+            fields["parent_address"] = (address[0], address[1])
+        fields["deadline"] = float(fields["deadline"])
+        return NodeAssignment(**fields)
+
+
+_Kinds = Mapping[str, tuple[type, ...]]
+_TEXT, _NUMBER, _NONE = (str,), (int,), type(None)
+_CHILD: _Kinds = {
+    "name": _TEXT,
+    "placement": _TEXT,
+    "codec_up": _TEXT,
+    "codec_down": _TEXT,
+    "members_below": (dict,),
+}
+_NODE: _Kinds = {
+    "name": _TEXT,
+    "placement": _TEXT,
+    "index": _NUMBER,
+    "count": _NUMBER,
+    "parent": (str, _NONE),
+    "parent_address": (list, tuple, _NONE),
+    "children": (list, tuple),
+    "codec_up": _TEXT,
+    "codec_down": _TEXT,
+    "quorum": (dict,),
+    "deadline": (int, float),
+    "labels": (dict,),
+    "data": (dict, _NONE),
+    "seed": _NUMBER,
+    "listens": (bool,),
+    "process": _TEXT,
+}
+_COUNTS = ("members_below", "quorum")
+
+
+def _checked(data: object, kind: type, kinds: _Kinds, where: str) -> dict[str, Any]:
+    """Return the fields in `data`, each of the type that it should be."""
+    if not isinstance(data, Mapping):
+        raise ProtocolError(f"expected a mapping, got {type(data).__name__}", where=where)
+    if set(data) != set(kinds):
+        odd = ", ".join(sorted(str(name) for name in set(data) ^ set(kinds)))
+        raise ProtocolError(f"missing or unknown: {odd}", where=where, mend="run one version of tierfed on both sides")
+    for name, allowed in kinds.items():
+        value = data[name]
+        fits = type(value) in allowed
+        if fits and name in _COUNTS:
+            fits = all(isinstance(k, str) and type(v) is int and v >= 0 for k, v in value.items())
+        if fits and name == "labels":
+            fits = all(isinstance(k, str) and isinstance(v, str) for k, v in value.items())
+        if not fits:
+            raise ProtocolError(f"{value!r} is no {name}", where=f"{where}.{name}")
+    return dict(data)
+
+
+def by_process(assignments: Iterable[NodeAssignment]) -> dict[str, list[NodeAssignment]]:
+    """Return `assignments` by the process that they share, in the order given."""
+    processes: dict[str, list[NodeAssignment]] = {}
+    for assignment in assignments:
+        processes.setdefault(assignment.process, []).append(assignment)
+    return processes

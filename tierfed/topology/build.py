@@ -1,0 +1,93 @@
+"""Build: a document becomes a topology, or all of its problems.
+
+    document -> sets -> shape (fields, types, units) -> checks -> graph -> settle -> Topology
+
+Every stage adds to one list of problems and hands on what it could still make sense of, so
+that the list is whole when it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tierfed.placements import Hierarchy, Member, Placement
+from tierfed.topology.checks import DEFAULT_HOST, check
+from tierfed.topology.graph import Grown, Sprout, grow
+from tierfed.topology.model import Job, Topology
+from tierfed.topology.positions import Document
+from tierfed.topology.problems import Problems
+from tierfed.topology.sets import apply_sets
+from tierfed.topology.settle import settle
+from tierfed.topology.shape import shape
+from tierfed.topology.spec import HostSpec, TopologySpec, plain
+
+
+def build(
+    document: Document, problems: Problems, *, name: str, source: Path | None = None, sets: Sequence[str] = ()
+) -> Topology:
+    """Return the topology that `document` describes, `name` being its name unless it says one.
+
+    Raises TopologyError with every problem of the document and of `sets`.
+    """
+    written = apply_sets(document, sets, problems) if isinstance(document.data, dict) else []
+    spec = shape(document, problems)
+    if spec is None:
+        problems.raise_if_any()
+        raise AssertionError("a document without a spec has a problem")
+    check(spec, document, problems)
+    grown = grow(spec, document, problems)
+    settings = settle(spec, document, grown, written, problems) if grown is not None else {}
+    problems.raise_if_any()
+    if grown is None:
+        raise AssertionError("a spec without members has a problem")
+    hierarchy = _hierarchy(grown)
+    return Topology(
+        name=spec.name or name,
+        seed=spec.seed,
+        hierarchy=hierarchy,
+        members=_members(grown, hierarchy),
+        settings=settings,
+        labels={m.name: m.own_labels for members in grown.members.values() for m in members},
+        colocate={name: p.colocate for name, p in spec.placements.items() if p is not None and p.colocate},
+        hosts=_hosts(spec),
+        job=_job(spec),
+        source=source,
+    )
+
+
+def _hierarchy(grown: Grown) -> Hierarchy:
+    root = next(name for name, above in grown.parents.items() if above is None)
+    return Hierarchy({below: above for below, above in grown.parents.items() if above is not None}, root=root)
+
+
+def _members(grown: Grown, hierarchy: Hierarchy) -> Member:
+    """Return the root with all below it; the tree's order of placements and members."""
+    below: dict[str, list[Sprout]] = {}
+    for name in (str(p) for p in hierarchy.placements):
+        for member in grown.members[name]:
+            if member.parent is not None:
+                below.setdefault(member.parent.name, []).append(member)
+    placements: dict[str, Placement] = {str(p): p for p in hierarchy.placements}
+
+    def made(sprout: Sprout) -> Member:
+        return Member(sprout.name, placements[sprout.placement], tuple(made(c) for c in below.get(sprout.name, ())))
+
+    return made(grown.members[str(hierarchy.root)][0])
+
+
+def _hosts(spec: TopologySpec) -> dict[str, dict[str, str]]:
+    hosts = {name: host or HostSpec() for name, host in (spec.hosts or {DEFAULT_HOST: None}).items()}
+    return {name: {"driver": host.driver, "bind": host.bind} for name, host in hosts.items()}
+
+
+def _job(spec: TopologySpec) -> Job | None:
+    if spec.job is None:
+        return None
+    data: dict[str, Any] | None = None
+    if spec.job.data is not None:
+        data = plain(spec.job.data)
+        if data.get("split") == {"iid": {}}:
+            data["split"] = "iid"
+    return Job(spec.job.program, dict(spec.job.params), data)

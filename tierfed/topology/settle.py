@@ -1,0 +1,191 @@
+"""Settle: the value of every setting of every member, and where each came from.
+
+    built-in < defaults < placement < member < overrides (the later ones win) < --set
+
+    c-us-03   codec.up   int8   from placements.CLIENTS.overrides[0].codec.up, line 31
+
+The deadline of one that waits is the smaller of its own and its parent's: nobody upstream
+is there to hear from it later.  A leaf has its parent's.  A `--set` on a placement outranks its members' own values,
+because the command line has the last word.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from tierfed.topology.checks import DEFAULT_HOST
+from tierfed.topology.graph import Grown, Sprout
+from tierfed.topology.positions import Document
+from tierfed.topology.problems import Path, Problems, dotted
+from tierfed.topology.spec import MatchSpec, Settings, TopologySpec
+from tierfed.topology.units import Duration, Percent
+
+Key = tuple[str, ...]
+KEYS: tuple[Key, ...] = (
+    ("host",),
+    ("codec", "up"),
+    ("codec", "down"),
+    ("collect", "quorum"),
+    ("collect", "deadline"),
+)
+BUILT_IN: dict[Key, Any] = {
+    ("host",): DEFAULT_HOST,
+    ("codec", "up"): "none",
+    ("codec", "down"): "none",
+    ("collect", "quorum"): Percent.parse("100%"),
+    ("collect", "deadline"): Duration.parse("30s"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What holds for a member.  `codec_*` are those of its link to its parent, `collect_*` its own as a parent.
+
+    `origins` says where each came from, by the name that it has in a file.
+    """
+
+    host: str
+    codec_up: str
+    codec_down: str
+    quorum: Percent
+    deadline: Duration
+    origins: Mapping[str, str] = field(compare=False, hash=False)
+
+
+_Layer = dict[Key, tuple[Any, str]]
+
+
+def settle(
+    spec: TopologySpec, document: Document, grown: Grown, sets: Sequence[Path], problems: Problems
+) -> dict[str, Settled]:
+    """Return the settings of every member of `grown`, by name.
+
+    `sets` are the paths that `--set` has written, in order.  An override that matches nobody is a problem.
+    """
+    settled: dict[str, Settled] = {}
+    base = {key: (value, "built-in") for key, value in BUILT_IN.items()}
+    base |= _layer(spec.defaults, ("defaults",), document)
+    for name, members in grown.members.items():
+        holder = spec.placements[name]
+        path: Path = ("placements", name)
+        of_placement = base | (_layer(holder, path, document) if holder else {})
+        overrides = holder.overrides if holder else []
+        used = [False] * len(overrides)
+        waits = name in grown.parents.values()
+        known: dict[Any, Settled] = {}
+        for member in members:
+            layers = of_placement
+            if member.spec is not None:
+                layers = layers | _layer(member.spec, (*path, "members", member.name), document)
+            for at, override in enumerate(overrides):
+                if matches(override.match, member):
+                    used[at] = True
+                    layers = layers | _layer(override, (*path, "overrides", at), document)
+            layers = layers | _sets(spec, document, sets, name, member.name)
+            above = settled[member.parent.name] if member.parent is not None else None
+            layers = layers | _nothing_there(member, waits)
+            settled[member.name] = _settled(layers, above, member.parent, waits, known)
+        for at, hit in enumerate(used):
+            if not hit and members:
+                where = (*path, "overrides", at, "match")
+                problems.add(document.value(where), where, f"matches no member of {name}; {_there(members)}")
+    return settled
+
+
+def matches(match: MatchSpec, member: Sprout) -> bool:
+    """Return whether `member` is meant: every field of the match must hold."""
+    if match.name is not None and not fnmatch.fnmatchcase(member.name, match.name):
+        return False
+    for wanted, number in ((match.i, member.i), (match.n, member.n)):
+        if wanted is not None and not wanted[0] <= number <= wanted[1]:
+            return False
+    return all(member.labels.get(label) == value for label, value in (match.__pydantic_extra__ or {}).items())
+
+
+def _there(members: Sequence[Sprout]) -> str:
+    """Return what could be matched, for an error."""
+    labels: dict[str, dict[str, None]] = {}
+    for member in members:
+        for label, value in member.labels.items():
+            labels.setdefault(label, {})[value] = None
+    told = [f"names are {members[0].name} to {members[-1].name}", f"i is 0-{max(m.i for m in members)}"]
+    told += [f"{label} is {', '.join(list(values)[:4])}" for label, values in labels.items()]
+    return ", ".join(told)
+
+
+def _layer(settings: Settings, path: Path, document: Document) -> _Layer:
+    layer: _Layer = {}
+    for key, value in _written(settings):
+        layer[key] = (value, origin(document, (*path, *key)))
+    return layer
+
+
+def _written(settings: Settings) -> Iterator[tuple[Key, Any]]:
+    for key in KEYS:
+        value: Any = settings
+        for step in key:
+            value = getattr(value, step) if value is not None else None
+        if value is not None:
+            yield key, value
+
+
+def origin(document: Document, path: Path) -> str:
+    """Return where the value at `path` was written: its path and line, or the `--set` itself."""
+    place = document.value(path)
+    if place.line:
+        return f"{dotted(path)}, line {place.line}"
+    return place.label if place.label.startswith("--set") else dotted(path)
+
+
+def _sets(spec: TopologySpec, document: Document, sets: Sequence[Path], placement: str, member: str) -> _Layer:
+    """Return what `--set` says of a member: of its placement, and of itself."""
+    layer: _Layer = {}
+    holder = spec.placements[placement]
+    for path in sets:
+        settings: Settings | None = None
+        if path[:2] == ("placements", placement):
+            if path[2:] in KEYS:
+                settings = holder
+            elif path[2:4] == ("members", member) and path[4:] in KEYS and holder and holder.members:
+                settings = holder.members.get(member)
+        if settings is None:
+            continue
+        key = tuple(str(step) for step in path[2 if settings is holder else 4 :])
+        value = dict(_written(settings)).get(key)
+        if value is not None:
+            layer[key] = (value, origin(document, path))
+    return layer
+
+
+def _nothing_there(member: Sprout, waits: bool) -> _Layer:
+    """Return the built-in codecs of a member that has no parent, the built-in quorum of one that waits for nobody."""
+    keys: list[Key] = [] if member.parent is not None else [("codec", "up"), ("codec", "down")]
+    if not waits:
+        keys.append(("collect", "quorum"))
+    return {key: (BUILT_IN[key], "built-in") for key in keys}
+
+
+def _settled(
+    layers: _Layer, above: Settled | None, parent: Sprout | None, waits: bool, known: dict[Any, Settled]
+) -> Settled:
+    """Return the settings that `layers` give, the same object for members that share them all."""
+    by_name = {".".join(key): value for key, value in layers.items()}
+    deadline, whence = by_name["collect.deadline"]
+    if above is not None and parent is not None and (not waits or above.deadline.exact < deadline.exact):
+        deadline, whence = above.deadline, f"that of {parent.name}, its parent"
+    values = (
+        by_name["host"][0],
+        by_name["codec.up"][0],
+        by_name["codec.down"][0],
+        by_name["collect.quorum"][0],
+        deadline,
+    )
+    origins = {name: told for name, (_, told) in by_name.items()} | {"collect.deadline": whence}
+    key = (values, tuple(origins.items()))
+    if key not in known:
+        known[key] = Settled(*values, origins=MappingProxyType(origins))
+    return known[key]
