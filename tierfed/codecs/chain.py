@@ -190,8 +190,8 @@ class Codec:
         for stage in self.byte_stages[:-1]:
             most.append(stage.most(most[-1]))
         view = memoryview(data)
-        for stage, limit in zip(reversed(self.byte_stages), reversed(most), strict=False):
-            view = memoryview(stage.decode(view, limit))
+        for i in reversed(range(len(most) if self.byte_stages else 0)):
+            view = memoryview(self.byte_stages[i].decode(view, 0 if i else size, most[i]))
         if view.nbytes != size:
             after = f" after {self.byte_stages[0].name}" if self.byte_stages else ""
             raise CodecError(

@@ -73,11 +73,11 @@ class Int8(ArrayStage):
         _unpack(data, out, adding=True)
 
     def bound(self, chunk: Array) -> Array:
-        """Half a scale; a whole unit more where scales are subnormal."""
+        """Half a scale, and half a unit more where scales are subnormal."""
         x = np.abs(chunk.astype(np.float64))
         starts = np.arange(0, x.size, BLOCK)
         top = np.maximum.reduceat(x, starts) if x.size else x
-        half = top / 254 + float(np.finfo(np.float32).smallest_subnormal)
+        half = top / 254 + 2.0**-150
         return np.repeat(half, BLOCK)[: x.size]
 
 
@@ -96,9 +96,10 @@ def _scales(x: Array, width: int, work: Array) -> Array | None:
     if top.max() >= INFINITY:
         return None
     scale: Array = np.minimum(top.view(np.float32) / _STEPS, _LARGEST_SCALE)
-    small = (scale < _SMALLEST_NORMAL) & (top > 0)
+    small = scale < _SMALLEST_NORMAL
     if small.any():
-        scale[small] = np.nextafter(scale[small], np.float32(1))
+        short = small & (scale.astype(np.float64) * 127 < top.view(np.float32))
+        scale[short] = np.nextafter(scale[short], np.float32(1))
     return scale
 
 

@@ -84,11 +84,11 @@ class ByteStage(ABC):
         """Return `data`, written in fewer bytes where it can be."""
 
     @abstractmethod
-    def decode(self, data: memoryview, most: int) -> Buffer:
-        """Return what `encode` was given.
+    def decode(self, data: memoryview, least: int, most: int) -> Buffer:
+        """Return what `encode` was given, of `least` to `most` bytes.
 
-        Raises CodecError for bytes that it never writes, and for what would take more
-        than `most` bytes, before memory is taken for it.
+        Raises CodecError for bytes that it never writes, and for any that hold another
+        number, before memory is taken for them.
         """
 
 

@@ -58,7 +58,7 @@ class Zstd(ByteStage):
     def encode(self, data: Buffer) -> Buffer:
         return _compressor(self.level).compress(data) if len(data) else b""
 
-    def decode(self, data: memoryview, most: int) -> Buffer:
+    def decode(self, data: memoryview, least: int, most: int) -> Buffer:
         if not len(data):
             return b""
         import zstandard  # daemons that use other codecs do not pay for it
@@ -69,8 +69,9 @@ class Zstd(ByteStage):
             raise _refused(f"{len(data)} bytes are no zstd frame ({e})") from None
         if declared in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR):
             raise _refused("the frame does not declare its size")
-        if declared > most:
-            raise _refused(f"the frame declares {declared} bytes, where at most {most} are expected")
+        if not least <= declared <= most:
+            expected = f"{most}" if least == most else f"at most {most}"
+            raise _refused(f"the frame declares {declared} bytes, where {expected} are expected")
         if declared > len(data) // _SMALLEST_BLOCK * _BLOCK:
             raise _refused(f"the frame declares {declared} bytes, more than its {len(data)} can hold")
         try:
