@@ -12,6 +12,7 @@ still types as `{T}@P`, or a program's meaning would depend on its topology.
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ class Placement:
         return self.name
 
 
+_NAME = re.compile(r"[^\W\d]\w*\Z")  # Python's identifiers allow more, such as a combining accent
 _declared: dict[str, Placement] = {}
 _lock = threading.Lock()
 
@@ -43,7 +45,7 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
     Raises PlacementError if `name` is not an identifier, or was declared with
     another `singleton`.
     """
-    if not isinstance(name, str) or not name.isidentifier():
+    if not is_name(name):
         raise PlacementError(
             f"{name!r} is not an identifier",
             where="placement",
@@ -60,6 +62,16 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
                 mend="declare it once and import that value, or use another name",
             )
     return known
+
+
+def is_name(name: object) -> bool:
+    """Return whether `name` may name a placement: an identifier of letters, digits and underscores."""
+    return isinstance(name, str) and name.isidentifier() and _NAME.match(name) is not None
+
+
+def declared_as(uri: str) -> tuple[Placement, ...]:
+    """Return the declared placements whose name in lower case is `uri`."""
+    return tuple(p for name, p in tuple(_declared.items()) if name.lower() == uri)
 
 
 def declared(name: str) -> Placement | None:

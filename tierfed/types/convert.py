@@ -7,18 +7,18 @@
     to_type("{float32[10]}@CLIENTS")    {float32[10]}@CLIENTS
 
 NamedTuples, dataclasses and attrs classes (their annotations are read) become named
-structs that remember the class.
+structs that remember the class.  An annotation may be notation: `w: "float32[10]"`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from tierfed.errors import TypeMismatch
+from tierfed.types.containers import fields_of
 from tierfed.types.dtypes import name_of
 from tierfed.types.types import StructType, TensorType, Type
 
@@ -31,19 +31,18 @@ def to_type(spec: object) -> Type:
         from tierfed.types.notation import parse  # the grammar imports federated types, which import this
 
         return parse(spec)
-    if isinstance(spec, type) and (fields := _fields(spec)) is not None:
-        return StructType([(n, to_type(t)) for n, t in fields], spec)
+    if isinstance(spec, type) and (fields := fields_of(spec)) is not None:
+        hints = _annotations(spec, fields)
+        return StructType([(n, to_type(hints[n])) for n in fields], spec)
     if isinstance(spec, tuple) and _is_tensor_pair(spec):
         return TensorType(spec[0], spec[1])
     if isinstance(spec, Mapping):
         container = OrderedDict if isinstance(spec, OrderedDict) else dict
         return StructType([(n, to_type(t)) for n, t in spec.items()], container)
-    if isinstance(spec, tuple) and hasattr(spec, "_fields"):
-        return StructType([(n, to_type(t)) for n, t in zip(spec._fields, spec, strict=True)], type(spec))
-    if dataclasses.is_dataclass(spec) and not isinstance(spec, type):
-        return StructType([(f.name, to_type(getattr(spec, f.name))) for f in dataclasses.fields(spec)], type(spec))
+    if (fields := fields_of(type(spec))) is not None:
+        return StructType([(n, to_type(getattr(spec, n))) for n in fields], type(spec))
     if isinstance(spec, tuple | list):
-        return StructType([_element(e) for e in spec], type(spec))
+        return StructType([_element(e) for e in spec], tuple if isinstance(spec, tuple) else list)
     if name_of(spec) is not None:
         return TensorType(spec)
     raise TypeMismatch(
@@ -60,9 +59,11 @@ def _is_tensor_pair(spec: tuple[Any, ...]) -> bool:
     dtype, shape = spec
     if name_of(dtype) is None:
         return False
-    return shape is None or (
-        isinstance(shape, tuple | list) and all(s is None or (isinstance(s, int) and not isinstance(s, bool)) for s in shape)
-    )
+    return shape is None or (isinstance(shape, tuple | list) and all(s is None or _is_size(s) for s in shape))
+
+
+def _is_size(s: object) -> bool:
+    return hasattr(s, "__index__") and not isinstance(s, bool | type)
 
 
 def _element(e: object) -> tuple[str | None, Type]:
@@ -72,15 +73,17 @@ def _element(e: object) -> tuple[str | None, Type]:
     return None, to_type(e)
 
 
-def _fields(cls: type) -> list[tuple[str, Any]] | None:
-    """Return the fields of a NamedTuple, dataclass or attrs class, None for any other class."""
-    if dataclasses.is_dataclass(cls):
-        names = [f.name for f in dataclasses.fields(cls)]
-    elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        names = list(cls._fields)
-    elif hasattr(cls, "__attrs_attrs__"):
-        names = [a.name for a in cls.__attrs_attrs__]
-    else:
-        return None
-    hints = typing.get_type_hints(cls)
-    return [(n, hints[n]) for n in names]
+def _annotations(cls: type, fields: tuple[str, ...]) -> dict[str, Any]:
+    """Return the annotations of `fields`, evaluated as Python does; one that is no Python is left as text."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except (NameError, SyntaxError, TypeError):
+        hints = {n: t for c in reversed(cls.__mro__) for n, t in vars(c).get("__annotations__", {}).items()}
+    missing = [n for n in fields if n not in hints]
+    if missing:
+        raise TypeMismatch(
+            f"the field {missing[0]} of {cls.__qualname__} has no annotation",
+            where="to_type",
+            mend="annotate each field with a dtype or with notation",
+        )
+    return {n: getattr(t, "__forward_arg__", t) for n, t in hints.items()}

@@ -24,7 +24,8 @@ def dtype_of(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return np.dtype(name)
 
 
@@ -36,9 +37,11 @@ def name_of(dtype: object) -> str | None:
         return "str"
     if isinstance(dtype, str):
         return dtype if dtype in NAMES else None
+    if isinstance(dtype, np.ndarray | np.generic):  # a value, though it has a dtype
+        return None
     try:
         found = np.dtype(dtype)  # type: ignore[call-overload]  # any object: numpy decides
-    except TypeError:
+    except (TypeError, ValueError):
         return None
     if found.kind == "U":
         return "str"

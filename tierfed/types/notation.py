@@ -6,7 +6,8 @@
     struct    = "<" [ element { "," element } ] ">"                  element = [ name "=" ] type
     function  = "(" [ type ] " -> " type ")"
     federated = "{" type "}" "@" placement | type "@" placement
-    name      = identifier | '"' string with \\" and \\\\ '"'
+    name      = word | '"' string, escaped as in JSON '"'
+    word      = a letter or _, then letters, digits and _
 
 Spaces are read anywhere between tokens; none are written but around the arrow.
 `parse(compact(t)) == t` for every type.
@@ -32,11 +33,14 @@ from tierfed.types.types import (
 )
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<arrow>->)|(?P<dots>\.\.\.)|(?P<word>[^\W\d]\w*)|(?P<number>\d+)"""
+    r"""\s*(?:(?P<arrow>->)|(?P<dots>\.\.\.)|(?P<word>[^\W\d]\w*)|(?P<number>[0-9]+)"""
     r"""|(?P<string>"(?:[^"\\]|\\.)*")|(?P<mark>[<>(){}\[\]=,@*?])|(?P<end>\Z)|(?P<bad>.))""",
     re.DOTALL,
 )
+_WORD = re.compile(r"[^\W\d]\w*\Z")  # Python's identifiers allow more, such as a combining accent
+_EQUALS = re.compile(r"\s*=")
 _MAX_DEPTH = 100
+_MAX_DIGITS = 19  # of 2**63 - 1
 
 
 def compact(t: Type) -> str:
@@ -86,7 +90,7 @@ def _element(name: str | None, text: str) -> str:
 
 def quoted(name: str) -> str:
     """Return an element's name as notation writes it: bare when an identifier, otherwise quoted."""
-    return name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
+    return name if name.isidentifier() and _WORD.match(name) else json.dumps(name, ensure_ascii=False)
 
 
 def parse(text: str) -> Type:
@@ -116,9 +120,9 @@ class _Reader:
         self.start = found.start(self.kind)
         self.at = found.end()
 
-    def fail(self, what: str, mend: str | None = None) -> NotationError:
+    def fail(self, what: str, mend: str | None = None, start: int | None = None) -> NotationError:
         shown = self.text if len(self.text) <= 200 else self.text[:200] + "…"
-        return NotationError(what, where=f"{shown!r}, column {self.start + 1}", mend=mend)
+        return NotationError(what, where=f"{shown!r}, column {(self.start if start is None else start) + 1}", mend=mend)
 
     def is_mark(self, mark: str) -> bool:
         return self.kind == "mark" and self.token == mark
@@ -156,9 +160,7 @@ class _Reader:
         except NotationError:
             raise
         except TypeMismatch as bad:
-            raise NotationError(
-                bad.what, where=f"{self.text!r}, column {start + 1}", mend=bad.mend
-            ) from None
+            raise self.fail(bad.what, bad.mend, start) from None
 
     def placement(self) -> str:
         if self.kind != "word":
@@ -199,6 +201,12 @@ class _Reader:
         near = difflib.get_close_matches(word, [*NAMES, "placement"], 1)
         raise self.fail(f"no type is called {word!r}", f"did you mean {near[0]!r}?" if near else None)
 
+    def string(self) -> str:
+        try:
+            return str(json.loads(self.token, strict=False))
+        except ValueError:
+            raise self.fail(f"{self.token} is no string", "write \\\" for a quote and \\\\ for a backslash") from None
+
     def shape(self) -> list[int | None] | None:
         if self.kind == "dots":
             self.advance()
@@ -208,7 +216,7 @@ class _Reader:
         while True:
             if self.take("?"):
                 sizes.append(None)
-            elif self.kind == "number":
+            elif self.kind == "number" and len(self.token) <= _MAX_DIGITS:
                 sizes.append(int(self.token))
                 self.advance()
             else:
@@ -223,8 +231,8 @@ class _Reader:
             return StructType(())
         while True:
             name: str | None = None
-            if self.kind == "string" or (self.kind == "word" and self.text[self.at :].lstrip()[:1] == "="):
-                name = self.token if self.kind == "word" else json.loads(self.token)
+            if self.kind == "string" or (self.kind == "word" and _EQUALS.match(self.text, self.at)):
+                name = self.token if self.kind == "word" else self.string()
                 self.advance()
                 self.expect("=")
             elements.append((name, self.type(depth + 1)))

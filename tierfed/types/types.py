@@ -10,6 +10,7 @@ struct is remembered for the user's side (`container`) and takes no part in `==`
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,13 +19,15 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from tierfed.errors import TypeMismatch
-from tierfed.placements import Placement
+from tierfed.placements import Placement, as_placement
 from tierfed.types.dtypes import dtype_of, name_of
 
 Shape: TypeAlias = tuple[int | None, ...] | None
 """Sizes by dimension, None for an unknown one (`?`); None as a whole for an unknown rank (`...`)."""
 
 _LABEL = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+_MAX_RANK = 64  # numpy's
+_MAX_SIZE = 2**63 - 1
 
 
 class Type:
@@ -93,9 +96,7 @@ class TensorType(Type):
             )
         sizes: Shape = None
         if shape is not None:
-            sizes = tuple(None if s is None else int(s) for s in shape)
-            if any(s is not None and s < 0 for s in sizes):
-                raise TypeMismatch(f"negative size in the shape {sizes}", where="type", mend="write None for unknown")
+            sizes = _sizes(shape)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "shape", sizes)
 
@@ -126,6 +127,23 @@ class TensorType(Type):
         return f"TensorType({self})"
 
 
+def _sizes(shape: Iterable[int | None]) -> tuple[int | None, ...]:
+    """Return `shape` as Python integers; raises TypeMismatch for what is none."""
+    try:
+        sizes = tuple(None if s is None else operator.index(s) for s in shape)
+    except TypeError:
+        raise TypeMismatch(
+            f"{shape!r} is no shape", where="type", mend="write a list of integers, None for an unknown size"
+        ) from None
+    if any(s is not None and not 0 <= s <= _MAX_SIZE for s in sizes):
+        raise TypeMismatch(
+            f"a size below 0 or above {_MAX_SIZE} in the shape {sizes}", where="type", mend="write None for unknown"
+        )
+    if len(sizes) > _MAX_RANK:
+        raise TypeMismatch(f"{len(sizes)} dimensions", where="type", mend=f"use at most {_MAX_RANK}")
+    return sizes
+
+
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class StructType(Type):
     """`<a=int32,bool>`: elements in order, each with a name or without.
@@ -142,13 +160,12 @@ class StructType(Type):
             name, t = (None, e) if isinstance(e, Type) else e
             if not isinstance(t, Type):
                 raise TypeMismatch(f"{t!r} is no type", where="type", mend="pass it through tierfed.to_type")
-            if name is not None and (not isinstance(name, str) or not name):
-                raise TypeMismatch(f"{name!r} names no element", where="type", mend="use a non-empty string")
             built.append((name, t))
-        names = [n for n, _ in built if n is not None]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise TypeMismatch(f"the name {twice[0]} stands twice", where="type", mend="name each element once")
+        seen: set[str] = set()
+        for name, _ in built:
+            if name is not None:
+                _check_name(name, seen)
+                seen.add(name)
         object.__setattr__(self, "elements", tuple(built))
         object.__setattr__(self, "container", container)
 
@@ -180,13 +197,36 @@ class StructType(Type):
         return f"StructType({self})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+def _check_name(name: object, seen: set[str]) -> None:
+    if not isinstance(name, str) or not name or not _is_text(name):
+        raise TypeMismatch(f"{name!r} names no element", where="type", mend="use a non-empty string")
+    if name in seen:
+        raise TypeMismatch(f"the name {name} stands twice", where="type", mend="name each element once")
+
+
+def _is_text(name: str) -> bool:
+    """Return whether `name` can be written as UTF-8: half of a surrogate pair cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _typed(spec: object) -> Type:
+    from tierfed.types.convert import to_type  # conversion imports the classes
+
+    return to_type(spec)
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class SequenceType(Type):
-    """`T*`: any number of elements of one type."""
+    """`T*`: any number of elements of one type.  Takes whatever `to_type` takes."""
 
     element: Type
 
-    def __post_init__(self) -> None:
+    def __init__(self, element: object) -> None:
+        object.__setattr__(self, "element", _typed(element))
         _refuse(self.element, "a sequence", (SequenceType, FunctionType, FederatedType, PlacementType))
 
     def parts(self) -> tuple[Type, ...]:
@@ -196,12 +236,16 @@ class SequenceType(Type):
         return f"SequenceType({self})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class FunctionType(Type):
-    """`(P -> R)`, or `( -> R)` when `parameter` is None."""
+    """`(P -> R)`, or `( -> R)` when `parameter` is None.  Takes whatever `to_type` takes."""
 
     parameter: Type | None
     result: Type
+
+    def __init__(self, parameter: object, result: object) -> None:
+        object.__setattr__(self, "parameter", None if parameter is None else _typed(parameter))
+        object.__setattr__(self, "result", _typed(result))
 
     def parts(self) -> tuple[Type, ...]:
         return (self.result,) if self.parameter is None else (self.parameter, self.result)
@@ -223,11 +267,8 @@ class FederatedType(Type):
     all_equal: bool
 
     def __init__(self, member: object, placement: Placement | str, all_equal: bool | None = None) -> None:
-        from tierfed.placements import as_placement
-        from tierfed.types.convert import to_type  # conversion imports the classes
-
         at = as_placement(placement)
-        t = to_type(member)
+        t = _typed(member)
         _refuse(t, "a federated value", (FunctionType, FederatedType, PlacementType))
         object.__setattr__(self, "member", t)
         object.__setattr__(self, "placement", at)

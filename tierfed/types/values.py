@@ -16,15 +16,15 @@ a numpy value of another dtype is refused, never cast.  `present` gives containe
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tierfed.errors import ValueMismatch
+from tierfed.types.containers import Struct, contained, fields_of, names_of
 from tierfed.types.dtypes import name_of
 from tierfed.types.notation import quoted
 from tierfed.types.types import (
@@ -37,51 +37,13 @@ from tierfed.types.types import (
     Type,
 )
 
+__all__ = ["Rows", "Struct", "check", "infer", "nbytes", "present", "present_lazily", "same", "zero"]
+
 
 class Rows(tuple[Any, ...]):
     """The held value of a sequence: its elements' values, in order."""
 
     __slots__ = ()
-
-
-class Struct:
-    """A struct with some elements named and some not, as users see it: `s[0]`, `s.name`, `s["name"]`."""
-
-    __slots__ = ("_names", "_values")
-
-    def __init__(self, names: tuple[str | None, ...], values: tuple[Any, ...]) -> None:
-        self._names = names
-        self._values = values
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"no element called {name}; there are {self._names}") from None
-
-    def __getitem__(self, key: int | str) -> Any:
-        if isinstance(key, str):
-            if key not in self._names:
-                raise KeyError(key)
-            return self._values[self._names.index(key)]
-        return self._values[key]
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Struct) and self._names == other._names and self._values == other._values
-
-    __hash__ = None  # type: ignore[assignment]  # holds arrays
-
-    def __repr__(self) -> str:
-        rows = (repr(v) if n is None else f"{n}={v!r}" for n, v in zip(self._names, self._values, strict=True))
-        return f"<{', '.join(rows)}>"
 
 
 def check(value: Any, t: Type, where: str = "value") -> Any:
@@ -147,26 +109,49 @@ def _from_python(value: Any, t: TensorType, where: str) -> np.ndarray[Any, Any]:
                 mend=f"{t.name} holds {info.min} to {info.max}",
             )
     with np.errstate(over="ignore"):
-        return plain.astype(t.dtype)
+        array = plain.astype(t.dtype)
+    if want in "fc" and not np.array_equal(np.isfinite(array), np.isfinite(plain)):
+        raise ValueMismatch(
+            f"expected {t}, got {_described(value)}, which it cannot hold",
+            where=where,
+            mend="use float64, or a value in its range",
+        )
+    return array
 
 
 def _check_str(value: Any, t: TensorType, where: str) -> Any:
     if isinstance(value, str):
         _check_shape((), t, value, where)
+        _check_text(value, t, where)
         return str(value)
-    array = np.asarray(value)
-    flat = array.astype(object) if array.dtype.kind in "UT" or array.dtype == object or not array.size else None
-    if flat is None or not all(isinstance(s, str) for s in flat.flat):
+    try:
+        flat = np.array(value, object)  # a copy: strings are few, and an array of them is mutable
+    except ValueError:  # ragged lists
+        flat = np.array(None, object)
+    if not all(isinstance(s, str) for s in flat.flat):
         raise ValueMismatch(f"expected {t}, got {_described(value)}", where=where, mend="pass str")
     _check_shape(flat.shape, t, value, where)
-    return str(flat[()]) if flat.ndim == 0 else np.ascontiguousarray(flat)
+    for s in flat.flat:
+        _check_text(s, t, where)
+    return str(flat[()]) if flat.ndim == 0 else flat
+
+
+def _check_text(value: str, t: TensorType, where: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueMismatch(
+            f"expected {t}, got {value!r}, which is no Unicode text",
+            where=where,
+            mend="decode the bytes it came from without surrogates",
+        ) from None
 
 
 def _check_shape(shape: tuple[int, ...], t: TensorType, value: Any, where: str) -> None:
-    fits = t.shape is None or (
-        len(shape) == len(t.shape) and all(want is None or want == got for want, got in zip(t.shape, shape, strict=True))
-    )
-    if not fits:
+    wanted = t.shape
+    if wanted is None:
+        return
+    if len(shape) != len(wanted) or any(w is not None and w != got for w, got in zip(wanted, shape, strict=True)):
         raise ValueMismatch(
             f"expected {t}, got {_described(value)}", where=where, mend="reshape it, or declare unknown sizes with ?"
         )
@@ -189,17 +174,13 @@ def _check_struct(value: Any, t: StructType, where: str) -> tuple[Any, ...]:
             )
         parts = [value[n] for n in names]
     elif isinstance(value, Struct):
-        if value._names != names:
+        if names_of(value) != names:
             raise ValueMismatch(f"expected {t}, got {value!r}", where=where, mend="use the type's names")
         parts = list(value)
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = _by_fields(value, value._fields, t, where)
+    elif (fields := fields_of(type(value))) is not None:
+        parts = _by_fields(value, fields, t, where)
     elif isinstance(value, tuple | list):
         parts = list(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = _by_fields(value, tuple(f.name for f in dataclasses.fields(value)), t, where)
-    elif hasattr(type(value), "__attrs_attrs__"):
-        parts = _by_fields(value, tuple(a.name for a in type(value).__attrs_attrs__), t, where)
     else:
         raise ValueMismatch(
             f"expected {t}, got {_described(value)}", where=where, mend="pass a tuple, list, dict or dataclass"
@@ -228,7 +209,7 @@ def _by_fields(value: Any, fields: tuple[str, ...], t: StructType, where: str) -
 
 
 def _check_sequence(value: Any, t: SequenceType, where: str) -> Rows:
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+    if isinstance(value, str | bytes | Mapping | set | frozenset) or not hasattr(value, "__iter__"):
         raise ValueMismatch(f"expected {t}, got {_described(value)}", where=where, mend="pass a list or an iterator")
     return Rows(check(v, t.element, f"{where}[{i}]") for i, v in enumerate(value))
 
@@ -242,31 +223,18 @@ def present(value: Any, t: Type) -> Any:
     match t:
         case StructType():
             parts = [present(v, e) for v, e in zip(value, t.parts(), strict=True)]
-            return _contained(parts, t)
+            return contained(t.names, parts, t.container)
         case SequenceType():
             return [present(v, t.element) for v in value]
     return value
-
-
-def _contained(parts: list[Any], t: StructType) -> Any:
-    names, container = t.names, t.container
-    named = [n for n in names if n is not None]
-    if container in (list, tuple) and not named:
-        return container(parts)
-    if len(named) == len(names) and names:
-        if container in (None, dict, OrderedDict, list, tuple):
-            return (container if container is OrderedDict else dict)(zip(named, parts, strict=True))
-        return container(**dict(zip(named, parts, strict=True)))
-    if not named:
-        return {} if container in (dict, OrderedDict) and not names else tuple(parts)
-    return Struct(names, tuple(parts))
 
 
 def present_lazily(value: Any, t: Type) -> Any:
     """Return `value` as leaves get it: as `present`, but each sequence is a fresh iterator."""
     match t:
         case StructType():
-            return _contained([present_lazily(v, e) for v, e in zip(value, t.parts(), strict=True)], t)
+            parts = [present_lazily(v, e) for v, e in zip(value, t.parts(), strict=True)]
+            return contained(t.names, parts, t.container)
         case SequenceType():
             return (present_lazily(v, t.element) for v in value)
     return value
@@ -319,7 +287,7 @@ def nbytes(value: Any, t: Type) -> int:
         case TensorType() if t.name == "str":
             return sum(len(str(s).encode()) + 4 for s in np.asarray(value, object).flat)
         case TensorType():
-            return math.prod(np.shape(value)) * t.dtype.itemsize
+            return int(math.prod(np.shape(value)) * t.dtype.itemsize)
         case StructType():
             return sum(nbytes(v, e) for v, e in zip(value, t.parts(), strict=True))
         case SequenceType():
@@ -342,19 +310,15 @@ def infer(value: Any, where: str = "value") -> Type:
     if isinstance(value, np.ndarray | np.generic):
         return TensorType(value.dtype, value.shape)
     if isinstance(value, Mapping):
-        container: Callable[..., Any] = OrderedDict if isinstance(value, OrderedDict) else dict
+        container = OrderedDict if isinstance(value, OrderedDict) else dict
         return StructType([(n, infer(v, f"{where}.{n}")) for n, v in value.items()], container)
     if isinstance(value, Struct):
-        return StructType([(n, infer(v, where)) for n, v in zip(value._names, value._values, strict=True)])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return StructType([(n, infer(getattr(value, n), f"{where}.{n}")) for n in value._fields], type(value))
+        return StructType([(n, infer(v, where)) for n, v in zip(names_of(value), value, strict=True)])
+    if (fields := fields_of(type(value))) is not None:
+        return StructType([(n, infer(getattr(value, n), f"{where}.{n}")) for n in fields], type(value))
     if isinstance(value, tuple | list):
-        return StructType([(None, infer(v, f"{where}[{i}]")) for i, v in enumerate(value)], type(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return StructType(
-            [(f.name, infer(getattr(value, f.name), f"{where}.{f.name}")) for f in dataclasses.fields(value)],
-            type(value),
-        )
+        parts = [(None, infer(v, f"{where}[{i}]")) for i, v in enumerate(value)]
+        return StructType(parts, tuple if isinstance(value, tuple) else list)
     raise ValueMismatch(
         f"{_described(value)} has no type of ours", where=where, mend="use numbers, strings, numpy arrays or containers"
     )
