@@ -56,6 +56,12 @@ def carried(request: pytest.FixtureRequest) -> tuple[Codec, str]:
     return codec(spec), name
 
 
+@pytest.fixture(params=[s for s in SPECS if codec(s).array_stage.unbiased])
+def unbiased_codec(request: pytest.FixtureRequest) -> Codec:
+    """Every codec that claims to be unbiased."""
+    return codec(request.param)
+
+
 @pytest.fixture(params=[s for s in SPECS if codec(s).lossy])
 def lossy_codec(request: pytest.FixtureRequest) -> Codec:
     """Every codec that loses something."""

@@ -12,6 +12,7 @@ entry point.  Names of ours, also those that come later, cannot be taken.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 from typing import Any
 
@@ -105,7 +106,9 @@ def _stage_class(name: str, where: str) -> type[Any]:
         return TABLE[name]
     if name in LATER:
         raise UnsupportedError(
-            f"{name} is not supported by this version", where=where, mend=f"the codecs of this version are {_listed(names())}"
+            f"{name} is not supported by this version",
+            where=where,
+            mend=f"the codecs of this version are {_listed(names())}",
         )
     found = [e for e in _entry_points() if e.name == name]
     if not found:
@@ -162,7 +165,5 @@ def _listed(words: list[str]) -> str:
 
 
 def _suggestion(word: str, known: list[str], phrase: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word.lower(), known, 1)
+    close = difflib.get_close_matches(word.lower(), known, 1)
     return f"did you mean {close[0]}? {phrase} {_listed(known)}" if close else f"{phrase} {_listed(known)}"
