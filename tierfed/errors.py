@@ -16,6 +16,7 @@
     ├─ LeafError               a local computation raised                        exit 4
     ├─ EmptyAggregate          a mean, min or max over nobody                    exit 4
     ├─ RoundFailed             below quorum, past its deadline                   exit 4
+    ├─ StorageError            no room on disk for what has to be kept           exit 4
     ├─ NotReady                a tree that was not up in time                    exit 3
     └─ NoSuchRun               no such deployment, run or node                   exit 5
 
@@ -38,6 +39,7 @@ __all__ = [
     "PlacementError",
     "ProtocolError",
     "RoundFailed",
+    "StorageError",
     "TierfedError",
     "TopologyError",
     "TypeMismatch",
@@ -179,6 +181,12 @@ class EmptyAggregate(TierfedError):
 
 class RoundFailed(TierfedError):
     """An invocation that ended below its quorum or past its deadline."""
+
+    exit_code = 4
+
+
+class StorageError(TierfedError):
+    """No room, on disk or in a folder, for what has to be kept."""
 
     exit_code = 4
 
