@@ -151,7 +151,7 @@ class ForgetsWholeOnes(Round):
     """Drops whole contributions, too, when a member comes back."""
 
     def _joined(self, event):
-        epoch = self._epochs.get(event.member, -1)
+        epoch = self.epoch(event.member)
         super()._joined(event)
         if event.epoch > epoch:
             for c in self._of(event.member):

@@ -105,6 +105,14 @@ class Round:
         c = self._at[site]
         return None if c.frozen or self.over else c.members[c.cursor]
 
+    def collections(self) -> tuple[Collection, ...]:
+        """Return the collections, in phase order: to be read, by histories and reports."""
+        return tuple(self._collections)
+
+    def epoch(self, member: str) -> int:
+        """Return the epoch under which `member` is connected, -1 if it never was."""
+        return self._epochs.get(member, -1)
+
     def progress(self) -> tuple[Progress, ...]:
         """Return how far each site is, in phase order."""
         return tuple(c.progress(fold) for c in self._collections for fold in c.folds.values())
@@ -173,7 +181,7 @@ class Round:
             why, detail = refused
             self._act(Reject(member, site, why, detail))
             return
-        if event.epoch > self._epochs.get(member, -1):
+        if event.epoch > self.epoch(member):
             self._joined(Joined(member, event.epoch))  # the bulk connection was quicker than the control connection
         c = self._at[site]
         held = c.held.get(member, {}).get(site)
@@ -218,7 +226,7 @@ class Round:
             return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
         if placement != self._at[site].placement:
             return "NOT_A_CHILD", f"{member} is of {placement}; site {site} collects {self._at[site].placement}"
-        epoch = self._epochs.get(member, -1)
+        epoch = self.epoch(member)
         if event.epoch < epoch:
             return "STALE_EPOCH", f"epoch {event.epoch}; {member} is at {epoch}"
         if event.epoch == epoch and member in self._down:
@@ -258,7 +266,7 @@ class Round:
 
     def _joined(self, event: Joined) -> None:
         """Raise the member's epoch; what it was in the middle of sending is dropped, what is whole stays."""
-        member, epoch = event.member, self._epochs.get(event.member, -1)
+        member, epoch = event.member, self.epoch(event.member)
         if member not in self._placement:
             self._act(Reject(member, None, "NOT_A_CHILD", f"{member} is no child of {self.node}"))
         elif event.epoch < epoch or (event.epoch == epoch and member in self._down):
@@ -273,7 +281,7 @@ class Round:
 
     def _old(self, event: Gone | Broken) -> bool:
         """Return whether a report is of a connection that another has taken the place of."""
-        return event.epoch is not None and event.epoch < self._epochs.get(event.member, -1)
+        return event.epoch is not None and event.epoch < self.epoch(event.member)
 
     def _folded(self, event: Folded) -> None:
         c = self._at.get(event.site)
