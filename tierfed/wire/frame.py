@@ -137,8 +137,10 @@ class FrameDecoder:
     """Bytes in, frames out, shaped for `asyncio.BufferedProtocol`.
 
     `limit` is the most bytes a payload may have.  `allocate(header, nbytes)` returns
-    writable memory for a payload of `nbytes` > 0; it may raise to refuse the frame.
-    `where` names the peer in errors.  After an error, each further call raises the same.
+    writable memory for a payload, or raises to refuse the frame; it is called when every
+    frame before has been returned, and not for a payload that has arrived with its head
+    (less than 4 KiB).  `where` names the peer in errors.  After an error, each further
+    call raises the same.
     """
 
     __slots__ = ("_allocate", "_broken", "_crc", "_end", "_got", "_header", "_limit", "_payload", "_prefix",
@@ -178,8 +180,9 @@ class FrameDecoder:
             raise self._broken
         if self._header is not None:
             return self._payload[self._got :]
-        if self._end == len(self._stage):  # a header longer than the stage was made room for already
-            self._restage(len(self._stage))
+        if self._end == len(self._stage):
+            kept = self._end - self._read
+            self._restage(kept + _STAGE if kept == len(self._stage) else len(self._stage))
         return self._stage[self._end :]
 
     def buffer_updated(self, nbytes: int) -> list[Frame]:
@@ -199,7 +202,7 @@ class FrameDecoder:
             raise
 
     def feed(self, data: Bytes) -> list[Frame]:
-        """Return the frames that `data`, received elsewhere, has made whole."""
+        """Return the frames that `data`, received elsewhere, has made whole; `allocate` may run ahead of them."""
         frames: list[Frame] = []
         view = memoryview(data).cast("B")
         while len(view):
@@ -253,7 +256,7 @@ class FrameDecoder:
             elif self._prefix is None:
                 if not self._parse_prefix():
                     break
-            elif not self._parse_header(*self._prefix):
+            elif not self._parse_header(*self._prefix, first=not frames):
                 break
             elif self._take_staged():
                 frames.append(self._finished())
@@ -292,13 +295,16 @@ class FrameDecoder:
             self._restage(max(nbytes, _STAGE))
         return False
 
-    def _parse_header(self, header: int, payload: int, crc: int, head_crc: int) -> bool:
-        """Read the header and get memory for the payload; return whether the whole head is there."""
+    def _parse_header(self, header: int, payload: int, crc: int, head_crc: int, *, first: bool) -> bool:
+        """Read the header and get memory for the payload; return whether that was possible."""
         start = self._read
         stop = start + _PREFIX.size + header
         size = padded(stop - start)
         if self._end - start < size:
             return self._make_room(size)
+        staged = self._end - start - size >= payload
+        if not (staged or first):  # `allocate` is for the next call: the caller has not seen the frames before
+            return False
         packed = bytes(self._stage[start + _PREFIX.size : stop])
         found = google_crc32c.extend(google_crc32c.value(bytes(self._stage[start : start + _COVERED])), packed)
         if found != head_crc:
@@ -308,7 +314,7 @@ class FrameDecoder:
             )
         self._check_zeros(stop, start + size)
         self._header = unpack(packed, self._where)
-        self._payload = self._memory(self._header, payload) if payload else memoryview(b"")
+        self._payload = aligned(payload) if staged else self._memory(self._header, payload)
         self._got = self._crc = 0
         self._read = start + size
         return True

@@ -22,9 +22,10 @@ import numpy as np
 from tierfed.codecs import Codec
 from tierfed.errors import CodecError, ValueMismatch
 from tierfed.types import Type
-from tierfed.wire.frame import Header, Sealed, frame_bytes, pack, padded
+from tierfed.wire.frame import Sealed, frame_bytes, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, digest_of, told
 from tierfed.wire.packing import Pack, Slab, packing
+from tierfed.wire.plain import Header, pack
 from tierfed.wire.reader import MessageReader
 from tierfed.wire.value import Part, parts_of, raw_bytes
 

@@ -26,10 +26,11 @@ from tierfed.codecs import Codec
 from tierfed.codecs.stage import add
 from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
 from tierfed.types import Type
-from tierfed.wire.frame import Frame, Header, aligned, padded
+from tierfed.wire.frame import Frame, aligned, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, Slot, check_keys, check_slots, digest_of
 from tierfed.wire.layout import Column, Limits, Sizes, columns_of, least_cost
 from tierfed.wire.packing import Chunk, Pack, Slab, packing
+from tierfed.wire.plain import Header
 from tierfed.wire.value import from_raw, value_from
 
 
