@@ -1,0 +1,192 @@
+"""Agree: do the slices of a hierarchy fit together?
+
+    SERVER    broadcast v1:float32 to CLIENTS   phase 1.0
+    CLIENTS   receive   v2:float32              phase 1.0
+
+What the compiler cuts does; what comes off a socket is asked here, before any of it runs:
+
+- every message has its sender and its receiver, on neighbouring tiers, with equal types;
+- every expression is a program over the names that were bound before it, of its slot's type;
+- in every slice phases never fall, and within a phase nothing is sent after a receive.
+
+Sound against deadlock: order the messages by phase; a node waits for a message of phase k
+only after it has sent its own of phase k, so the lowest phase that anybody waits in has all
+its senders ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from tierfed.compiler.slices import (
+    Broadcast,
+    Compute,
+    Fold,
+    FoldSlot,
+    Load,
+    Receive,
+    Scatter,
+    Send,
+    Site,
+    Slice,
+    Slot,
+    Step,
+    incoming,
+)
+from tierfed.errors import ProtocolError, TypeMismatch
+from tierfed.ir.check import check
+from tierfed.ir.nodes import Node
+from tierfed.placements import Hierarchy, Placement
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+
+_Message: TypeAlias = tuple[str, Site, Placement]  # "up" or "down", its site, the placement below
+_Ends: TypeAlias = dict[_Message, tuple[str, tuple[Slot, ...]]]  # the step at one end, and its slots
+_MEND = "compile the program again"
+
+
+def check_slices(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> None:
+    """Return if `slices` fit together; raises ProtocolError or TypeMismatch, naming the step, if not."""
+    sent: _Ends = {}
+    received: _Ends = {}
+    for placement in hierarchy.placements:
+        reader = _Slice(hierarchy, placement, sent, received)
+        for step in slices[placement].steps:
+            reader.step(step)
+    for direction, site, below in sorted(sent.keys() ^ received.keys(), key=str):
+        raise ProtocolError(
+            f"the message {site} {direction} between {below} and {hierarchy.parent(below)} has one end only",
+            where="slices",
+            mend=_MEND,
+        )
+    for message, (verb, slots) in sent.items():
+        _same_message(message, verb, slots, received[message][1])
+
+
+def _same_message(message: _Message, verb: str, sent: tuple[Slot, ...], received: tuple[Slot, ...]) -> None:
+    _, site, below = message
+    if verb == "send":
+        fits = sent == received
+    else:
+        fits = len(sent) == len(received) and all(
+            s.type == r.type and r.many == (None if s.many == below else s.many)
+            for s, r in zip(sent, received, strict=True)
+        )
+    if not fits:
+        raise ProtocolError(
+            f"the message {site} is sent as {_shown(sent)} and received as {_shown(received)}",
+            where=f"slice of {below}",
+            mend=_MEND,
+        )
+
+
+def _shown(slots: tuple[Slot, ...]) -> str:
+    return "<" + ",".join(f"{s.name}={s.type}" + (f" of each of {s.many}" if s.many else "") for s in slots) + ">"
+
+
+class _Slice:
+    """One slice as its steps are gone through."""
+
+    def __init__(self, hierarchy: Hierarchy, placement: Placement, sent: _Ends, received: _Ends) -> None:
+        self.hierarchy = hierarchy
+        self.placement = placement
+        self.bound: dict[str, Slot] = {}
+        self.sent = sent
+        self.received = received
+        self.at = (-1, 0)
+
+    def fail(self, what: str) -> ProtocolError:
+        return ProtocolError(what, where=f"slice of {self.placement}", mend=_MEND)
+
+    def step(self, step: Step) -> None:
+        root = self.placement == self.hierarchy.root
+        match step:
+            case Receive(site=site, slots=slots):
+                self.message(self.received, "down", site, self.placement, ("receive", slots), 1, paired=not root)
+                self.bind(*slots)
+            case Load(slot=slot):
+                self.bind(slot)
+            case Compute(slot=slot, expression=expression):
+                self.value(expression, slot.type, slot.name)
+                self.bind(slot)
+            case Broadcast(site=site, to=to, slots=slots):
+                self.message(self.sent, "down", site, self.child(to), ("broadcast", slots), 0)
+                self.use(slots, many=False)
+            case Scatter(site=site, to=to, slots=slots):
+                self.message(self.sent, "down", site, self.child(to), ("scatter", slots), 0)
+                self.use(slots, many=True)
+            case Fold(site=site, source=source, folds=folds):
+                self.message(self.received, "up", site, self.child(source), ("fold", incoming(folds)), 1)
+                for fold in folds:
+                    self.fold(fold, source)
+                self.bind(*(fold.slot for fold in folds))
+            case Send(site=site, slots=slots):
+                self.message(self.sent, "up", site, self.placement, ("send", slots), 0, paired=not root)
+                self.use(slots)
+
+    def message(
+        self,
+        of: _Ends,
+        direction: str,
+        site: Site,
+        below: Placement,
+        end: tuple[str, tuple[Slot, ...]],
+        order: int,
+        paired: bool = True,
+    ) -> None:
+        """Note one end of a message; the driver's end, at the root, is in no slice."""
+        if (site.phase, order) < self.at:
+            raise self.fail(f"the message {site} comes too late, after phase {self.at[0]}")
+        self.at = (site.phase, order)
+        key = (direction, site, below)
+        if key in of:
+            raise self.fail(f"the message {site} stands twice")
+        if paired:
+            of[key] = end
+
+    def child(self, placement: Placement) -> Placement:
+        if placement not in self.hierarchy.children(self.placement):
+            raise self.fail(f"{placement} is not just below {self.placement} in {self.hierarchy}")
+        return placement
+
+    def bind(self, *slots: Slot) -> None:
+        for slot in slots:
+            if slot.type.contains(FederatedType):
+                raise self.fail(f"{slot.name} is a value of one member, and is of type {slot.type}")
+            if slot.many is not None and slot.many not in self.hierarchy:
+                raise self.fail(f"no tier {slot.many} in {self.hierarchy}")
+            self.bound[slot.name] = slot
+
+    def use(self, slots: tuple[Slot, ...], many: bool | None = None) -> None:
+        for slot in slots:
+            if self.bound.get(slot.name) != slot or (many is not None and (slot.many is not None) != many):
+                raise self.fail(f"{slot.name} is not bound as {_shown((slot,))}")
+
+    def value(self, expression: Node, t: Type, name: str) -> None:
+        """Check an expression over what is bound here, and that it gives a value of `t`."""
+        try:
+            check(expression, {n: s.type for n, s in self.bound.items() if s.many is None})
+        except TypeMismatch as bad:
+            raise TypeMismatch(
+                f"{bad.where}: {bad.what}" if bad.where else bad.what,
+                where=f"slice of {self.placement}, {name}",
+                mend=bad.mend,
+            ) from None
+        if not t.is_assignable_from(expression.type):
+            raise self.fail(f"{name} is of type {t}, its expression of {expression.type}")
+
+    def fold(self, fold: FoldSlot, source: Placement) -> None:
+        name, u, x = fold.slot.name, fold.slot.type, fold.incoming.type
+        if fold.kind == "gather":
+            owner = fold.incoming.many or source
+            if fold.zero is not None or fold.operator is not None or fold.plus:
+                raise self.fail(f"{name} is gathered, and needs no zero or operator")
+            if fold.slot.many != owner or u != x:
+                raise self.fail(f"{name} does not hold what is gathered from {owner}")
+            return
+        if fold.zero is None or fold.operator is None:
+            raise self.fail(f"{name} is folded without a zero and an operator")
+        if fold.slot.many is not None or fold.incoming.many is not None or (fold.plus and u != x):
+            raise self.fail(f"{name} cannot be folded from {_shown((fold.incoming,))}")
+        self.value(fold.zero, u, f"zero of {name}")
+        self.value(fold.operator, FunctionType(StructType((u, x)), u), f"operator of {name}")
