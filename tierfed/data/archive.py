@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import functools
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from tierfed.errors import DataError
 from tierfed.types import Type, to_type
 
 EXAMPLES: Type = to_type("<x=float32[?,784],y=int32[?]>")
-_LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,9 @@ class Dataset:
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         if rows is not None:
             images, labels = images[rows], labels[rows]
-        return _LEVELS[images], labels.astype(np.int32)
+        x = images.astype(np.float32)
+        x /= np.float32(255)
+        return x, labels.astype(np.int32)
 
     def share(self, split: Split, index: int, count: int, seed: int) -> Indices:
         """Return the rows of `train` that member `index` of `count` has under `split`."""
@@ -77,7 +78,7 @@ def dataset(name: object) -> Dataset:
 @functools.cache
 def _arrays(archive: str) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        with (files("tierfed.data") / archive).open("rb") as file, np.load(file, allow_pickle=False) as members:
+        with np.load(Path(__file__).with_name(archive), allow_pickle=False) as members:
             arrays = {name: members[name] for name in members.files}
     except (OSError, ValueError) as error:
         raise DataError(

@@ -8,8 +8,8 @@ Each client tallies the model that it was given on its own examples; the tallies
 their edge, and become rates there.  Counts add up and rates do not: a region's accuracy is that
 over its examples, never a mean of its clients' accuracies.
 
-The tallies stop at the edges.  The server learns two numbers, the accuracy in the worst region and in the
-best; `regions` is what each edge keeps.
+No client's tally goes further than its edge.  The worst and the best region's accuracy rise to the
+server; `regions`, being part of the result, is given to whoever calls `step`, one value an edge.
 
     job: {program: tierfed.learning.regions:train, …}
 
