@@ -7,7 +7,8 @@ What the compiler cuts does; what comes off a socket is asked here, before any o
 
 - every message has its sender and its receiver, on neighbouring tiers, with equal types;
 - every expression is a program over the names that were bound before it, of its slot's type;
-- in every slice phases never fall, and within a phase nothing is sent after a receive.
+- in every slice phases never fall, and within a phase nothing is sent after a receive;
+- the root takes the arguments first, if there are any, and sends the result last.
 
 Sound against deadlock: order the messages by phase; a node waits for a message of phase k
 only after it has sent its own of phase k, so the lowest phase that anybody waits in has all
@@ -53,6 +54,8 @@ def check_slices(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> Non
         reader = _Slice(hierarchy, placement, sent, received)
         for step in slices[placement].steps:
             reader.step(step)
+        if placement == hierarchy.root:
+            reader.faces_the_driver(slices[placement].steps)
     for direction, site, below in sorted(sent.keys() ^ received.keys(), key=str):
         raise ProtocolError(
             f"the message {site} {direction} between {below} and {hierarchy.parent(below)} has one end only",
@@ -143,6 +146,13 @@ class _Slice:
             raise self.fail(f"the message {site} stands twice")
         if paired:
             of[key] = end
+
+    def faces_the_driver(self, steps: tuple[Step, ...]) -> None:
+        """Check that the root's first and last step are its only ones with the driver."""
+        if not steps or not isinstance(steps[-1], Send) or any(isinstance(s, Send) for s in steps[:-1]):
+            raise self.fail("the result is not sent once, as the last step")
+        if any(isinstance(s, Receive) for s in steps[1:]):
+            raise self.fail("arguments are received after the first step")
 
     def child(self, placement: Placement) -> Placement:
         if placement not in self.hierarchy.children(self.placement):

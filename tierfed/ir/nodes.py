@@ -9,6 +9,7 @@ Nodes are immutable.  Sharing is written with `Block`: `let a=…,b=… in …`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,14 @@ import numpy as np
 from tierfed.errors import TypeMismatch
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
+
+
+_MAX_ELEMENTS = 2**48  # far above what fits in memory, far below where numpy's sizes overflow
+
+
+def _named(name: str, where: str) -> None:
+    if not name:
+        raise TypeMismatch("a name is empty", where=where, mend="use a non-empty string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Reference(Node):
     of: Type
 
     def __post_init__(self) -> None:
+        _named(self.name, "reference")
         self._is(self.of)
 
 
@@ -73,6 +83,8 @@ class Lambda(Node):
     def __post_init__(self) -> None:
         if (self.parameter is None) != (self.parameter_type is None):
             raise TypeMismatch("a lambda's parameter has a name and a type, or neither", where="lambda")
+        if self.parameter is not None:
+            _named(self.parameter, "lambda")
         self._is(FunctionType(self.parameter_type, self.body.type))
 
     def children(self) -> tuple[Node, ...]:
@@ -119,6 +131,8 @@ class Block(Node):
     result: Node
 
     def __post_init__(self) -> None:
+        for name, _ in self.bindings:
+            _named(name, "block")
         self._is(self.result.type)
 
     def children(self) -> tuple[Node, ...]:
@@ -187,6 +201,7 @@ class Intrinsic(Node):
     of: FunctionType
 
     def __post_init__(self) -> None:
+        _named(self.uri, "intrinsic")
         self._is(self.of)
 
 
@@ -208,6 +223,7 @@ class Data(Node):
     of: Type
 
     def __post_init__(self) -> None:
+        _named(self.uri, "data")
         self._is(self.of)
 
 
@@ -219,7 +235,19 @@ class Literal(Node):
     content: bytes | tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self._is(self.of)
+        t = self.of
+        expected = t.size if t.name == "str" else t.nbytes
+        if isinstance(self.content, tuple) != (t.name == "str") or len(self.content) != expected:
+            raise TypeMismatch(
+                f"{len(self.content)} {'strings' if isinstance(self.content, tuple) else 'bytes'} are no {t}",
+                where="literal",
+                mend="make literals with Literal.make, at a type whose sizes are known",
+            )
+        if math.prod(max(s or 0, 1) for s in t.shape or ()) > _MAX_ELEMENTS:  # some other size is 0
+            raise TypeMismatch(f"numpy has no array of type {t}", where="literal", mend="use smaller sizes")
+        if t.name == "bool" and isinstance(self.content, bytes) and self.content.translate(None, b"\0\1"):
+            raise TypeMismatch("a bool that is neither 0 nor 1", where="literal", mend="write 0 or 1")
+        self._is(t)
 
     @staticmethod
     def make(value: Any, t: TensorType) -> Literal:

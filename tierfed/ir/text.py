@@ -1,9 +1,17 @@
 """The compact text of programs, as in the field.
 
-    (x -> (let y=federated_sum(x) in <y,n=x[0]>))      comp#module:name(a)      data#train
+    (x -> (let y=federated_sum[SERVER](x) in <y,n=data#train>))
+    comp#module:name(a)      p[0]      p.name      int32[2]{1,2}
+
+An intrinsic shows where its result is placed.  Whatever binds loosely is in parentheses, so
+the text has one reading; long literals are cut, so it is for people.
 """
 
 from __future__ import annotations
+
+import json
+import re
+from typing import Any
 
 from tierfed.ir.nodes import (
     Block,
@@ -23,6 +31,7 @@ from tierfed.types import FederatedType, StructType, Type
 from tierfed.types.notation import quoted
 
 _SHOWN_ELEMENTS = 8
+_BARE = re.compile(r"[\w:./+-]+\Z")
 
 
 def text(node: Node) -> str:
@@ -36,19 +45,19 @@ def text(node: Node) -> str:
             return f"{text(function)}({'' if argument is None else text(argument)})"
         case Block(bindings=bindings, result=result):
             locals_ = ",".join(f"{name}={text(value)}" for name, value in bindings)
-            return f"(let {locals_} in {text(result)})"
+            return f"(let {locals_} in {text(result)})" if bindings else f"(let in {text(result)})"
         case Struct(elements=elements):
             return "<" + ",".join(text(e) if n is None else f"{quoted(n)}={text(e)}" for n, e in elements) + ">"
         case Selection(source=source, index=index):
-            name = node.name
-            return f"{text(source)}.{quoted(name)}" if name is not None else f"{text(source)}[{index}]"
+            of = node.name
+            return f"{text(source)}.{quoted(of)}" if of is not None else f"{text(source)}[{index}]"
         case Intrinsic(uri=uri):
             to = destination(node.of.result)
             return f"{uri}[{to}]" if to else uri
         case PlacementLiteral(placement=placement):
             return str(placement)
         case Data(uri=uri):
-            return f"data#{uri}"
+            return f"data#{uri if _BARE.match(uri) else json.dumps(uri, ensure_ascii=False)}"
         case Literal():
             return _literal(node)
         case Compiled(leaf=leaf):
@@ -69,7 +78,11 @@ def destination(t: Type) -> str:
 def _literal(node: Literal) -> str:
     value = node.value
     if node.of.shape == ():
-        return repr(value) if isinstance(value, str) else str(value)
+        return _element(value)
     flat = value.reshape(-1)
-    shown = ",".join(str(v) for v in flat[:_SHOWN_ELEMENTS])
+    shown = ",".join(_element(v) for v in flat[:_SHOWN_ELEMENTS])
     return f"{node.of}{{{shown}{',…' if flat.size > _SHOWN_ELEMENTS else ''}}}"
+
+
+def _element(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)

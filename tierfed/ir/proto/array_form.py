@@ -17,7 +17,6 @@ import numpy as np
 from tierfed.ir.nodes import Literal
 from tierfed.ir.proto import computation_pb2 as pb
 from tierfed.ir.proto.type_form import DTYPES, TypeReader
-from tierfed.types import TensorType
 
 _LISTED = {
     "float16": "<u2",
@@ -59,7 +58,7 @@ def read_array(message: pb.Array, reader: TypeReader) -> Literal:
     if message.HasField("content"):
         if kind is not None or t.name == "str":
             raise reader.fail(f"a literal of type {t} with {kind or 'raw content'}", "write its elements once")
-        return _literal(t, message.content, reader)
+        return Literal(t, message.content)
     if kind != f"{t.name}_list":
         raise reader.fail(f"a literal of type {t} with {kind or 'no elements'}", f"write {t.name}_list")
     values = getattr(message, kind).value
@@ -74,14 +73,7 @@ def read_array(message: pb.Array, reader: TypeReader) -> Literal:
         if low < info.min or high > info.max:
             raise reader.fail(f"a literal of type {t} with an element of {low if low < info.min else high}")
     with np.errstate(all="ignore"):  # a peer's NaN is no warning of ours
-        return _literal(t, np.array(values, dtype).tobytes(), reader)
-
-
-def _literal(t: TensorType, content: bytes, reader: TypeReader) -> Literal:
-    expected = t.nbytes
-    if len(content) != expected:
-        raise reader.fail(f"a literal of type {t} with {len(content)} bytes", f"write {expected}")
-    return Literal(t, content)
+        return Literal(t, np.array(values, dtype).tobytes())
 
 
 def _string(value: bytes, reader: TypeReader) -> str:

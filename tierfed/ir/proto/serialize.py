@@ -246,8 +246,6 @@ class _Reader:
     def abstraction(self, message: pb.Lambda, t: Type) -> tuple[Node, int]:
         if not isinstance(t, FunctionType):
             raise self.types.fail(f"a lambda of type {t}", "give it the type of a function")
-        if t.parameter is not None and not message.parameter_name:
-            raise self.types.fail(f"a lambda of type {t} whose parameter has no name", "name its parameter")
         body, depth = self.node(message.result)
         return Lambda(message.parameter_name if t.parameter is not None else None, t.parameter, body), depth + 1
 
@@ -263,7 +261,7 @@ class _Reader:
         deepest = 0
         for local in message.local:
             value, depth = self.node(local.value)
-            bindings.append((self.named(local.name, "a local of a block"), value))
+            bindings.append((local.name, value))
             deepest = max(deepest, depth)
         result, depth = self.node(message.result)
         return Block(tuple(bindings), result), max(deepest, depth) + 1
@@ -273,13 +271,13 @@ class _Reader:
         if kind == "intrinsic":
             return self.intrinsic(message.intrinsic.uri, t)
         if kind == "reference":
-            return Reference(self.named(message.reference.name, "a reference"), t), 1
+            return Reference(message.reference.name, t), 1
         if kind == "placement":
             return PlacementLiteral(self.types.placement(message.placement)), 1
         if kind == "literal":
             return read_array(message.literal.value, self.types), 1
         if kind == "data" and message.data.WhichOneof("data") == "uri":
-            return Data(self.named(message.data.uri, "data"), t), 1
+            return Data(message.data.uri, t), 1
         if kind == "data":
             raise self.types.fail("data by content is not supported by this version", "name data by its URI")
         if kind == "leaf":
@@ -296,12 +294,7 @@ class _Reader:
 
     def intrinsic(self, uri: str, t: Type) -> tuple[Node, int]:
         if isinstance(t, FunctionType):
-            return Intrinsic(native_uri(self.named(uri, "an intrinsic"), t), t), 1
+            return Intrinsic(native_uri(uri, t), t), 1
         if uri == "generic_zero":  # the public one is a value, ours a function of nothing
             return Call(Intrinsic(uri, FunctionType(None, t))), 2
         raise self.types.fail(f"{uri or 'an intrinsic'} of type {t}", "give it the type of a function")
-
-    def named(self, name: str, what: str) -> str:
-        if not name:
-            raise self.types.fail(f"{what} without a name", "name it")
-        return name
