@@ -59,9 +59,13 @@ _Phase = int
 
 @dataclass(slots=True)
 class _Down:
-    """What goes down one link in one phase: values of the sender, and the receiver's names for them."""
+    """What goes down one link in one phase, as the sender has it."""
 
-    slots: list[tuple[Slot, Slot]] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+
+    def received(self, placement: Placement) -> tuple[Slot, ...]:
+        """Return the slots as a member of `placement` gets them: of a list over its own placement, one value."""
+        return tuple(Slot(s.name, s.type) if s.many == placement else s for s in self.slots)
 
 
 @dataclass(slots=True)
@@ -166,7 +170,7 @@ class _Cut:
             return self._scatter(argument, argument.many, placement)
         phase = self.deliver(name, above) + 1
         slot = Slot(name, self._type(name))
-        self.down.setdefault((phase, "broadcast", placement), _Down()).slots.append((slot, slot))
+        self.down.setdefault((phase, "broadcast", placement), _Down()).slots.append(slot)
         self.at[placement, name] = phase
         return phase
 
@@ -178,8 +182,7 @@ class _Cut:
         above = self.hierarchy.parent(placement)
         assert above is not None
         phase = self._scatter(argument, owner, above) + 1
-        here = Slot(argument.name, argument.type, None if placement == owner else owner)
-        self.down.setdefault((phase, "scatter", placement), _Down()).slots.append((argument, here))
+        self.down.setdefault((phase, "scatter", placement), _Down()).slots.append(argument)
         self.at[placement, argument.name] = phase
         return phase
 
@@ -188,11 +191,14 @@ class _Cut:
         return t.member if isinstance(t, FederatedType) else t
 
     def _broadcast(self, name: str, x: Node, t: FederatedType) -> None:
+        """One hop down: the value gets its new name where it is, since a message has one name for both ends."""
         assert isinstance(x, Reference) and isinstance(x.type, FederatedType)
-        phase = self.deliver(x.name, x.type.placement) + 1
-        pair = (Slot(x.name, t.member), Slot(name, t.member))
-        self.down.setdefault((phase, "broadcast", t.placement), _Down()).slots.append(pair)
-        self.at[t.placement, name] = phase
+        source = x.type.placement
+        phase = self.deliver(x.name, source)
+        slot = Slot(name, t.member)
+        self.steps[source].append((phase, Compute(slot, Reference(x.name, t.member))))
+        self.down.setdefault((phase + 1, "broadcast", t.placement), _Down()).slots.append(slot)
+        self.at[t.placement, name] = phase + 1
 
     def _fold(self, name: str, node: Call, kind: str, t: FederatedType) -> None:
         x, zero, operator = unpack(node.argument, 3)
@@ -270,10 +276,9 @@ class _Cut:
             phase, kind, below = key
             make: Callable[..., Step] = Broadcast if kind == "broadcast" else Scatter
             if below in here:
-                sent = tuple(s for s, _ in down.slots)
-                rows.append((phase, 0, sites[key].index, make(sites[key], below, sent)))
+                rows.append((phase, 0, sites[key].index, make(sites[key], below, tuple(down.slots))))
             elif below == placement:
-                rows.append((phase, 1, sites[key].index, Receive(sites[key], tuple(r for _, r in down.slots))))
+                rows.append((phase, 1, sites[key].index, Receive(sites[key], down.received(placement))))
         for up_key, up in self.up.items():
             phase, source = up_key
             site = sites[up_key]

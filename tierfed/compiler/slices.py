@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal as Choice
 from typing import TypeAlias
 
-from tierfed.ir.nodes import Node
+from tierfed.ir.nodes import Lambda, Node
 from tierfed.placements import Hierarchy, Placement
 from tierfed.types import Type
 
@@ -160,7 +160,7 @@ class Slice:
 class Compiled:
     """A program bound to a hierarchy: its slices by placement, and the hash that names them everywhere."""
 
-    program: Node
+    program: Lambda
     hierarchy: Hierarchy
     slices: dict[Placement, Slice]
     hash: str

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tierfed.errors import RoundFailed, TierfedError
-from tierfed.node.round_events import Collect, Summary, UpSite
+from tierfed.node.round_events import Collect, UpSite
+from tierfed.node.summary import Summary, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,7 @@ class Collection:
 
     def summary(self, site: UpSite) -> Summary:
         """Return who stands behind the fold of `site`: its contributors' summaries, and its own losses."""
-        counts: dict[str, int] = {}
-        lost = self.losses()
-        for m in self.admitted:
-            said = self.held[m][site].summary
-            for placement, n in said.counts.items():
-                counts[placement] = counts.get(placement, 0) + n
-            lost.update(said.lost)
-        return Summary(counts, lost)
+        return together((self.held[m][site].summary for m in self.admitted), self.losses())
 
     def progress(self, fold: Folding) -> Progress:
         """Return how far `fold` is."""

@@ -45,9 +45,9 @@ from tierfed.node.round_events import (
     Joined,
     Reached,
     Reject,
-    Summary,
     UpSite,
 )
+from tierfed.node.summary import Summary
 
 
 class History:

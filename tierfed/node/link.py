@@ -31,6 +31,7 @@ from typing import Any
 
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.hello import Hello
+from tierfed.node.outlet import Outlet
 from tierfed.wire.frame import Frame, FrameDecoder, aligned, encode
 
 __all__ = ["LIMITS", "Allocate", "Limits", "Link", "OnFrame"]
@@ -82,6 +83,7 @@ class Link(asyncio.BufferedProtocol):
         self._waiting: deque[Frame] = deque()  # arrived, but not yet wanted
         self._paused = False
         self._transport: asyncio.Transport | None = None
+        self._outlet: Outlet | None = None  # made for the first large frame
         self._turn = asyncio.Lock()
         self._pieces: deque[memoryview] = deque()  # what is left of the frame that is going out
         self._posts: list[bytes] = []
@@ -125,10 +127,9 @@ class Link(asyncio.BufferedProtocol):
             return
         data = b"".join(encode(header))
         self.sent_bytes += len(data)
-        if self._pieces:
-            self._posts.append(data)
-        else:
-            self._transport.write(data)
+        self._posts.append(data)
+        if not self._pieces:
+            self._pump()
         unread = self._transport.get_write_buffer_size() + sum(map(len, self._posts))
         if unread > self.limits.unread + _PIECE:
             self._fail(
@@ -142,12 +143,13 @@ class Link(asyncio.BufferedProtocol):
     async def _write(self, pieces: Sequence[Any]) -> None:
         self._check_open()
         assert self._transport is not None
-        views = [memoryview(piece).cast("B") for piece in pieces]
-        size = sum(view.nbytes for view in views)
+        size = sum(map(len, pieces))
         self.sent_bytes += size
         if size <= _SMALL:
-            views = [memoryview(b"".join(views))]
-        self._pieces.extend(views)
+            pieces = [b"".join(pieces)]
+        elif self._outlet is None:
+            self._outlet = self._direct(self._transport)
+        self._pieces.extend(map(memoryview, pieces))
         self._pump()
         try:
             while self._pieces or self._full:
@@ -162,28 +164,38 @@ class Link(asyncio.BufferedProtocol):
             raise
 
     def _pump(self) -> None:
-        """Hand pieces to the transport until it is full, then what was posted meanwhile."""
+        """Hand over pieces until nobody takes them; between two frames, what was posted."""
         transport, pieces = self._transport, self._pieces
         assert transport is not None
-        while pieces and not self._full:
-            piece = pieces.popleft()
-            if piece.nbytes > _PIECE:
-                pieces.appendleft(piece[_PIECE:])
-                piece = piece[:_PIECE]
-            transport.write(piece)
-        if not pieces:
-            if self._posts:
-                transport.write(b"".join(self._posts))
+        while not self._full:
+            if not pieces:
+                if not self._posts:
+                    self._gone.set()
+                    return
+                pieces.append(memoryview(b"".join(self._posts)))
                 self._posts.clear()
-            if not self._full:
-                self._gone.set()
+            if self._outlet is not None:
+                self._full = not self._outlet.send(pieces)
+            else:
+                piece = pieces.popleft()
+                if piece.nbytes > _PIECE:
+                    pieces.appendleft(piece[_PIECE:])
+                    piece = piece[:_PIECE]
+                transport.write(piece)
+
+    def _direct(self, transport: asyncio.Transport) -> Outlet | None:
+        """Return an outlet for large frames, if there is a plain socket under the link."""
+        sock = transport.get_extra_info("socket")
+        if sock is None or transport.get_extra_info("sslcontext") is not None:
+            return None
+        return Outlet(sock.fileno(), self.resume_writing)
 
     def pause_writing(self) -> None:
         """The transport holds bytes: wait.  Called by asyncio."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """The transport is empty again.  Called by asyncio."""
+        """The transport is empty again, or the outlet's socket has room.  Called by asyncio."""
         self._full = False
         self._pump()
 
@@ -356,6 +368,8 @@ class Link(asyncio.BufferedProtocol):
         self._posts.clear()
         self._gone.set()
         self._unwatch()
+        if self._outlet is not None:
+            self._outlet.close()
         self._transport.close()
         self._timers.append(self._loop.call_later(self.limits.farewell, self._transport.abort))
 
@@ -384,6 +398,8 @@ class Link(asyncio.BufferedProtocol):
         self._waiting.clear()
         self._gone.set()
         self._unwatch()
+        if self._outlet is not None:
+            self._outlet.close()
         for timer in self._timers:
             timer.cancel()
         if not self.closed.done():

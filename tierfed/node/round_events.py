@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tierfed.errors import RoundFailed
+from tierfed.node.summary import Summary
 
 Why: TypeAlias = Literal["ROUND_CLOSED", "CONFLICT", "STALE_EPOCH", "STALE_ATTEMPT", "UNKNOWN_SITE", "NOT_A_CHILD"]
 
@@ -39,22 +40,6 @@ class Collect:
 
     site: UpSite
     placement: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Who stands behind a contribution: how many members of each placement, and who was lost below.
-
-    A client says `Summary({"CLIENTS": 1})`; an edge over two of its three clients says
-    `Summary({"EDGE_AGGREGATORS": 1, "CLIENTS": 2}, {"c-2": "deadline"})`.
-    """
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    lost: Mapping[str, str] = field(default_factory=dict)
-
-    def and_self(self, placement: str) -> Summary:
-        """Return what a member of `placement` says when it sends what this summary stands behind."""
-        return Summary({**self.counts, placement: self.counts.get(placement, 0) + 1}, self.lost)
 
 
 # Events ------------------------------------------------------------------------------------
@@ -103,7 +88,7 @@ class Arrived:
     attempt: int
     epoch: int
     digest: str
-    summary: Summary = Summary()
+    summary: Summary = field(default_factory=Summary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""The native context: computations run on a tree of daemons.
+
+A call compiles the computation for the tree's hierarchy (once), checks what the user passed,
+and has the driver invoke it.  Synchronous calls wait on a loop thread; asynchronous ones await it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tierfed.backends.loop_thread import LoopThread
+from tierfed.backends.native.driver import Driver, Record
+from tierfed.compiler import Compiled, compile
+from tierfed.errors import ValueMismatch
+from tierfed.language import context as contexts
+from tierfed.language.arguments import hold_arguments, placed_counts, shown
+from tierfed.language.computation import Computation
+from tierfed.leaves import check_deployable
+from tierfed.node.node import Membership
+from tierfed.placements import Tree
+
+
+class NativeContext:
+    """Runs computations on the tree whose root the driver is connected to."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        address: tuple[str, int],
+        membership: Membership,
+        *,
+        on_record: Callable[[Computation, Record], None] = lambda computation, record: None,
+        on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None,
+        check: Callable[[Compiled], None] = lambda compiled: None,
+    ) -> None:
+        self.tree = tree
+        self._check = check
+        self._on_record = on_record
+        self._compiled: dict[Computation, Compiled] = {}
+        self._driver = Driver(on_progress)
+        self._loop = LoopThread("tierfed driver")
+        try:
+            self._loop.run(self._driver.connect(address, membership))
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def compiled(self, computation: Computation) -> Compiled:
+        """Return `computation` compiled for this tree; raises CompileError or CodecError if it does not fit."""
+        found = self._compiled.get(computation)
+        if found is None:
+            check_deployable(computation.node)
+            found = compile(computation, self.tree.hierarchy)
+            self._check(found)
+            self._compiled[computation] = found
+        return found
+
+    def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` at these arguments."""
+        return self._loop.run(self._invoke(computation, args, kwargs))
+
+    async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` at these arguments."""
+        return await self._loop.arun(self._invoke(computation, args, kwargs))
+
+    async def _invoke(self, computation: Computation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        t = computation.type_signature
+        argument = hold_arguments(t, args, kwargs)
+        for where, placement, count in () if t.parameter is None else placed_counts(argument, t.parameter):
+            if count != len(self.tree.members(placement)):
+                raise ValueMismatch(
+                    f"{count} values for the {len(self.tree.members(placement))} members of {placement}",
+                    where=where,
+                    mend="pass one value for each member, in member order",
+                )
+        result, record = await self._driver.invoke(self.compiled(computation), argument)
+        self._on_record(computation, record)
+        return shown(result, t.result)
+
+    def close(self) -> None:
+        """Say goodbye to the root."""
+        contexts.leave(self)
+        self._loop.run(self._driver.close())
+        self._loop.close()
+
+    def __enter__(self) -> NativeContext:
+        contexts.enter(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

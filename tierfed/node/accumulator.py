@@ -1,0 +1,137 @@
+"""Accumulator: the values that one fold step is building up from the children's messages.
+
+A sum of fixed tensors is added to in place, chunk by chunk, by the codec itself: no decoded
+copy of a child's update is ever made.  Any other operator gets each child's decoded values.
+The order is the round's, member order; this only folds what it is given next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from tierfed.compiler.slices import Fold, FoldSlot
+from tierfed.ir.evaluate import evaluate
+from tierfed.leaves import load
+from tierfed.types import StructType, TensorType, Type
+from tierfed.wire.message import MessageReader
+from tierfed.wire.value import parts_of, value_from
+
+
+class Accumulator:
+    """The slots of one `Fold`, begun with the environment that its zeros and operators use."""
+
+    def __init__(self, step: Fold, env: Mapping[str, Any]) -> None:
+        self._slots = [_begin(fold, env) for fold in step.folds]
+
+    def fold(self, contribution: Contribution) -> None:
+        """Fold one child's whole message in.  May be called off the event loop."""
+        for slot in self._slots:
+            slot.fold(contribution)
+
+    def result(self) -> dict[str, Any]:
+        """Return the folded values by slot."""
+        return {slot.name: slot.result() for slot in self._slots}
+
+
+class Contribution:
+    """One child's message, whole and checked: its bytes, and the values of the slots that are not simply added."""
+
+    def __init__(self, reader: MessageReader, step: Fold) -> None:
+        self.reader = reader
+        reader.verify()
+        decoded = {f.incoming.name for f in step.folds if not _in_place(f)}
+        names = [s for s in dict.fromkeys(f.incoming.name for f in step.folds) if s in decoded]
+        self.values = dict(zip(names, reader.decode(names), strict=True)) if names else {}
+
+
+class _Folding(Protocol):
+    name: str
+
+    def fold(self, contribution: Contribution) -> None: ...
+    def result(self) -> Any: ...
+
+
+def _begin(fold: FoldSlot, env: Mapping[str, Any]) -> _Folding:
+    if fold.kind == "gather":
+        return _Gathered(fold)
+    assert fold.zero is not None and fold.operator is not None
+    zero = evaluate(fold.zero, env, load)
+    if _in_place(fold):
+        return _Summed(fold, zero)
+    return _Folded(fold, zero, evaluate(fold.operator, env, load))
+
+
+def _in_place(fold: FoldSlot) -> bool:
+    return fold.plus and _addable(fold.slot.type)
+
+
+def _addable(t: Type) -> bool:
+    """Return whether values of `t` are tensors of numbers with known shapes, and structs of them."""
+    if isinstance(t, StructType):
+        return all(_addable(e) for e in t.parts())
+    return isinstance(t, TensorType) and t.is_static and t.name not in ("bool", "str")
+
+
+class _Summed:
+    """A sum kept as one array a tensor, which the codec adds to."""
+
+    def __init__(self, fold: FoldSlot, zero: Any) -> None:
+        self.name = fold.slot.name
+        self._from = fold.incoming.name
+        self._type = fold.slot.type
+        self._zero = zero
+        self._arrays: list[np.ndarray[Any, Any]] | None = None if fold.kind == "merge" else self._copied(zero)
+
+    def _copied(self, value: Any) -> list[np.ndarray[Any, Any]]:
+        return [np.array(part.array, order="C") for part in parts_of(value, self._type)]
+
+    def fold(self, contribution: Contribution) -> None:
+        if self._arrays is None:
+            (first,) = contribution.reader.decode([self._from])
+            self._arrays = self._copied(first)
+        else:
+            contribution.reader.accumulate_into(self._arrays, [self._from])
+
+    def result(self) -> Any:
+        if self._arrays is None:
+            return self._zero
+        return value_from(self._type, [a[()] if a.ndim == 0 else a for a in self._arrays])
+
+
+class _Folded:
+    """A fold by an operator of the program's own."""
+
+    def __init__(self, fold: FoldSlot, zero: Any, operator: Callable[[Any], Any]) -> None:
+        self.name = fold.slot.name
+        self._from = fold.incoming.name
+        self._value = zero
+        self._operator = operator
+        self._empty = fold.kind == "merge"
+
+    def fold(self, contribution: Contribution) -> None:
+        value = contribution.values[self._from]
+        self._value = value if self._empty else self._operator((self._value, value))
+        self._empty = False
+
+    def result(self) -> Any:
+        return self._value
+
+
+class _Gathered:
+    """The children's values side by side, in member order."""
+
+    def __init__(self, fold: FoldSlot) -> None:
+        self.name = fold.slot.name
+        self._from = fold.incoming.name
+        self._many = fold.incoming.many is not None
+        self._values: list[Any] = []
+
+    def fold(self, contribution: Contribution) -> None:
+        value = contribution.values[self._from]
+        self._values.extend(value if self._many else [value])
+
+    def result(self) -> Any:
+        return self._values

@@ -1,0 +1,89 @@
+"""Daemon: the main function of a node process.
+
+    run_process(assignments, listeners, context, ready) -> exit code
+
+One process hosts one node or several.  They share a loop and a thread for leaves, and nothing
+else: each has links of its own.  SIGTERM ends the loop in an orderly way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tierfed.node import transport
+from tierfed.node.history import History
+from tierfed.node.node import Membership, Node
+from tierfed.node.reception import Transport
+from tierfed.topology.assignment import NodeAssignment
+
+log = logging.getLogger("tierfed.node.daemon")
+
+
+async def serve_nodes(
+    assignments: Sequence[NodeAssignment],
+    listeners: Mapping[str, Any],
+    membership: Membership,
+    *,
+    on_ready: Callable[[str], None] = lambda name: None,
+    over: Transport = transport,  # the module is a Transport
+    histories: Path | None = None,
+    enter: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected."""
+    with ThreadPoolExecutor(1, thread_name_prefix="leaves") as leaves:
+        async with asyncio.TaskGroup() as group:
+            for one in assignments:
+                history = None if histories is None or not one.children else History.open(histories, one.name)
+                node = Node(one, membership, over, leaves, history, lambda name=one.name: enter(name))
+                group.create_task(node.run(listeners.get(one.name)), name=one.name)
+                group.create_task(_announce(node, on_ready), name=f"{one.name} ready")
+
+
+async def _announce(node: Node, on_ready: Callable[[str], None]) -> None:
+    await node.ready.wait()
+    on_ready(node.me.name)
+
+
+def run_process(
+    assignments: Sequence[NodeAssignment], listeners: Mapping[str, int], context: Mapping[str, Any], ready: int
+) -> int:
+    """Run the nodes of one process until SIGTERM; return its exit code.
+
+    `listeners` are descriptors of listening sockets by node; `context` has the run, its token
+    and its folder; the name of each node that is connected is written to `ready`, a line each.
+    """
+    from tierfed.launch.logs import NODE
+
+    sockets = {name: socket.socket(fileno=fd) for name, fd in listeners.items()}
+    membership = Membership(context["run"], context["token"])
+    folder = context.get("run_dir")
+
+    def announce(name: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ready, f"{name}\n".encode())
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await serve_nodes(
+                assignments,
+                sockets,
+                membership,
+                on_ready=announce,
+                histories=None if folder is None else Path(folder) / "history",
+                enter=lambda name: NODE.set(name) and None,
+            )
+
+    asyncio.run(main())
+    return 0

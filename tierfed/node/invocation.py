@@ -1,0 +1,499 @@
+"""Invocation: one node's part in one run of a program.
+
+It joins three things that know nothing of each other: the slice, which says what to do; the
+round, which decides who counts; and the links, over which messages come and go.
+
+    begin ─ run_slice ──────── receive ── compute ── fold ─────────── send ─ end
+                                  ▲                    ▲ Fold(member)
+    parent's message ─ reader ────┘     child's ─ reader ─ Arrived ─ round
+
+A failure here (a leaf that raises, a quorum that cannot be met) is told to the parent, which
+counts this subtree as lost, and to the children, which need not go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tierfed.codecs import Codec, codec
+from tierfed.compiler.slices import (
+    Broadcast,
+    Compiled,
+    Fold,
+    Load,
+    Receive,
+    Scatter,
+    Send,
+    Site,
+    Slot,
+    incoming,
+)
+from tierfed.errors import EmptyAggregate, ProtocolError, TierfedError
+from tierfed.node.accumulator import Accumulator, Contribution
+from tierfed.node.round import Round
+from tierfed.node.round_events import (
+    Accept,
+    Action,
+    Arrived,
+    Begun,
+    Broken,
+    Cancelled,
+    Close,
+    Collect,
+    Committed,
+    Discard,
+    Event,
+    Fail,
+    Failed,
+    Folded,
+    Forget,
+    Gone,
+    Offered,
+    Reached,
+    Reject,
+    SetDeadline,
+    Summary,
+    Tick,
+    UpSite,
+)
+from tierfed.node.round_events import Fold as FoldNext
+from tierfed.node.run_slice import Env, run_slice
+from tierfed.placements import Placement
+from tierfed.topology.assignment import ChildAssignment
+from tierfed.wire.frame import Frame
+from tierfed.wire.message import Message, MessageReader, encode_message
+
+if TYPE_CHECKING:
+    from tierfed.node.node import Node
+
+log = logging.getLogger("tierfed.node.invocation")
+
+_INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
+_LOST_TOLD = 256  # members that one message names as lost
+
+_Frames = list[tuple[dict[str, Any], Any]]
+
+
+class Invocation:
+    """See the module docstring.  `budget` is how long, in seconds, each fold may wait for its children."""
+
+    def __init__(self, node: Node, name: str, attempt: int, compiled: Compiled, budget: float) -> None:
+        self.node = node
+        self.name = name
+        self.attempt = attempt
+        self.compiled = compiled
+        self.budget = budget
+        self.over = False
+        me = node.me
+        self.part = next(s for p, s in compiled.slices.items() if p.name == me.placement)
+        self._folds = {s.site: s for s in self.part.steps if isinstance(s, Fold)}
+        self._receives = {s.site: s for s in self.part.steps if isinstance(s, Receive)}
+        self._down: dict[Site, MessageReader] = {}
+        self._arrived: dict[Site, asyncio.Event] = {site: asyncio.Event() for site in self._receives}
+        self._readers: dict[tuple[str, Site], MessageReader] = {}
+        self._whole: dict[tuple[str, Site], Contribution] = {}
+        self._sums: dict[Site, Accumulator] = {}
+        self._closed: dict[Site, asyncio.Future[Close]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._summary = Summary()
+        self.members = self._participants()
+        self.round = Round(
+            me.name,
+            name,
+            attempt,
+            [Collect(_up(s.site), s.source.name) for s in self._folds.values()],
+            {p: [c.name for c in me.children if c.placement == p] for p in {c.placement for c in me.children}},
+            me.quorum,
+            node.epochs(),
+        )
+
+    def _participants(self) -> tuple[ChildAssignment, ...]:
+        """Return the children in whose subtree a slice has something to do."""
+        active = {p.name for p, s in self.compiled.slices.items() if s.steps}
+        return tuple(c for c in self.node.me.children if any(p in active and n for p, n in c.members_below.items()))
+
+    # -- life
+
+    def begin(self, dead: Mapping[str, str]) -> None:
+        """Run; `dead` names the children that are not there, with the reason."""
+        self._step(Begun(float("inf"), dead))
+        if not self.over:
+            self._spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await run_slice(self.part, self)
+        except asyncio.CancelledError:
+            raise
+        except TierfedError as error:
+            self.fail(error)
+        except Exception as error:  # a defect of ours, told like any other failure
+            log.exception("invocation %s could not go on", self.name)
+            self.fail(TierfedError(f"{type(error).__name__}: {error}", where=self.node.me.name))
+
+    def fail(self, error: TierfedError) -> None:
+        """Give up: tell the parent why, and the children that it is over."""
+        if self.over:
+            return
+        error.node = error.node or self.node.me.name
+        log.error("invocation %s: %s", self.name, error, exc_info=error if error.remote_traceback is None else None)
+        self.node.tell_parent(
+            {"kind": "failed", "inv": self.name, "att": self.attempt, "error": error.to_dict()},
+        )
+        self.end(committed=False, reason=error.what)
+
+    def end(self, *, committed: bool, reason: str = "") -> None:
+        """The invocation is over: as the parent says, or because it failed here."""
+        if self.over:
+            return
+        self.over = True
+        self._step(Committed() if committed else Cancelled(reason))
+        end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason[:500]}
+        for child in self.members:
+            self.node.tell_child(child.name, end)
+        if not committed:
+            for task in tuple(self._tasks):
+                task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._readers.clear()
+        self._whole.clear()
+        self.node.forget(self)
+
+    def send_soon(self, member: str, frames: _Frames) -> None:
+        """Send frames to a child without waiting; what is sent to one child stays in order."""
+        self._spawn(self.node.send_to_child(member, frames))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the round
+
+    def _step(self, event: Event) -> None:
+        now = asyncio.get_running_loop().time()
+        actions = self.round.step(event, now)
+        if self.node.history is not None:
+            self.node.history.record(self.round, event, actions, now)
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Accept(member=member, site=site, digest=digest):
+                self._answer(member, "accepted", site, {"digest": digest})
+            case Reject(member=member, site=site, why=why, detail=detail):
+                log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
+                if site is not None:
+                    self._let_go(member, _site(site))
+                self._answer(member, "rejected", site, {"why": why, "detail": detail[:500]})
+            case FoldNext(member=member, site=site):
+                self._fold_in(member, _site(site))
+            case Discard(member=member, site=site):
+                self._let_go(member, _site(site))
+            case Close(site=site):
+                self._future(_site(site)).set_result(action)
+            case Fail(site=site, error=error):
+                future = self._future(_site(site))
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # read: the slice may never come to this site
+                self._spawn_failure(error)
+            case SetDeadline(at=at):
+                if self._timer is not None:
+                    self._timer.cancel()
+                if at is not None:
+                    self._timer = asyncio.get_running_loop().call_at(at, self._tick)
+            case Forget():
+                pass
+
+    def _spawn_failure(self, error: TierfedError) -> None:
+        """Fail once the round's other actions are done."""
+        if not self.over:
+            asyncio.get_running_loop().call_soon(self.fail, error)
+
+    def _tick(self) -> None:
+        if not self.over:
+            self._step(Tick())
+
+    def _future(self, site: Site) -> asyncio.Future[Close]:
+        if site not in self._closed:
+            self._closed[site] = asyncio.get_running_loop().create_future()
+        return self._closed[site]
+
+    def _answer(self, member: str, kind: str, site: UpSite | None, more: Mapping[str, Any]) -> None:
+        self.node.tell_child(
+            member,
+            {"kind": kind, "inv": self.name, "att": self.attempt, "site": None if site is None else str(site), **more},
+        )
+
+    def _let_go(self, member: str, site: Site) -> None:
+        self._readers.pop((member, site), None)
+        self._whole.pop((member, site), None)
+
+    def _fold_in(self, member: str, site: Site) -> None:
+        contribution = self._whole.pop((member, site))
+        total = self._sums[site]
+        if contribution.reader.raw_bytes <= _INLINE:
+            self._guarded(lambda: total.fold(contribution))
+            asyncio.get_running_loop().call_soon(self._folded, member, site)
+        else:
+            self._spawn(self._fold_apart(total, contribution, member, site))
+
+    async def _fold_apart(self, total: Accumulator, contribution: Contribution, member: str, site: Site) -> None:
+        try:
+            await self.apart(lambda: total.fold(contribution))
+        except TierfedError as error:
+            self.fail(error)
+        else:
+            self._folded(member, site)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except TierfedError as error:
+            self._spawn_failure(error)
+
+    def _folded(self, member: str, site: Site) -> None:
+        if not self.over:
+            self._step(Folded(member, _up(site)))
+            self.node.tell_progress(self)
+
+    # -- from the children
+
+    def child_gone(self, member: str, reason: str, epoch: int) -> None:
+        """A child's connection is lost."""
+        if not self.over:
+            for key in [k for k in self._readers if k[0] == member]:
+                del self._readers[key]
+            self._step(Gone(member, reason, epoch))
+
+    def child_failed(self, member: str, error: TierfedError) -> None:
+        """A child says that it, or its subtree, will not contribute."""
+        if self.over:
+            return
+        if isinstance(error, EmptyAggregate):  # what the program means here, whoever is lost
+            self.fail(error)
+        else:
+            self._step(Failed(member, None, error.what, error.to_dict()))
+
+    def reader_of(self, member: str, placement: str, header: Mapping[str, Any]) -> MessageReader | None:
+        """Return the reader that a child's frame belongs to, None if what it belongs to is refused.
+
+        Raises ProtocolError for a site that the child does not send.
+        """
+        ident = header["ident"]
+        site = Site.parse(ident["site"])
+        step = self._folds.get(site)
+        if step is None or step.source.name != placement:
+            raise ProtocolError(
+                f"{member} sends for site {site}, which is not collected from {placement}",
+                where=self.node.me.name,
+                mend="run one version of tierfed, and one program, in the whole tree",
+            )
+        key = (member, site)
+        reader = self._readers.get(key)
+        if reader is None and header.get("seq") == 0:
+            child = self.node.children[member]
+            reader = self._readers[key] = self._reader(incoming(step.folds), child.codec_up, f"{member}, site {site}")
+            self._step(Offered(member, _up(site), ident["att"], self.node.epoch(member)))
+            reader = self._readers.get(key)
+        return reader
+
+    def _reader(self, slots: Iterable[Slot], spec: str, where: str) -> MessageReader:
+        return MessageReader([(s.name, s.type, s.many is not None) for s in slots], codec(spec), where=where)
+
+    def child_frame(self, member: str, placement: str, frame: Frame) -> None:
+        """Take a frame of a child's message.  Raises, closing the link, for one that is not of it."""
+        reader = self.reader_of(member, placement, frame.header)
+        if reader is None:
+            return
+        site = Site.parse(frame.header["ident"]["site"])
+        before = reader.wire_bytes, reader.raw_bytes
+        try:
+            whole = reader.feed(frame)
+        except TierfedError as error:
+            self._readers.pop((member, site), None)
+            self._step(Broken(member, _up(site), error.what, self.node.epoch(member)))
+            self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            raise
+        self.node.traffic.add(placement, "up", reader.wire_bytes - before[0])
+        self.node.traffic.add(placement, "raw_up", reader.raw_bytes - before[1])
+        if whole:
+            self.node.traffic.add(placement, "messages_up", 1)
+            self._complete(member, site, reader)
+
+    def _complete(self, member: str, site: Site, reader: MessageReader) -> None:
+        self._readers.pop((member, site), None)
+        step = self._folds[site]
+        if reader.raw_bytes <= _INLINE:
+            try:
+                contribution = Contribution(reader, step)
+            except TierfedError as error:
+                self._step(Failed(member, _up(site), error.what, error.to_dict()))
+                return
+            self._accepted(member, site, contribution)
+        else:
+            self._spawn(self._check_apart(member, site, reader, step))
+
+    async def _check_apart(self, member: str, site: Site, reader: MessageReader, step: Fold) -> None:
+        try:
+            contribution = await self.apart(lambda: Contribution(reader, step))
+        except TierfedError as error:
+            if not self.over:
+                self._step(Failed(member, _up(site), error.what, error.to_dict()))
+        else:
+            self._accepted(member, site, contribution)
+
+    def _accepted(self, member: str, site: Site, contribution: Contribution) -> None:
+        if self.over:
+            return
+        ident = contribution.reader.ident
+        summary = summary_from(ident.get("counts"), ident.get("lost"))
+        self.node.traffic.merge(ident.get("traffic"))
+        self._whole[member, site] = contribution
+        digest = (contribution.reader.digest or b"").hex()
+        self._step(Arrived(member, _up(site), ident["att"], self.node.epoch(member), digest, summary))
+        self.node.tell_progress(self)
+
+    # -- from the parent
+
+    def parent_reader(self, header: Mapping[str, Any]) -> MessageReader | None:
+        """Return the reader of a parent's frame, None for a site that is over."""
+        site = Site.parse(header["ident"]["site"])
+        step = self._receives.get(site)
+        if step is None:
+            raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
+        if site not in self._down:
+            self._down[site] = self._reader(step.slots, self.node.me.codec_down, f"{self.node.me.name}, site {site}")
+        return self._down[site]
+
+    def parent_frame(self, frame: Frame) -> None:
+        """Take a frame of the parent's message."""
+        reader = self.parent_reader(frame.header)
+        if reader is not None and reader.feed(frame):
+            self._arrived[Site.parse(frame.header["ident"]["site"])].set()
+
+    # -- ports of the slice
+
+    async def receive(self, step: Receive) -> list[Any]:
+        """Return the values of the parent's message of this step's site."""
+        await self._arrived[step.site].wait()
+        reader = self._down.pop(step.site)
+        if reader.raw_bytes <= _INLINE:
+            return reader.decode()
+        values: list[Any] = await self.apart(reader.decode)
+        return values
+
+    def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+        """Begin to send to every child that takes part; the slice goes on meanwhile."""
+        children = [c for c in self.members if c.placement == step.to.name and self.node.connected(c.name)]
+        ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(step.site)}
+        if isinstance(step, Broadcast):
+            encoded: dict[str, tuple[Message, _Frames]] = {}
+            for child in children:
+                if child.codec_down not in encoded:
+                    message = _message(ident, step.slots, values, codec(child.codec_down))
+                    encoded[child.codec_down] = message, list(message)  # encoded once, for all who share the codec
+                self._send_to(child, *encoded[child.codec_down])
+            return
+        parts = [_split(slot, value, self.node.me.children) for slot, value in zip(step.slots, values, strict=True)]
+        for child in children:
+            own = [part[child.name] for part in parts]
+            slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
+            message = _message(ident, slots, own, codec(child.codec_down))
+            self._send_to(child, message, list(message))
+
+    def _send_to(self, child: ChildAssignment, message: Message, frames: _Frames) -> None:
+        self.node.traffic.add(child.placement, "down", message.wire_bytes)
+        self.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
+        self.node.traffic.add(child.placement, "messages_down", 1)
+        self.send_soon(child.name, frames)
+
+    async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
+        """Return the fold of the children's messages, once the round has closed the site."""
+        self._sums[step.site] = Accumulator(step, env)
+        self._step(Reached(_up(step.site), asyncio.get_running_loop().time() + self.budget))
+        self.node.tell_progress(self)
+        close = await self._future(step.site)
+        self._summary = _joined(self._summary, close)
+        return self._sums.pop(step.site).result()
+
+    async def send(self, step: Send, values: list[Any]) -> None:
+        """Send to the parent; it has left when this returns."""
+        me = self.node.me
+        summary = self._summary.and_self(me.placement)
+        ident = {
+            "m": "up",
+            "inv": self.name,
+            "att": self.attempt,
+            "site": str(step.site),
+            "member": me.name,
+            "counts": dict(summary.counts),
+            "lost": dict(list(summary.lost.items())[:_LOST_TOLD]),
+            "traffic": self.node.traffic.take(),
+        }
+        message = _message(ident, step.slots, values, codec(me.codec_up if me.parent is not None else "none"))
+        await self.node.send_to_parent(message)
+        if self.node.history is not None and message.digest is not None:
+            now = asyncio.get_running_loop().time()
+            digest = message.digest.hex()
+            self.node.history.sent(self.name, self.attempt, _up(step.site), digest, summary, now)
+
+    async def apart(self, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns, computed off the event loop."""
+        return await self.node.apart(work)
+
+    def data(self, step: Load) -> Any:
+        """Return what this member has under the step's URI."""
+        return self.node.data(step.uri, step.slot.type)
+
+
+def _message(ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec) -> Message:
+    many = {s.name for s in slots if s.many is not None}
+    rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
+    return encode_message(ident, rows, coder, many=many)
+
+
+def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:
+    """Return each child's part of a list over the members of a placement, in member order."""
+    assert slot.many is not None
+    parts: dict[str, Any] = {}
+    at = 0
+    for child in children:
+        count = child.members_below.get(slot.many.name, 0)
+        parts[child.name] = value[at] if child.placement == slot.many.name else value[at : at + count]
+        at += count
+    return parts
+
+
+def _still_many(many: Placement | None, child: ChildAssignment) -> Placement | None:
+    return None if many is None or child.placement == many.name else many
+
+
+def _joined(before: Summary, close: Close) -> Summary:
+    """Return who stands behind what was folded so far: at each tier the fewest of any site."""
+    counts = dict(close.summary.counts)
+    for placement, count in before.counts.items():
+        counts[placement] = min(count, counts.get(placement, count))
+    return Summary(counts, {**before.lost, **close.summary.lost})
+
+
+def summary_from(counts: object, lost: object) -> Summary:
+    """Return the summary that a child's message carries, without whatever is not of its form."""
+    ok = isinstance(counts, dict) and all(isinstance(k, str) and type(v) is int and v >= 0 for k, v in counts.items())
+    said = isinstance(lost, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in lost.items())
+    return Summary(dict(counts) if ok else {}, dict(lost) if said else {})  # type: ignore[call-overload]
+
+
+def _up(site: Site) -> UpSite:
+    return UpSite(site.phase, site.index)
+
+
+def _site(site: UpSite) -> Site:
+    return Site(site.phase, site.index)

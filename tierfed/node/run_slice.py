@@ -1,0 +1,139 @@
+"""Run a slice: the steps of one placement, at one member, in one invocation.
+
+    receive v1 · load v3 · compute v2 = local_update(<v1,v3>) · send v2
+
+The interpreter knows steps and an environment of named, held values; what reaches beyond the
+node is behind `Ports`, so the same code runs over sockets, in memory and under a virtual
+clock.  A value is forgotten after its last use: a node holds one model, not one a step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from tierfed.compiler.slices import Broadcast, Compute, Fold, Load, Receive, Scatter, Send, Slice, Slot, Step
+from tierfed.ir.evaluate import evaluate
+from tierfed.ir.nodes import Compiled, Node, free_names
+from tierfed.leaves import load
+from tierfed.types.values import nbytes
+
+Env: TypeAlias = dict[str, Any]
+_INLINE = 1 << 20  # bytes of operands up to which an expression without leaves is computed on the loop
+
+
+class Ports(Protocol):
+    """What a slice needs of its node."""
+
+    async def receive(self, step: Receive) -> list[Any]:
+        """Return the values of the parent's message."""
+
+    def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+        """Begin to send `values` to the children."""
+
+    async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
+        """Return the folded slots of the children's messages."""
+
+    async def send(self, step: Send, values: list[Any]) -> None:
+        """Send `values` to the parent; return when they have left."""
+
+    async def apart(self, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns, computed off the event loop."""
+
+    def data(self, step: Load) -> Any:
+        """Return what this member has under the URI of `step`, held; called off the loop."""
+
+
+async def run_slice(part: Slice, ports: Ports) -> None:
+    """Run the steps of `part` in order.  Raises whatever a step raises."""
+    env: Env = {}
+    last = _last_uses(part)
+    at = 0
+    while at < len(part.steps):
+        step = part.steps[at]
+        match step:
+            case Compute() | Load():
+                run: list[Compute | Load] = []
+                while at < len(part.steps) and isinstance(one := part.steps[at], Compute | Load):
+                    run.append(one)
+                    at += 1
+                await _compute(run, env, ports)
+                for done in range(at - len(run), at):
+                    _forget(env, last.get(done, ()))
+                continue
+            case Receive(slots=slots):
+                env.update(zip((s.name for s in slots), await ports.receive(step), strict=True))
+            case Broadcast(slots=slots) | Scatter(slots=slots):
+                ports.send_down(step, [env[s.name] for s in slots])
+                await asyncio.sleep(0)  # let the sending begin
+            case Fold():
+                env.update(await ports.fold(step, env))
+            case Send(slots=slots):
+                await ports.send(step, [env[s.name] for s in slots])
+        _forget(env, last.get(at, ()))
+        at += 1
+
+
+async def _compute(run: list[Compute | Load], env: Env, ports: Ports) -> None:
+    """Compute neighbouring steps together: one hop to a thread for all of them, or none if they are light."""
+    if all(isinstance(step, Compute) and _light(step.expression, env) for step in run):
+        for step in run:
+            assert isinstance(step, Compute)
+            env[step.slot.name] = evaluate(step.expression, env, load)
+        return
+
+    def work() -> None:
+        for step in run:
+            env[step.slot.name] = (
+                evaluate(step.expression, env, load) if isinstance(step, Compute) else ports.data(step)
+            )
+
+    await ports.apart(work)
+
+
+def _light(expression: Node, env: Mapping[str, Any]) -> bool:
+    if any(isinstance(n, Compiled) for n in expression.walk()):
+        return False
+    return sum(nbytes(env[name], t) for name, t in free_names(expression).items() if name in env) <= _INLINE
+
+
+def _uses(step: Step) -> tuple[str, ...]:
+    """Return the names that `step` reads."""
+    match step:
+        case Compute(expression=expression):
+            return tuple(free_names(expression))
+        case Broadcast(slots=slots) | Scatter(slots=slots) | Send(slots=slots):
+            return tuple(s.name for s in slots)
+        case Fold(folds=folds):
+            return tuple(n for f in folds for e in (f.zero, f.operator) if e is not None for n in free_names(e))
+    return ()
+
+
+def _last_uses(part: Slice) -> dict[int, tuple[str, ...]]:
+    """Return, by the index of a step, the names that nothing after it reads."""
+    last: dict[str, int] = {}
+    for at, step in enumerate(part.steps):
+        for name in (*_binds(step), *_uses(step)):
+            last[name] = at
+    found: dict[int, list[str]] = {}
+    for name, at in last.items():
+        found.setdefault(at, []).append(name)
+    return {at: tuple(names) for at, names in found.items()}
+
+
+def _binds(step: Step) -> tuple[str, ...]:
+    slots: tuple[Slot, ...] = ()
+    match step:
+        case Receive(slots=slots):
+            pass
+        case Compute(slot=slot) | Load(slot=slot):
+            slots = (slot,)
+        case Fold(folds=folds):
+            slots = tuple(f.slot for f in folds)
+    return tuple(s.name for s in slots)
+
+
+def _forget(env: Env, names: tuple[str, ...]) -> None:
+    for name in names:
+        env.pop(name, None)
