@@ -10,6 +10,7 @@ from tree_play import Play
 
 from tierfed.node import round_events as ev
 from tierfed.node.round import Round
+from tierfed.node.summary import Summary
 
 SEEDS = range(25)
 
@@ -307,7 +308,7 @@ class MeanOfMeans(Round):
 
     def _act(self, action):
         if isinstance(action, ev.Close):
-            action = replace(action, summary=ev.Summary(dict.fromkeys(action.summary.counts, len(action.contributors))))
+            action = replace(action, summary=Summary(dict.fromkeys(action.summary.counts, len(action.contributors))))
             self.closed[action.site] = action
         super()._act(action)
 

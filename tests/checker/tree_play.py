@@ -13,6 +13,7 @@ from collections import deque
 from tierfed.node import round_events as ev
 from tierfed.node.history import History
 from tierfed.node.round import Round
+from tierfed.node.summary import Summary
 
 FATES = ("well", "well", "well", "twice", "cut", "gone", "back", "raises", "late", "silent", "stale", "other payload")
 
@@ -115,7 +116,7 @@ class Play:
             self.step(e, ev.Tick())
         for e, c in clients:
             if fates[c] == "late":
-                self.send(c, e, below, ev.Summary({"CLIENTS": 1}))
+                self.send(c, e, below, Summary({"CLIENTS": 1}))
         for e in open_:
             self.now += 0.5
             closed = self.rounds[e].closed.get(below)
@@ -126,7 +127,7 @@ class Play:
 
     def meet(self, fates, e, c, site):
         """Let client `c` of edge `e` meet its fate."""
-        one, attempt = ev.Summary({"CLIENTS": 1}), self.rounds[e].attempt
+        one, attempt = Summary({"CLIENTS": 1}), self.rounds[e].attempt
         match fates[c]:
             case "well":
                 self.send(c, e, site, one)

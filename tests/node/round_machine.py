@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from round_model import Laws, Model
 
+from tierfed.errors import TierfedError
 from tierfed.node import round_events as ev
 from tierfed.node.round import Round
+from tierfed.node.summary import Summary
 
 LAYOUTS = {
     "one site": [["2.0"]],
@@ -15,6 +17,9 @@ LAYOUTS = {
     "two phases": [["2.0"], ["4.0"]],
     "two phases, the second of two sites": [["1.0"], ["3.0", "3.1"]],
 }
+
+
+TROUBLES = ("askew", "strangers", "cut", "fail", "vanish", "join", "end")  # a run has two kinds of them at most
 
 
 def site(text):
@@ -27,8 +32,15 @@ class RoundMachine(RuleBasedStateMachine):
 
     make = Round  # a mutant takes its place
 
-    @initialize(n=st.integers(0, 4), short=st.integers(0, 4), layout=st.sampled_from(sorted(LAYOUTS)))
-    def start(self, n, short, layout):
+    @initialize(
+        n=st.integers(0, 4),
+        short=st.integers(0, 4),
+        layout=st.sampled_from(sorted(LAYOUTS)),
+        troubles=st.sets(st.sampled_from(TROUBLES), max_size=2),
+        prompt=st.booleans(),
+    )
+    def start(self, n, short, layout, troubles, prompt):
+        self.troubles = troubles
         self.members = [f"c-{i}" for i in range(n)]
         self.phases = [[site(s) for s in sites] for sites in LAYOUTS[layout]]
         self.sites = [s for sites in self.phases for s in sites]
@@ -46,11 +58,17 @@ class RoundMachine(RuleBasedStateMachine):
             {"CLIENTS": self.quorum},
             epochs,
         )
+        if prompt:
+            self.do(ev.Begun(5.0))
+            self.do(ev.Reached(self.sites[0]))
 
     def do(self, event):
         """Give the event to the round and to the model, and compare."""
         answer = self.model.apply(event, self.now)
-        actions = self.round.step(event, self.now)
+        try:
+            actions = self.round.step(event, self.now)
+        except TierfedError as protest:
+            raise AssertionError(f"a protest against a daemon that keeps to its side: {protest}") from protest
         self.laws.see(event, actions)
         replies = [a for a in actions if isinstance(a, ev.Accept | ev.Reject)]
         if isinstance(event, ev.Offered | ev.Arrived):
@@ -93,7 +111,7 @@ class RoundMachine(RuleBasedStateMachine):
     @rule(i=child, w=where)
     def arrive(self, i, w):
         m = self.pick(i)
-        self.do(ev.Arrived(m, self.at(w), 2, self.model.epoch[m], "p", ev.Summary({"CLIENTS": 1})))
+        self.do(ev.Arrived(m, self.at(w), 2, self.model.epoch[m], "p", Summary({"CLIENTS": 1})))
 
     @precondition(lambda self: self.members)
     @rule(i=child)
@@ -102,37 +120,38 @@ class RoundMachine(RuleBasedStateMachine):
         for w in range(len(self.sites)):
             self.arrive(i, w)
 
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: self.members and "askew" in self.troubles)
     @rule(i=child, w=where, attempt=st.sampled_from([1, 2, 3]), step=st.integers(-1, 1), digest=st.sampled_from("pq"))
     def arrive_askew(self, i, w, attempt, step, digest):
         m = self.pick(i)
         epoch = self.model.epoch[m] + step
-        self.do(ev.Arrived(m, self.at(w), attempt, epoch, digest, ev.Summary({"CLIENTS": 1})))
+        self.do(ev.Arrived(m, self.at(w), attempt, epoch, digest, Summary({"CLIENTS": 1})))
 
+    @precondition(lambda self: "strangers" in self.troubles)
     @rule(stranger=st.booleans())
     def arrive_from_nowhere(self, stranger):
         who = "x-9" if stranger or not self.members else self.members[0]
         self.do(ev.Arrived(who, ev.UpSite(9, 9), 2, 1, "p"))
 
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: self.members and "cut" in self.troubles)
     @rule(i=child, w=where, old=st.booleans())
     def cut(self, i, w, old):
         m = self.pick(i)
         self.do(ev.Broken(m, self.at(w), "cut", self.model.epoch[m] - old))
 
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: self.members and "fail" in self.troubles)
     @rule(i=child, w=st.sampled_from([None, 0, 1, 2]))
     def fail(self, i, w):
         m = self.pick(i)
         self.do(ev.Failed(m, None if w is None else self.at(w), "leaf raised", {"what": "bad", "traceback": f"T {m}"}))
 
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: self.members and "vanish" in self.troubles)
     @rule(i=child, epoch=st.sampled_from([None, 0, -1]))
     def vanish(self, i, epoch):
         m = self.pick(i)
         self.do(ev.Gone(m, "connection lost", None if epoch is None else self.model.epoch[m] + epoch))
 
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: self.members and "join" in self.troubles)
     @rule(i=child, step=st.integers(-1, 2))
     def join(self, i, step):
         m = self.pick(i)
@@ -151,7 +170,8 @@ class RoundMachine(RuleBasedStateMachine):
         if tick:
             self.do(ev.Tick())
 
-    @rule(commit=st.booleans(), rarely=st.integers(0, 5))
+    @precondition(lambda self: "end" in self.troubles)
+    @rule(commit=st.booleans(), rarely=st.integers(0, 2))
     def end(self, commit, rarely):
         if rarely == 0:
             self.do(ev.Committed() if commit else ev.Cancelled("the parent is gone"))

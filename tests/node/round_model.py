@@ -189,11 +189,11 @@ class Laws:
                         assert self.accepted[key] == a.digest, "another payload acknowledged as the same"
                     else:
                         assert key not in self.accepted, "one contribution accepted twice"
-                        assert a.site not in self.closed and a.site not in self.failed, "accepted after the close"
+                        assert a.site not in {*self.closed, *self.failed}, "accepted after the close"
                         self.accepted[key] = a.digest
                 case ev.Fold():
                     assert a.site not in self.outstanding, "two folds at once"
-                    assert a.site not in self.closed and a.site not in self.failed, "a fold after the close"
+                    assert a.site not in {*self.closed, *self.failed}, "a fold after the close"
                     assert (a.member, a.site) in self.accepted, "folded, and never accepted"
                     assert not self.let_go[a.member, a.site], "folded after it was let go"
                     self.folds[a.site].append(a.member)
@@ -205,19 +205,19 @@ class Laws:
                     self.let_go[a.member, a.site] += (a.member, a.site) in self.accepted
                     assert self.let_go[a.member, a.site] <= 1, "let go twice"
                 case ev.Close():
-                    assert a.site not in self.closed and a.site not in self.failed
+                    assert a.site not in {*self.closed, *self.failed}
                     assert a.site not in self.outstanding, "closed with a fold outstanding"
                     assert list(a.contributors) == self.folds[a.site], "the record is not what was folded"
                     assert len(a.contributors) >= self.quorum, "closed below quorum"
                     in_, out = set(a.contributors), set(a.lost)
-                    assert not in_ & out and in_ | out == set(self.members), "members neither in nor lost, or both"
+                    assert sorted([*in_, *out]) == sorted(self.members), "members neither in nor lost, or both"
                     assert list(a.lost) == [m for m in self.members if m in out]
                     assert a.summary.counts.get("CLIENTS", 0) == len(a.contributors), "the counts do not match"
                     self.check_nested(a)
                     self.closed[a.site] = a
                 case ev.Fail():
-                    assert a.site not in self.closed and a.site not in self.failed
-                    assert a.error.what and a.error.where and a.error.mend and a.error.node
+                    assert a.site not in {*self.closed, *self.failed}
+                    assert all((a.error.what, a.error.where, a.error.mend, a.error.node))
                     self.failed[a.site] = a
                 case ev.SetDeadline():
                     assert a.at != self.deadline

@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from tierfed.errors import LeafError, RoundFailed, TierfedError
-from tierfed.node import collection, round, round_events
+from tierfed.node import collection, round, round_events, summary
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -29,10 +29,10 @@ from tierfed.node.round_events import (
     Reached,
     Reject,
     SetDeadline,
-    Summary,
     Tick,
     UpSite,
 )
+from tierfed.node.summary import Summary
 
 UP, NEXT = UpSite(2, 0), UpSite(4, 0)
 ONE = Summary({"CLIENTS": 1})
@@ -491,14 +491,14 @@ def test_impossible_quorum(quorum, words):
         Round("edge-1", "i-7", 1, [Collect(UP, "CLIENTS")], {"CLIENTS": ["a", "b"]}, quorum)
 
 
-@pytest.mark.parametrize("module", [round, round_events, collection])
+@pytest.mark.parametrize("module", [round, round_events, collection, summary])
 def test_no_clock_no_chance_no_io(module):
     """The state machine imports nothing through which time, randomness or a socket could come in."""
     tree = ast.parse(inspect.getsource(module))
     names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    allowed = {"__future__", "math", "collections.abc", "dataclasses", "typing", "tierfed.errors"}
-    assert names <= allowed | {"tierfed.node.round_events", "tierfed.node.collection"}
+    allowed = {"__future__", "math", "collections.abc", "dataclasses", "itertools", "typing", "tierfed.errors"}
+    assert names <= allowed | {f"tierfed.node.{m}" for m in ("round_events", "collection", "summary")}
 
 
 def test_only_differences_of_time_matter():

@@ -14,7 +14,7 @@ from tierfed.node.round import Round
 from tierfed.node.round_events import Accept, Arrived, Discard, Fold, Offered
 
 SEARCH = settings(
-    max_examples=1500,
+    max_examples=5000,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
