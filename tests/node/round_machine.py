@@ -64,6 +64,7 @@ class RoundMachine(RuleBasedStateMachine):
 
     def do(self, event):
         """Give the event to the round and to the model, and compare."""
+        self.model.folded = set(self.laws.closed) == set(self.sites)
         answer = self.model.apply(event, self.now)
         try:
             actions = self.round.step(event, self.now)

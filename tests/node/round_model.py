@@ -26,6 +26,7 @@ class Model:
         self.due = [float("inf")] * len(phases)
         self.reached = set()
         self.state = "waiting"
+        self.folded = False  # whether every site is closed: told by who sees the actions
 
     def phase(self, site):
         """Return the number of the phase that `site` belongs to, None if there is none."""
@@ -149,10 +150,9 @@ class Model:
                     if not self.whole(e.member, p) and e.member not in self.verdict[p]:
                         self.bury(e.member, p)
                         break
-            case ev.Cancelled() if self.state != "committed":
-                self.state = "cancelled"
-            case ev.Committed() if self.state != "cancelled":
-                self.state = "committed"
+            case ev.Cancelled() | ev.Committed() if self.state not in ("cancelled", "committed"):
+                good = isinstance(e, ev.Committed) and self.folded and self.state != "failed"
+                self.state = "committed" if good else "cancelled"
         return None
 
     def fresh(self, e):

@@ -467,6 +467,19 @@ def test_a_failed_round_ends_with_its_invocation():
     assert edge(Cancelled("the round failed")) == [Forget()]
 
 
+def test_committed_without_this_subtree():
+    """A commit that finds the round open or failed is not the commit of what was accepted here."""
+    for lost in ("killed", None):
+        edge = Edge("ab")
+        edge.whole("a")
+        if lost:
+            edge(Gone("b", lost))
+        actions = edge(Committed())
+        assert actions[-1 if lost else -2] == Forget()
+        assert edge.round.state == "cancelled"
+        assert refusal(edge.whole("a"))[0] == "ROUND_CLOSED"
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [

@@ -292,6 +292,7 @@ class Round:
         fold.done += 1
 
     def _end(self, event: Committed | Cancelled) -> None:
+        """Take leave of the invocation.  A round that had not closed when the root's was committed is not in it."""
         if self.state in ("cancelled", "committed"):
             return
         reason = "was committed" if isinstance(event, Committed) else f"was cancelled: {event.reason}"
@@ -304,7 +305,7 @@ class Round:
             )
             self._close_down(error, reason)
         self._ended = self._ended or reason
-        self.state = "committed" if isinstance(event, Committed) else "cancelled"
+        self.state = "committed" if isinstance(event, Committed) and self.state == "closed" else "cancelled"
         self._act(Forget())
 
     # What follows --------------------------------------------------------------------------
