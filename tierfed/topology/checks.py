@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from tierfed.topology.fields import LABEL, NAME
 from tierfed.topology.positions import Document
 from tierfed.topology.problems import Path, Problems
-from tierfed.topology.spec import TOP_LEVEL, Settings, TopologySpec
+from tierfed.topology.spec import TOP_LEVEL, OverrideSpec, Settings, TopologySpec
 from tierfed.topology.suggest import did_you_mean
 
 DEFAULT_HOST = "local"
@@ -139,7 +139,10 @@ def _nobody_there(spec: TopologySpec, document: Document, problems: Problems) ->
 
 def _empty_overrides(spec: TopologySpec, document: Document, problems: Problems) -> None:
     for path, settings in holders(spec):
-        if "overrides" in path and settings.model_fields_set <= {"match"} and not problems.at_or_above(path):
-            if any(p.path[: len(path)] == path for p in problems.found):
-                continue  # what it would set was wrong, and is told already
+        if not isinstance(settings, OverrideSpec) or any(p.path[: len(path)] == path for p in problems.found):
+            continue
+        if settings.model_fields_set == {"match"}:
             problems.add(document.value(path), path, "sets nothing; add codec, collect or host beside match")
+        if not settings.match.model_fields_set and not settings.match.__pydantic_extra__:
+            at = (*path, "match")
+            problems.add(document.value(at), at, "matches every member; write the settings at the placement")

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from tierfed.errors import CodecError, UnsupportedError
 from tierfed.topology.units import Duration, Percent, Rate, UnitError
 
 WRONG = "tierfed.wrong"
@@ -103,7 +104,6 @@ LinkRate = Annotated[
 def _codec(value: object) -> str:
     """Return the canonical text of a codec chain."""
     from tierfed.codecs import codec  # numpy: kept off the path until a file names a codec
-    from tierfed.errors import CodecError, UnsupportedError
 
     if not isinstance(value, str | list) or not value:
         raise wrong(f"expected a codec such as int8+zstd, got {described(value)}")

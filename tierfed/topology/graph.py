@@ -118,11 +118,9 @@ class _Growing:
     def add(self, name: str) -> None:
         """Add the members of the placement `name`, whose parent placement has been added."""
         placement = self.spec.placements[name] or _EMPTY
-        wrong = any(
-            p.path[:2] == ("placements", name) and (len(p.path) == 2 or p.path[2] in _SHAPE_FIELDS)
-            for p in self.problems.found
-        )
-        if wrong or (placement.parent is not None and placement.parent not in self.members):
+        if any(_of_shape(p.path, name) for p in self.problems.found if not p.unsupported) or (
+            placement.parent is not None and placement.parent not in self.members
+        ):
             return
         before = len(self.problems.found)
         if placement.parent is None:
@@ -224,21 +222,26 @@ class _Growing:
             self.note(name, "distribute", "members name their parents, there is nothing to distribute; remove it")
         at = {p.name: index for index, p in enumerate(parents)}
         dealt: list[list[Sprout]] = [[] for _ in parents]
+        wrong = False
         for member in made:
             path: Path = ("placements", name, "members", member.name)
             wanted = member.spec.parent if member.spec else None
+            if wanted is None and len(parents) == 1:
+                wanted = parents[0].name
             if wanted is None:
                 told = f"names no parent, and {named[0].name} does; name one for each"
                 if not self.problems.at_or_above((*path, "parent")):
                     self.problems.add(self.document.key(path), path, told)
+                wrong = True
             elif wanted not in at:
                 told = f"no member '{wanted}' of {placement.parent}; {did_you_mean(wanted, at)}"
                 path = (*path, "parent")
+                wrong = True
                 self.problems.add(self.document.value(path), path, told)
             else:
                 member.parent = parents[at[wanted]]
                 dealt[at[wanted]].append(member)
-        return dealt
+        return None if wrong else dealt
 
     def shared_out(
         self, name: str, placement: PlacementSpec, made: list[Sprout], parents: list[Sprout], at: str
@@ -287,7 +290,8 @@ class _Growing:
             try:
                 member.name = template.name(i=member.i, n=n, parent=member.parent.name, labels=inherited)
             except TemplateError as error:
-                self.note(name, "name", str(error))
+                if not any("labels" in p.path for p in self.problems.found):
+                    self.note(name, "name", str(error))
                 return
             if wrong := wrong_name(member.name):
                 self.note(name, "name", f"gives {wrong}")
@@ -319,14 +323,26 @@ class _Growing:
                     clash = f"a member of {first.placement} has this name too; choose another"
                     self.problems.add(self.document.key(path), path, clash)
                 elif first.placement == name:
-                    under = f"under {_name(first.parent)} and {_name(member.parent)}"
-                    mend = "add {i} or {n}" if first.parent is member.parent else "add {parent.name}, or use {n}"
-                    self.note(name, "name", f"gives '{member.name}' twice, {under}; {mend}")
+                    under = _name(member.parent)
+                    mend = "add {i} or {n}"
+                    if first.parent is not member.parent:
+                        under = f"{_name(first.parent)} and {under}"
+                        mend = "add {parent.name}, or use {n}"
+                    self.note(name, "name", f"gives '{member.name}' twice, under {under}; {mend}")
                 else:
                     self.note(name, "name", f"gives '{member.name}', which a member of {first.placement} is called")
 
 
 _ROOT_NAME = "a template names many; {} is the root, write members: {{its-name: {{}}}} instead"
+
+
+def _of_shape(path: Path, placement: str) -> bool:
+    """Return whether a problem at `path` leaves open which members `placement` has."""
+    if path[:2] != ("placements", placement):
+        return False
+    if len(path) > 2 and path[2] == "members":
+        return len(path) <= 4
+    return len(path) == 2 or path[2] in _SHAPE_FIELDS
 
 
 def _members(count: int) -> str:

@@ -43,13 +43,15 @@ _HOLDERS = (
 
 LATER: tuple[Feature, ...] = (
     Feature(("clock",), "a virtual clock", False, "write real", lambda v: v == "virtual"),
-    Feature(("faults",), "faults on purpose"),
+    Feature(("faults",), "planned faults"),
     *(Feature((*holder, name), told, plural) for name, told, plural in _SETTINGS for holder in _HOLDERS),
     *(
         Feature(("hosts", "*", "driver"), f"the driver {driver}", False, "write process", driver.__eq__)
         for driver in ("external", "ray", "slurm")
     ),
-    Feature(("job", "data", "split"), "the split by", False, "use iid, dirichlet or shards", lambda v: _has(v, "by")),
+    Feature(
+        ("job", "data", "split"), "a split by column", False, "use iid, dirichlet or shards", lambda v: _has(v, "by")
+    ),
     *(
         Feature(("job", "data", "split", "dirichlet", name), "a split by regions", False, "write alpha alone")
         for name in ("alpha_region", "alpha_client")

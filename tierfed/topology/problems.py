@@ -65,8 +65,16 @@ class Problems:
             self.found.append(problem)
 
     def at_or_above(self, path: Path) -> bool:
-        """Return whether a problem stands at `path`, or at a mapping that holds it."""
-        return any(path[: len(p.path)] == p.path for p in self.found if p.path)
+        """Return whether something is wrong at `path`, or with a mapping that holds it."""
+        return any(path[: len(p.path)] == p.path for p in self.found if p.path and not p.unsupported)
+
+    def at_or_below(self, path: Path) -> bool:
+        """Return whether something is wrong at `path`, or within it."""
+        return any(p.path[: len(path)] == path for p in self.found if not p.unsupported)
+
+    def at_place(self, place: Place) -> bool:
+        """Return whether something is wrong at a place in a file."""
+        return place.line > 0 and any(p.place == place for p in self.found if not p.unsupported)
 
     def raise_if_any(self) -> None:
         """Raise TopologyError (UnsupportedError if that is all) with every problem, the file's in order of position."""

@@ -70,7 +70,11 @@ def _placement(topology: Topology, placement: Placement) -> tuple[dict[str, Any]
         data["colocate"] = topology.colocate[str(placement)]
     origins: dict[Path, str] = {}
     settings = [_settings(topology, node) for node in nodes]
-    usual = {key: Counter(s[key] for s in settings).most_common(1)[0][0] for key in settings[0]} if settings else {}
+    usual: dict[Path, tuple[str, str]] = {}
+    for key in settings[0] if settings else ():
+        [(pair, times)] = Counter(s[key] for s in settings).most_common(1)
+        if times > 1 or len(settings) == 1:
+            usual[key] = pair
     for key, (value, origin) in usual.items():
         _put(data, key, value)
         origins[key] = origin
@@ -80,7 +84,7 @@ def _placement(topology: Topology, placement: Placement) -> tuple[dict[str, Any]
         if node.labels:
             member["labels"] = dict(node.labels)
         for key, (value, origin) in of.items():
-            if (value, origin) != usual[key]:
+            if usual.get(key) != (value, origin):
                 _put(member, key, value)
                 origins["members", node.name, *key] = origin
         members[node.name] = member

@@ -90,8 +90,8 @@ def settle(
             layers = layers | _nothing_there(member, waits)
             settled[member.name] = _settled(layers, above, member.parent, waits, known)
         for at, hit in enumerate(used):
-            if not hit and members:
-                where = (*path, "overrides", at, "match")
+            where = (*path, "overrides", at, "match")
+            if not hit and members and not problems.at_or_below(where[:-1]):
                 problems.add(document.value(where), where, f"matches no member of {name}; {_there(members)}")
     return settled
 

@@ -90,6 +90,8 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
     path: Path = tuple(error["loc"])
     kind = error["type"]
     if kind == "missing":
+        if problems.at_or_above(path):
+            return  # it is there, and was wrong
         holder = document.key(path[:-1]) if path[:-1] else document.value(())
         told = f"needs '{path[-1]}'"
         if str(path[-1]) in _REQUIRED and len(path) == 1:
@@ -100,8 +102,8 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
         problems.add(document.key(path), path, unknown_field(path))
         return
     shown = document.shown(path)
-    if problems.at_or_above(shown):
-        return
+    if problems.at_or_above(shown) or problems.at_or_below(shown) or problems.at_place(document.value(shown)):
+        return  # what it takes offence at is told already
     problems.add(document.value(shown), shown, _told(error), unsupported=kind == UNSUPPORTED)
 
 
@@ -115,11 +117,12 @@ def _told(error: Any) -> str:
             choices = [c.strip("'") for c in str(context["expected"]).replace(" or ", ", ").split(", ")]
             near = closest(got, choices) if isinstance(got, str) else None
             end = f"; did you mean '{near}'?" if near and near != got else ""
-            return f"expected {' or '.join(choices)}, got {described(got)}{end}"
+            wanted = " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"
+            return f"expected {wanted}, got {described(got)}{end}"
         case "greater_than_equal":
             return f"{got} is too small; {context['ge']} is the least"
         case "greater_than":
-            return f"{got} is too small; write more than {context['gt']}"
+            return f"{got} is too small; write more than {context['gt']:g}"
         case "less_than":
             return f"{got} is too large; write less than {context['lt']}"
         case "too_short" | "string_too_short":
@@ -159,8 +162,9 @@ def _take_out(document: Document, path: Path, *, missing: bool) -> None:
     if not way:
         return
     inside, last = way[-1]
-    if isinstance(inside, list):
-        inside[last] = None  # keeps the places of the others
+    if isinstance(inside, list) and way[-2][1] == "overrides":
+        inside[last] = {"match": {"name": "*"}}  # keeps the places of the others
+    elif isinstance(inside, list):
         del way[-2][0][way[-2][1]]
     elif last in _REQUIRED and inside is document.data:
         inside[last] = _REQUIRED[last]
