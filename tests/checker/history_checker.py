@@ -14,6 +14,7 @@ no sentences is no violation.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import defaultdict
 from functools import cached_property
@@ -61,10 +62,8 @@ class Part:
 
     def due(self, site):
         """Return when `site` had to be collected, in this node's time."""
-        own = [
-            e["deadline"] for e in self.of("reached") if phase(e["site"]) == phase(site) and e["deadline"] is not None
-        ]
-        return min([self.begun["deadline"], *own])
+        said = [self.begun, *(e for e in self.of("reached") if phase(e["site"]) == phase(site))]
+        return min([math.inf, *(e["deadline"] for e in said if e["deadline"] is not None)])
 
     def __str__(self):
         return f"{self.node}, {self.invocation}, attempt {self.attempt}"
@@ -300,6 +299,8 @@ def payloads(run):
             child = run.parts.get((e["member"], part.invocation, part.attempt))
             sent = [s for s in child.of("sent") if s["site"] == e["site"]] if child else []
             who = f"{part}, site {e['site']}: accepted {e['digest']} of {e['member']}"
+            if not sent and (child is None or child.ending is None):
+                continue  # it was killed before it had written that it had sent
             if not any(s["digest"] == e["digest"] for s in sent):
                 yield f"{who}, which sent {[s['digest'] for s in sent] or 'nothing'}"
             elif not any(s["counts"] == e["counts"] for s in sent):

@@ -179,6 +179,12 @@ def other_payload(h):
     events[i]["digest"] = "something else"
 
 
+def never_sent(h):
+    """The parent holds what an edge that lived to the end never sent."""
+    events, i = first(h, "edge-0", "sent")
+    del events[i]
+
+
 def old_epoch(h):
     """A member is accepted under the epoch of before its reconnection."""
     events, i = first(h, "edge-0", "accepted")
@@ -239,6 +245,7 @@ MUTANTS = [
     (wrong_count, "counts"),
     (inflated, "counts"),
     (other_payload, "payloads"),
+    (never_sent, "payloads"),
     (old_epoch, "epochs"),
     (epoch_not_persisted, "epochs"),
     (dead_connection, "epochs"),

@@ -78,6 +78,13 @@ def test_a_failure_keeps_its_error():
     assert failed["error"]["traceback"] == "Traceback …"
 
 
+def test_no_deadline_is_null():
+    """An infinite deadline is written as null: the lines are JSON as others read it."""
+    writes = []
+    play(History("edge-1", writes.append), ev.Begun(float("inf")), ev.Reached(UP, float("inf")))
+    assert [json.loads(w)["deadline"] for w in writes] == [None, None]
+
+
 def test_one_step_is_one_write():
     """The lines of one step reach the file together, and a step without any writes nothing."""
     writes = []

@@ -12,16 +12,17 @@
 | joined, gone, broken, child_failed | what became of a child |
 | closed, failed | a site's contributors, losses and counts, or its error |
 | cancelled, committed | how the invocation ended |
-| sent | the node's own contribution went to its parent: written before the first byte of it |
+| sent | the node's own contribution has gone to its parent |
 
-`at` is the node's monotonic time in seconds.  The lines of one step are one write to a
-file opened for appending, so that a kill at any moment leaves whole steps and at most one
-torn line at the end.
+`at` is the node's monotonic time in seconds, as deadlines are; null is no deadline.  The
+lines of one step are one write to a file opened for appending, so that a kill at any
+moment leaves whole steps and at most one torn line at the end.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class History:
         self._append(round.invocation, round.attempt, entries, now)
 
     def sent(self, invocation: str, attempt: int, site: UpSite, digest: str, summary: Summary, now: float) -> None:
-        """Write that the node's contribution to its parent is about to leave."""
+        """Write that the node's contribution to `site` has gone to its parent."""
         entry = {"event": "sent", "site": str(site), "digest": digest, "counts": dict(summary.counts)}
         self._append(invocation, attempt, [entry], now)
 
@@ -104,13 +105,13 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
             epochs = {m: round.epoch(m) for c in round.collections() for m in c.members}
             return {
                 "event": "begun",
-                "deadline": event.deadline,
+                "deadline": _finite(event.deadline),
                 "dead": dict(event.dead),
                 "sites": sites,
                 "epochs": epochs,
             }
         case Reached():
-            return {"event": "reached", "site": str(event.site), "deadline": event.deadline}
+            return {"event": "reached", "site": str(event.site), "deadline": _finite(event.deadline)}
         case Joined() if not any(isinstance(a, Reject) for a in actions):
             return {"event": "joined", "member": event.member, "epoch": event.epoch}
         case Gone():
@@ -125,6 +126,11 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
         case Committed():
             return {"event": "committed"}
     return None
+
+
+def _finite(deadline: float | None) -> float | None:
+    """Return `deadline`, or None for an infinite one, which JSON cannot say."""
+    return deadline if deadline is not None and math.isfinite(deadline) else None
 
 
 def _of_action(action: Action, event: Event) -> dict[str, object] | None:

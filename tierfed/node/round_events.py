@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from tierfed.errors import RoundFailed
-from tierfed.node.summary import Summary
+from tierfed.node.summary import Summary as Summary  # one of the words of this vocabulary
 
 Why: TypeAlias = Literal["ROUND_CLOSED", "CONFLICT", "STALE_EPOCH", "STALE_ATTEMPT", "UNKNOWN_SITE", "NOT_A_CHILD"]
 
