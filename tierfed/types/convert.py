@@ -12,6 +12,9 @@ structs that remember the class.  An annotation may be notation: `w: "float32[10
 
 from __future__ import annotations
 
+import ast
+import sys
+import types
 import typing
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -74,16 +77,26 @@ def _element(e: object) -> tuple[str | None, Type]:
 
 
 def _annotations(cls: type, fields: tuple[str, ...]) -> dict[str, Any]:
-    """Return the annotations of `fields`, evaluated as Python does; one that is no Python is left as text."""
-    try:
-        hints = typing.get_type_hints(cls)
-    except (NameError, SyntaxError, TypeError):
-        hints = {n: t for c in reversed(cls.__mro__) for n, t in vars(c).get("__annotations__", {}).items()}
-    missing = [n for n in fields if n not in hints]
+    """Return the annotations of `fields`: what they are in Python, and the text of those that are no Python."""
+    found = {n: _evaluated(t, c) for c in reversed(cls.__mro__) for n, t in vars(c).get("__annotations__", {}).items()}
+    missing = [n for n in fields if n not in found]
     if missing:
         raise TypeMismatch(
             f"the field {missing[0]} of {cls.__qualname__} has no annotation",
             where="to_type",
             mend="annotate each field with a dtype or with notation",
         )
-    return {n: getattr(t, "__forward_arg__", t) for n, t in hints.items()}
+    return found
+
+
+def _evaluated(annotation: Any, cls: type) -> Any:
+    """Return one annotation of `cls`, evaluated as `typing` does in the module of the class."""
+    text = getattr(annotation, "__forward_arg__", annotation)  # a NamedTuple wraps text
+    if not isinstance(text, str):
+        return annotation
+    alone = types.SimpleNamespace(__annotations__={"it": text})
+    try:
+        module = vars(sys.modules.get(cls.__module__, types))
+        return typing.get_type_hints(alone, globalns=module, localns=dict(vars(cls)))["it"]
+    except Exception:  # whatever evaluating it raises, such as a NameError: it is no Python
+        return ast.literal_eval(text) if text[:1] in "'\"" else text

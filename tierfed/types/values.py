@@ -297,6 +297,8 @@ def nbytes(value: Any, t: Type) -> int:
 
 def infer(value: Any, where: str = "value") -> Type:
     """Return the type of a value that a user gave: Python's bool, int, float are bool, int32, float32."""
+    if isinstance(value, np.ndarray | np.generic):  # before Python's: np.float64 is a float too
+        return TensorType(value.dtype, value.shape)
     if isinstance(value, bool):
         return TensorType("bool")
     if isinstance(value, int):
@@ -307,8 +309,6 @@ def infer(value: Any, where: str = "value") -> Type:
         return TensorType("complex64")
     if isinstance(value, str):
         return TensorType("str")
-    if isinstance(value, np.ndarray | np.generic):
-        return TensorType(value.dtype, value.shape)
     if isinstance(value, Mapping):
         container = OrderedDict if isinstance(value, OrderedDict) else dict
         return StructType([(n, infer(v, f"{where}.{n}")) for n, v in value.items()], container)
