@@ -59,7 +59,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.ir.interchange": ("deserialize", "serialize"),
     "tierfed.topology": ("Topology", "load_topology", "tree"),
     "tierfed.backends.local": ("local",),
-    "tierfed.backends.native": ("up",),
+    "tierfed.jobs": ("RunTree", "up"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OPERATORS = "tierfed.language.operators"

@@ -13,18 +13,19 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tierfed.errors import JobError, TypeMismatch
+from tierfed.language.computation import Computation
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class Job(Generic[_P, _R]):
-    """A marked `async def train(tree, *, …)`."""
+    """A marked `async def train(tree, *, …)`; `round` is the computation of one round, if it was named."""
 
-    def __init__(self, fn: Callable[_P, Awaitable[_R]]) -> None:
+    def __init__(self, fn: Callable[_P, Awaitable[_R]], round: Computation | None = None) -> None:
         if not inspect.iscoroutinefunction(fn):
             raise TypeMismatch(
                 f"{getattr(fn, '__qualname__', fn)} is no async function",
@@ -32,6 +33,7 @@ class Job(Generic[_P, _R]):
                 mend="write `async def train(tree, *, …)`",
             )
         self.function = fn
+        self.round = round
         self.__doc__ = fn.__doc__
         self.__name__ = fn.__name__
         self.__qualname__ = fn.__qualname__
@@ -73,6 +75,16 @@ class Job(Generic[_P, _R]):
             )
 
 
-def job(fn: Callable[_P, Awaitable[_R]]) -> Job[_P, _R]:
-    """Return `fn` marked as a job."""
-    return Job(fn)
+@overload
+def job(fn: Callable[_P, Awaitable[_R]], /) -> Job[_P, _R]: ...
+@overload
+def job(
+    *, round: Computation | None = None
+) -> Callable[[Callable[_P, Awaitable[_R]]], Job[_P, _R]]: ...
+def job(fn: Any = None, /, *, round: Computation | None = None) -> Any:
+    """Return `fn` marked as a job.
+
+    `@job(round=step)` also names the computation that a round runs, from which `tierfed show`
+    predicts what a round costs.
+    """
+    return Job(fn, round) if fn is not None else lambda function: Job(function, round)

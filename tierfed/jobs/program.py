@@ -1,0 +1,108 @@
+"""Programs named in a topology or on the command line: found, and checked before anything starts.
+
+    load_job("fedavg:train", folder)      folder first on sys.path, then `fedavg.train`
+
+Checking imports user code, which may do anything, so it happens in a process of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tierfed.errors import JobError, TierfedError
+from tierfed.language.job import Job
+
+_PATIENCE = 120.0  # seconds that an import may take
+
+
+def load_job(spec: str, folder: Path | None) -> Job[..., Any]:
+    """Return the job at `module:function`, with `folder` first on `sys.path`.
+
+    Raises JobError, naming what is missing, with a suggestion.
+    """
+    where = f"job.program {spec}"
+    module_name, colon, name = spec.partition(":")
+    if not colon or not module_name or not name:
+        raise JobError(f"{spec!r} names no job", where="job.program", mend="write `module:function`, as in fedavg:train")
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        missing = lacking is not None and f"{module_name}.".startswith(f"{lacking}.")
+        raise JobError(
+            f"no module {lacking}" if missing else f"{module_name} raised {type(error).__name__}: {error}",
+            where=where,
+            mend="install it, or put it in the topology's folder"
+            if missing
+            else f"run `python -c 'import {module_name}'` and mend what it shows",
+            remote_traceback=None if missing else traceback.format_exc(),
+        ) from error
+    found = getattr(module, name, None)
+    if found is None:
+        jobs = [n for n, v in vars(module).items() if isinstance(v, Job)]
+        near = difflib.get_close_matches(name, jobs, 1)
+        raise JobError(
+            f"{module_name} has no {name}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            where=where,
+            mend=f"its jobs: {', '.join(jobs) or 'none; decorate one with @tierfed.job'}",
+        )
+    if not isinstance(found, Job):
+        raise JobError(f"{name} is no job", where=where, mend="decorate it with @tierfed.job")
+    return found
+
+
+def check_in_subprocess(spec: str, params: Mapping[str, Any], folder: Path | None) -> list[TierfedError]:
+    """Return what is wrong with a job and its parameters, found in a process of its own."""
+    request = json.dumps({"spec": spec, "params": dict(params), "folder": None if folder is None else str(folder)})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tierfed.jobs.program"],
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [
+            JobError(
+                f"its import did not end within {_PATIENCE:g} s",
+                where=f"job.program {spec}",
+                mend="put what runs under `if __name__ == '__main__':`",
+            )
+        ]
+    answer = done.stdout.rpartition("\n")[2]
+    try:
+        return [TierfedError.from_dict(error) for error in json.loads(answer)]
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2]
+        return [
+            JobError(
+                f"its import ended the process with {done.returncode}: {last}",
+                where=f"job.program {spec}",
+                mend="run it alone and see",
+            )
+        ]
+
+
+def _answer(request: Mapping[str, Any]) -> list[dict[str, str | None]]:
+    folder = None if request["folder"] is None else Path(request["folder"])
+    try:
+        load_job(request["spec"], folder).check(request["params"], "job.params")
+    except TierfedError as error:
+        return [error.to_dict()]
+    return []
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n" + json.dumps(_answer(json.loads(sys.stdin.read()))))

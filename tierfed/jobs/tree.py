@@ -1,0 +1,165 @@
+"""RunTree: a running tree as a job sees it.
+
+    model = await tree.resume() or initial_model(tree.seed)
+    for r in tree.rounds(20):
+        model = await tree.ainvoke(step, model)
+        tree.release(r, await tree.ainvoke(evaluate, model))
+        await tree.checkpoint(r, model)
+
+It joins a context, which runs computations, and the recorder of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import numbers
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tierfed.errors import JobError
+from tierfed.jobs import checkpoint
+from tierfed.language import context as contexts
+from tierfed.language.computation import Computation
+from tierfed.language.job import Job
+from tierfed.topology import Topology
+
+if TYPE_CHECKING:
+    from tierfed.backends.native.context import NativeContext
+    from tierfed.errors import TierfedError
+    from tierfed.jobs.recorder import Recorder
+    from tierfed.launch.processes import Deployment
+
+
+class RunTree:
+    """See the module docstring; made by `up`, `bring_up` and `attach`."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        context: NativeContext,
+        recorder: Recorder,
+        deployment: Deployment | None,
+    ) -> None:
+        self.topology = topology
+        self.deployment = deployment
+        self.recorder = recorder
+        self._context = context
+        self._resumed: tuple[int, Any] | None = None
+        self._closed = False
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, eight hex digits."""
+        return self.recorder.run_dir.name
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return self.recorder.run_dir
+
+    @property
+    def seed(self) -> int:
+        """The topology's seed."""
+        return self.topology.seed
+
+    # -- what jobs call
+
+    def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` on the tree."""
+        return self._context.invoke(computation, *args, **kwargs)
+
+    async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` on the tree."""
+        return await self._context.ainvoke(computation, *args, **kwargs)
+
+    def rounds(self, count: int) -> Iterator[int]:
+        """Yield the numbers of the rounds to be done, from 0 or from where a resumed run left off."""
+        first = 0 if self._resumed is None else self._resumed[0] + 1
+        for number in range(first, count):
+            self.recorder.round_begins(number, count)
+            yield number
+            self.recorder.round_ends()
+
+    def release(self, round: int, metrics: Any) -> None:
+        """Report the metrics of a round: a mapping of names to numbers."""
+        self.recorder.released(round, _numbers(metrics))
+
+    async def checkpoint(self, round: int, state: Any) -> None:
+        """Keep `state`, from which `--resume` goes on after `round`."""
+        await asyncio.to_thread(checkpoint.save, self.run_dir / "checkpoints", round, state)
+        self.recorder.event("checkpoint", round=round)
+
+    async def resume(self) -> Any | None:
+        """Return the state that this run goes on from, None if it starts from nothing."""
+        return None if self._resumed is None else self._resumed[1]
+
+    # -- what runs jobs calls
+
+    def run_job(self, job: Job[..., Any], params: Mapping[str, Any] | None = None, resume: Path | None = None) -> Any:
+        """Return what `job` returns, run here, now; `resume` is the folder of the run that it goes on from.
+
+        Raises whatever the job raises.
+        """
+        job.check(params or {}, "job.params")
+        if resume is not None:
+            self._resumed = checkpoint.of_run(resume)
+            self.recorder.event("resumed", run=resume.name, round=self._resumed[0])
+        start = time.monotonic()
+        contexts.enter(self._context)
+        try:
+            return asyncio.run(_awaited(job, self, dict(params or {})))
+        finally:
+            contexts.leave(self._context)
+            self.recorder.seconds["job"] = round(time.monotonic() - start, 6)
+
+    def summary(self, status: str, error: TierfedError | None = None) -> dict[str, Any]:
+        """Return the document of the run."""
+        return self.recorder.summary(status, error)
+
+    def close(self, down: bool = True) -> None:
+        """Say goodbye to the tree, and take it down if it was brought up here and `down` says so."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._context.close()
+        finally:
+            try:
+                if self.deployment is not None and down:
+                    self.deployment.down()
+                    self.recorder.event("down")
+            finally:
+                self.recorder.close()
+
+    def __enter__(self) -> RunTree:
+        contexts.enter(self._context)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        contexts.leave(self._context)
+        self.close()
+
+
+async def _awaited(job: Job[..., Any], tree: RunTree, params: dict[str, Any]) -> Any:
+    return await job(tree, **params)
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    """Return metrics as plain numbers by name; raises JobError for anything else."""
+    if not isinstance(metrics, Mapping):
+        raise JobError(
+            f"metrics are a {type(metrics).__name__}", where="tree.release", mend="pass a dict of names to numbers"
+        )
+    plain: dict[str, float] = {}
+    for name, value in metrics.items():
+        one = value.item() if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1 else value
+        if not isinstance(one, numbers.Real):
+            raise JobError(
+                f"the metric {name} is {value!r}", where="tree.release", mend="report one number under each name"
+            )
+        plain[str(name)] = int(one) if isinstance(one, numbers.Integral) else float(one)
+    return plain

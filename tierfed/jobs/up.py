@@ -1,0 +1,138 @@
+"""Bring a tree up, or attach to one that runs.
+
+    with tierfed.up("topologies/three_tier.yaml") as tree:
+        get_average_temperature(values)                # runs on the tree
+        tree.invoke(step, model)
+
+Leaving the `with` takes the tree down.  A script that calls `up` does so under
+`if __name__ == "__main__":`, since nodes import it to find its functions.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierfed.backends.native.context import NativeContext
+from tierfed.data.preload import wanted
+from tierfed.jobs.recorder import Event, Recorder
+from tierfed.jobs.tree import RunTree
+from tierfed.launch import processes, runs, user_code
+from tierfed.node.node import Membership
+from tierfed.topology import Topology, assignments, load_topology
+
+if TYPE_CHECKING:
+    from tierfed.compiler import Compiled
+    from tierfed.launch.processes import Deployment
+
+RESOLVED = "topology.resolved.yaml"
+
+
+def up(
+    topology: Topology | str | os.PathLike[str],
+    *,
+    sets: Sequence[str] = (),
+    wait_timeout: float = 60.0,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> RunTree:
+    """Return a running tree of daemons; use it with `with`, which takes it down.
+
+    `sets` are `path=value`, as on the command line; `wait_timeout` is in seconds.
+    Raises TopologyError, DataError, or NotReady with the first cause.
+    """
+    if not isinstance(topology, Topology):
+        topology = load_topology(topology, sets)
+    return bring_up(topology, wait_timeout=wait_timeout, on_event=on_event)
+
+
+def bring_up(
+    topology: Topology,
+    *,
+    keep: bool = False,
+    wait_timeout: float = 60.0,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> RunTree:
+    """Start the processes of `topology`, wait until all are ready, and return the tree.
+
+    With `keep`, the tree outlives this process once it is ready.
+    """
+    start = time.monotonic()
+    data = topology.job.data if topology.job is not None else None
+    preload = wanted(data)
+    run_dir = runs.create()
+    recorder = Recorder(run_dir, topology, on_event)
+    (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
+    token = secrets.token_hex(16)
+    folder = [str(topology.source.parent.absolute())] if topology.source is not None else []
+    deployment = None
+    try:
+        deployment = processes.launch(
+            assignments(topology),
+            run_dir=run_dir,
+            run_id=run_dir.name,
+            token=token,
+            foreground=not keep,
+            wait_timeout=wait_timeout,
+            sys_path=[*folder, *(entry or os.getcwd() for entry in sys.path)],
+            main_script=user_code.calling_script(),
+            preload=preload,
+            info={
+                "topology": topology.name,
+                "source": None if topology.source is None else str(topology.source.absolute()),
+            },
+        )
+        deployment.wait_ready(lambda ready: recorder.event("starting", placements=dict(ready)))
+        tree = _connected(topology, deployment.root_address, Membership(run_dir.name, token), recorder, deployment)
+    except BaseException:
+        if deployment is not None:
+            deployment.down()
+        recorder.close()
+        raise
+    recorder.seconds["ready"] = round(time.monotonic() - start, 6)
+    recorder.event("ready", seconds=recorder.seconds["ready"])
+    return tree
+
+
+def attach(run: runs.Run, on_event: Callable[[Event], None] = lambda event: None) -> RunTree:
+    """Return the tree of a run that is up; closing it leaves the tree up.
+
+    What jobs record goes into the folder of that run.  Raises NoSuchRun if it is not up.
+    """
+    _, address, token = runs.attach(run)
+    topology = load_topology(run.path / RESOLVED)
+    source = run.manifest.get("info", {}).get("source")
+    if isinstance(source, str):
+        sys.path.insert(0, str(Path(source).parent))
+    recorder = Recorder(run.path, topology, on_event)
+    try:
+        return _connected(topology, address, Membership(run.id, token), recorder, None)
+    except BaseException:
+        recorder.close()
+        raise
+
+
+def _connected(
+    topology: Topology,
+    address: tuple[str, int],
+    membership: Membership,
+    recorder: Recorder,
+    deployment: Deployment | None,
+) -> RunTree:
+    context = NativeContext(
+        topology.tree,
+        address,
+        membership,
+        on_record=lambda computation, record: recorder.record(computation.name, record),
+        on_progress=recorder.progress,
+        check=_no_check,
+    )
+    return RunTree(topology, context, recorder, deployment)
+
+
+def _no_check(compiled: Compiled) -> Any:
+    return None
