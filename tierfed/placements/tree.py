@@ -52,7 +52,11 @@ class Tree:
         self._parent: dict[str, Member] = {}
         members: dict[Placement, list[Member]] = {p: [] for p in hierarchy.placements}
         if root.placement != hierarchy.root:
-            raise PlacementError(f"{root.name} is of {root.placement}, the root is {hierarchy.root}", where="tree")
+            raise PlacementError(
+                f"{root.name} is of {root.placement}, the root is {hierarchy.root}",
+                where="tree",
+                mend=f"start with the member of {hierarchy.root}",
+            )
         for member in root.walk():
             if member.name in self._by_name:
                 raise PlacementError(
@@ -61,11 +65,12 @@ class Tree:
             self._by_name[member.name] = member
             members[member.placement].append(member)
             for child in member.children:
-                if hierarchy.parent(child.placement) != member.placement:
+                above = hierarchy.parent(child.placement)
+                if above != member.placement:
                     raise PlacementError(
                         f"{child.name} of {child.placement} stands under {member.name} of {member.placement}",
                         where="tree",
-                        mend=f"in {hierarchy} its parent is a member of {hierarchy.parent(child.placement)}",
+                        mend=f"in {hierarchy} its parent is a member of {above}" if above else "have one root",
                     )
                 self._parent[child.name] = member
         for p, of in members.items():
@@ -84,7 +89,7 @@ class Tree:
         def grow(p: Placement, name: str) -> Member:
             children = []
             for c in hierarchy.children(p):
-                for i in range(fan_out[str(c)]):
+                for i in range(_fan_out(fan_out, c)):
                     stem = "" if p == hierarchy.root else name.split("-", 1)[1] + "."
                     children.append(grow(c, f"{str(c).lower()}-{stem}{i}"))
             return Member(name, p, tuple(children))
@@ -111,3 +116,14 @@ class Tree:
     def __repr__(self) -> str:
         counts = ", ".join(f"{p}: {len(of)}" for p, of in self._by_placement.items())
         return f"<Tree {counts}>"
+
+
+def _fan_out(fan_out: Mapping[str, int], below: Placement) -> int:
+    count = fan_out.get(str(below))
+    if count is None or count < 0:
+        raise PlacementError(
+            f"the number of {below} is {'not given' if count is None else count}",
+            where="tree",
+            mend=f"say how many a parent has, as in {{{str(below)!r}: 2}}",
+        )
+    return count
