@@ -55,7 +55,9 @@ def slots(draw: st.DrawFn) -> tuple[list[tuple[str, Type, bool]], list[Any]]:
     """Up to three slots, some of many values, and a value for each."""
     rng = np.random.default_rng(draw(seeds))
     made = [(f"s{i}", draw(types), draw(st.booleans())) for i in range(draw(st.integers(0, 3)))]
-    values = [[value_of(rng, t) for _ in range(rng.integers(0, 4))] if many else value_of(rng, t) for _, t, many in made]
+    values = [
+        [value_of(rng, t) for _ in range(rng.integers(0, 4))] if many else value_of(rng, t) for _, t, many in made
+    ]
     return made, values
 
 
@@ -243,8 +245,14 @@ def test_some_slots_are_added_and_others_decoded() -> None:
         (lambda r: r.accumulate_into([], ["flag"]), "flag: bool is not added"),
         (lambda r: r.accumulate_into([], ["all"]), "all: float32 of many is not added"),
         (lambda r: r.accumulate_into([], ["sum"]), "message: expected 1 arrays, got 0"),
-        (lambda r: r.accumulate_into([np.zeros(4)], ["sum"]), "sum: expected a writable, C-contiguous float32[4], got fl"),
-        (lambda r: r.accumulate_into([np.zeros(3, "f4")], ["sum"]), "sum: expected a writable, C-contiguous float32[4]"),
+        (
+            lambda r: r.accumulate_into([np.zeros(4)], ["sum"]),
+            "sum: expected a writable, C-contiguous float32[4], got fl",
+        ),
+        (
+            lambda r: r.accumulate_into([np.zeros(3, "f4")], ["sum"]),
+            "sum: expected a writable, C-contiguous float32[4]",
+        ),
         (lambda r: r.accumulate_into([np.zeros(8, "f4")[::2]], ["sum"]), "sum: expected a writable, C-contiguous"),
     ],
 )
@@ -256,9 +264,7 @@ def test_what_cannot_be_added_is_told(call: Callable[[MessageReader], Any], told
         ("rows", parse("int32*"), Rows([np.int32(1)])),
         ("all", parse("float32"), [np.float32(1)]),
     ]
-    reader = read(
-        encode_message(IDENT, values, NONE, many={"all"}), [(n, t, n == "all") for n, t, _ in values]
-    )
+    reader = read(encode_message(IDENT, values, NONE, many={"all"}), [(n, t, n == "all") for n, t, _ in values])
     with pytest.raises(ValueMismatch, match="to mend: ") as caught:
         call(reader)
     assert str(caught.value).startswith(told)
@@ -303,7 +309,9 @@ def test_the_digest_tells_contributions_apart() -> None:
     assert len(set(others)) == 4
 
 
-def forged(frames: list[Frame], index: int, payload: bytes | None = None, redigest: bool = True, **change: Any) -> Frame:
+def forged(
+    frames: list[Frame], index: int, payload: bytes | None = None, redigest: bool = True, **change: Any
+) -> Frame:
     """Return a frame with other header entries (None removes one) or payload, its CRC and digest made right."""
     frame = frames[index]
     body = bytes(frame.payload) if payload is None else payload
@@ -352,7 +360,12 @@ def test_frames_come_once_and_in_order(order: list[int], told: str) -> None:
         (0, {"seq": "0"}, ProtocolError, "message: expected frame 0, got 0"),
         (0, {"seq": True}, ProtocolError, "message: expected frame 0, got True"),
         (0, {"seq": None}, ProtocolError, "message: expected frame 0, got None"),
-        (0, {"ident": None}, ProtocolError, "message: a header with the keys codec, seq, sizes, slots, expected codec,"),
+        (
+            0,
+            {"ident": None},
+            ProtocolError,
+            "message: a header with the keys codec, seq, sizes, slots, expected codec,",
+        ),
         (0, {"extra": 1}, ProtocolError, "message: a header with the keys codec, extra, ident, seq, sizes, slots,"),
         (0, {"ident": 3}, ProtocolError, "message: a header whose ident, end or digest is none"),
         (0, {"codec": "int8"}, ProtocolError, "message: expected the codec none, got int8"),
@@ -360,7 +373,12 @@ def test_frames_come_once_and_in_order(order: list[int], told: str) -> None:
         (0, {"slots": 3}, ProtocolError, "message: a header whose slots cannot be read"),
         (0, {"slots": [["delta"]]}, ProtocolError, "message: a header whose slots cannot be read"),
         (0, {"slots": []}, ProtocolError, "message: expected the values delta, got none"),
-        (0, {"slots": [[["delta"], "int32", None]]}, ProtocolError, "message: expected the values delta, got ['delta']"),
+        (
+            0,
+            {"slots": [[["delta"], "int32", None]]},
+            ProtocolError,
+            "message: expected the values delta, got ['delta']",
+        ),
         (0, {"slots": [["w", str(LONG), None]]}, ProtocolError, "message: expected the values delta, got w"),
         (0, {"slots": [["delta", str(LONG), 1]]}, ProtocolError, "delta: expected one value, got many"),
         (
@@ -369,12 +387,43 @@ def test_frames_come_once_and_in_order(order: list[int], told: str) -> None:
             ValueMismatch,
             "delta.w1: expected float32[784,400], got float64[784,400]",
         ),
-        (0, {"slots": [["delta", "<w1=float32[784,400]>", None]]}, ValueMismatch, "delta: expected <w1=float32[784,400],"),
-        (0, {"slots": [["delta", "float32[?]*", None]]}, ValueMismatch, "delta: expected <w1=float32[784,400],n=int32>, g"),
+        (
+            0,
+            {"slots": [["delta", "<w1=float32[784,400]>", None]]},
+            ValueMismatch,
+            "delta: expected <w1=float32[784,400],",
+        ),
+        (
+            0,
+            {"slots": [["delta", "float32[?]*", None]]},
+            ValueMismatch,
+            "delta: expected <w1=float32[784,400],n=int32>, g",
+        ),
         (0, {"slots": [["delta", "<<<<", None]]}, ProtocolError, "delta: '<<<<' is no type"),
-        (0, {"slots": [["delta", b"0123456789abcdef", None]]}, ValueMismatch, "delta: expected <w1=float32[784,400],n=int"),
-        (0, {"slots": [["delta", 3, None]]}, ValueMismatch, "delta: expected <w1=float32[784,400],n=int32>, got another"),
-        (0, {"sizes": None}, ProtocolError, "message: a header with the keys codec, ident, seq, slots, expected codec, id"),
+        (
+            0,
+            {"slots": [["delta", b"0123456789abcdef", None]]},
+            ValueMismatch,
+            "delta: expected <w1=float32[784,400],n=int",
+        ),
+        (
+            0,
+            {"slots": [["delta", "int32" * 9999, None]]},
+            ValueMismatch,
+            "delta: expected <w1=float32[784,400],n=int32>,",
+        ),
+        (
+            0,
+            {"slots": [["delta", 3, None]]},
+            ValueMismatch,
+            "delta: expected <w1=float32[784,400],n=int32>, got another",
+        ),
+        (
+            0,
+            {"sizes": None},
+            ProtocolError,
+            "message: a header with the keys codec, ident, seq, slots, expected codec, id",
+        ),
         (0, {"sizes": [1]}, ValueMismatch, "message: sizes beyond the 0 that the types leave open"),
         (0, {"sizes": 3}, ProtocolError, "message: 3 open sizes, expected a list of up to 1024, or a number"),
         (0, {"sizes": -1}, ProtocolError, "message: -1 open sizes, expected a list of up to 1024, or a number"),
@@ -389,8 +438,18 @@ def test_frames_come_once_and_in_order(order: list[int], told: str) -> None:
         (1, {"payload": bytes(9)}, ProtocolError, "delta.w1: expected a payload of 1048576 bytes in frame 1, got 9"),
         (2, {"end": False}, ProtocolError, "message: a header whose ident, end or digest is none"),
         (2, {"end": None, "digest": None}, ProtocolError, "message: frame 2 of 3 does not end its message"),
-        (2, {"payload": bytes(205_828)}, ProtocolError, "delta.w1: expected a payload of 205824 bytes in frame 2, got 205"),
-        (2, {"digest": bytes(15), "redigest": False}, ProtocolError, "message: a header whose ident, end or digest is none"),
+        (
+            2,
+            {"payload": bytes(205_828)},
+            ProtocolError,
+            "delta.w1: expected a payload of 205824 bytes in frame 2, got 205",
+        ),
+        (
+            2,
+            {"digest": bytes(15), "redigest": False},
+            ProtocolError,
+            "message: a header whose ident, end or digest is none",
+        ),
         (2, {"digest": "0123456789abcdef", "redigest": False}, ProtocolError, "message: a header whose ident, end or"),
         (2, {"digest": bytes(16), "redigest": False}, FrameError, "message: the digest of a message is "),
     ],
@@ -417,8 +476,12 @@ def test_a_changed_first_header_breaks_the_digest() -> None:
     reader = MessageReader([("delta", LONG)], NONE)
     reader.feed(other[0])
     reader.feed(frames[1])
-    with pytest.raises(FrameError, match="the digest of a message is [0-9a-f]{32}, its last frame says"):
+    with pytest.raises(FrameError, match=r"the digest of a message is [0-9a-f]{32}, its last frame says"):
         reader.feed(frames[2])
+    with pytest.raises(ProtocolError, match="message: frame 3 of 3"):
+        reader.feed(forged(frames, 1, seq=3))
+    with pytest.raises(ProtocolError, match="a message are here"):
+        reader.decode()
 
 
 def test_a_type_too_long_for_a_header_is_told_by_its_hash() -> None:
@@ -484,6 +547,18 @@ def test_admit_and_feed_take_a_frame_once() -> None:
         for frame in decoder.buffer_updated(n):
             reader.feed(frame)
     assert same(reader.decode()[0], LONG_VALUE, LONG)
+
+
+def test_what_was_admitted_is_not_what_may_be_fed() -> None:
+    """A frame other than the one that `admit` has seen is checked for itself."""
+    frames = long_frames()
+    reader = MessageReader([("delta", LONG)], NONE)
+    reader.feed(frames[0])
+    reader.admit(frames[1].header, 1 << 20)
+    with pytest.raises(ProtocolError, match="expected frame 1, got 2"):
+        reader.feed(frames[2])
+    with pytest.raises(ProtocolError, match="expected a payload of 1048576 bytes in frame 1, got 205824"):
+        reader.feed(Frame(frames[1].header, frames[2].payload, frames[2].crc, 0))
 
 
 def test_a_message_is_not_read_before_it_is_whole() -> None:

@@ -41,7 +41,7 @@ def test_every_value_survives_bit_for_bit(t: Type, seed: int) -> None:
     ("notation", "value", "parts", "sizes"),
     [
         ("<w=float32[2,3],n=int32>", (np.ones((2, 3), "f4"), np.int32(1)), "v.w: float32[2,3] · v.n: int32", []),
-        ("<float32,\"two words\"=<>>", (np.float32(1), ()), "v[0]: float32", []),
+        ('<float32,"two words"=<>>', (np.float32(1), ()), "v[0]: float32", []),
         ("float32[?,3]", np.ones((5, 3), "f4"), "v: float32[5,3]", [5]),
         ("bool[...]", np.ones((1, 2), bool), "v: bool[1,2]", [2, 1, 2]),
         ("str", "naïve", "v:ends: uint32[1] · v:utf8: uint8[6]", [6]),
@@ -156,6 +156,7 @@ def arrays(*given: tuple[str, list[int] | bytes]) -> list[Any]:
         ("bool*", arrays(("bool", b"\x01\x80")), [2], "v[*]: a bool is neither 0 nor 1"),
         ("str[2]", arrays(("u4", [2, 1]), ("u1", b"ab")), [2], "v: the ends of its strings do not rise to 2"),
         ("str[2]", arrays(("u4", [1, 3]), ("u1", b"ab")), [2], "v: the ends of its strings do not rise to 2"),
+        ("str[3]", arrays(("u4", [2, 1, 2]), ("u1", b"ab")), [2], "v: the ends of its strings do not rise to 2"),
         ("str", arrays(("u4", [1]), ("u1", b"ab")), [2], "v: the ends of its strings do not rise to 2"),
         ("str", arrays(("u4", [1]), ("u1", b"\xff")), [1], "v: a string is no UTF-8"),
         ("str[2]", arrays(("u4", [1, 2]), ("u1", "ä".encode())), [2], "v: a string is no UTF-8"),

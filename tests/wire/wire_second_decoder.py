@@ -182,8 +182,8 @@ def column(t: Type, rows: int, sizes: Any, columns: list[tuple[str, int]]) -> An
     """Note the columns of `rows` values of `t`; return a function from all arrays to their list."""
     if isinstance(t, StructType):
         parts = [column(e, rows, sizes, columns) for e in t.parts()]
-        return lambda arrays: [tuple(row) for row in zip(*[p(arrays) for p in parts], strict=True)] or [()] * (
-            0 if parts else rows
+        return lambda arrays: (
+            [tuple(row) for row in zip(*[p(arrays) for p in parts], strict=True)] or [()] * (0 if parts else rows)
         )
     assert isinstance(t, TensorType)
     if t.is_static:

@@ -180,9 +180,8 @@ class FrameDecoder:
             raise self._broken
         if self._header is not None:
             return self._payload[self._got :]
-        if self._end == len(self._stage):
-            kept = self._end - self._read
-            self._restage(kept + _STAGE if kept == len(self._stage) else len(self._stage))
+        if self._end == len(self._stage):  # and something in front was used, or there would be room already
+            self._restage(len(self._stage))
         return self._stage[self._end :]
 
     def buffer_updated(self, nbytes: int) -> list[Frame]:

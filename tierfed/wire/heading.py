@@ -118,7 +118,7 @@ def _listed(names: Any) -> str:
 
 def _difference(expected: Type, notation: object, path: str) -> TierfedError:
     """Return the error for a type told otherwise than expected, at the first part that differs."""
-    if type(notation) is not str:
+    if type(notation) is not str or len(notation) > _NOTATION:
         return ValueMismatch(f"expected {_short(expected)}, got another type", where=path, mend=_SAME_PROGRAM)
     try:
         got = parse(notation)

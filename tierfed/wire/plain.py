@@ -25,6 +25,7 @@ from tierfed.errors import FrameError
 HEADER_LIMIT = 1 << 16  # bytes
 _ENTRIES = 4096  # in one list or map
 _DEPTH = 16
+_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
 Header: TypeAlias = dict[str, Any]
 
@@ -92,18 +93,18 @@ def _check_plain(value: Any, where: str, depth: int) -> None:
     kind = type(value)
     if depth == 0 and kind is not dict:
         raise FrameError(f"a header is a {kind.__name__}, not a map", where=where, mend="send a map with string keys")
-    if kind is dict or kind is list:
-        if depth == _DEPTH or len(value) > _ENTRIES:
-            raise FrameError(
-                f"a header nests {depth} deep or has {len(value)} entries in one place",
-                where=where,
-                mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
-            )
-        if kind is dict and not all(type(k) is str for k in value):
-            raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
-        for item in value.values() if kind is dict else value:
-            _check_plain(item, where, depth + 1)
-    elif value is not None and kind not in (str, bytes, int, float, bool):
+    if kind not in (dict, list):
         raise FrameError(
             f"a header holds a {kind.__name__}", where=where, mend="use None, bool, int, float, str, bytes, list, dict"
         )
+    if depth == _DEPTH or len(value) > _ENTRIES:
+        raise FrameError(
+            f"a header nests {depth} deep or has {len(value)} entries in one place",
+            where=where,
+            mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
+        )
+    if kind is dict and set(map(type, value)) - {str}:
+        raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
+    for item in value.values() if kind is dict else value:
+        if type(item) not in _LEAVES:
+            _check_plain(item, where, depth + 1)

@@ -213,6 +213,8 @@ class MessageReader:
         self._packs += packing(self._columns, self._coder)
 
     def _check_end(self, seq: int, ends: bool) -> None:
+        if seq >= len(self._packs):
+            raise self._refusal(f"frame {seq} of {len(self._packs)}", "send each frame once, in order")
         last = seq == len(self._packs) - 1 and self._packs[seq] is not None
         if ends and not last:
             count = len(self._packs) if self._packs[-1] is not None else "more"

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints figures and ratios of one run, `python -m benchmarks.<name>`."""
