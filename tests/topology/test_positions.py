@@ -80,6 +80,16 @@ def test_merges_give_way_to_own_keys_and_keep_their_places() -> None:
     assert str(document.value(("c", "x"))) == "t.yaml:3:22"
 
 
+def test_characters_that_json_escapes_in_halves() -> None:
+    """JSON writes what is beyond the basic plane as two escapes; half of one is a problem."""
+    assert read(r'a: "\ud83d\ude00"').data == {"a": "\U0001f600"}
+    problems = Problems()
+    read_text(r'a: "\ud83d"', "t.yaml", problems)
+    assert [str(p) for p in problems.found] == [
+        "t.yaml:1:4: error: an escape of half a character; write the character itself"
+    ]
+
+
 def test_a_quoted_merge_sign_is_an_ordinary_key() -> None:
     """Only a bare `<<` merges."""
     assert read("a: {'<<': 1}\n").data == {"a": {"<<": 1}}

@@ -238,3 +238,16 @@ def test_the_assignments_of_the_main_job() -> None:
     assert client.labels == {"region": "us"}
     assert client.data == {"dataset": "fashion-mnist-6k", "split": {"dirichlet": {"alpha": 0.3}}}
     assert client.seed == 7
+
+
+def rewrite() -> None:
+    """Write the golden files anew: `python tests/topology/test_shipped.py`, then read the difference."""
+    for name in SHIPPED:
+        (GOLDEN / f"{name}.resolved.yaml").write_text(shipped(name).to_yaml(origins=True), encoding="utf-8")
+        for form, draw in FORMATS.items():
+            text = draw(shipped(name), PREDICTED if name == "three_tier" else None)
+            (GOLDEN / f"{name}.{form}.txt").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,18 @@ def test_old_booleans_are_text_where_text_is_meant(text: str) -> None:
     """YAML 1.1's booleans are ordinary words as labels and names: Norway keeps its country code."""
     source = GOOD.replace("region: eu", f"region: {text}")
     assert parse_topology(source).node("eu").labels == {"region": text}
+
+
+def rewrite() -> None:
+    """Write EXPECTED.txt anew: `python tests/topology/test_topology_errors.py`, then read the difference."""
+    os.chdir(BROKEN)
+    lines: list[str] = []
+    for path in sorted(Path().glob("*.yaml")):
+        with pytest.raises(TopologyError) as error:
+            load_topology(path)
+        lines += [f"--- {path.stem}", type(error.value).__name__, *str(error.value).splitlines()]
+    (BROKEN / "EXPECTED.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite()

@@ -100,7 +100,7 @@ class _Composer:
             case ScalarEvent():
                 place = self.place(event)
                 self.refuse_tag(event, place)
-                node = Scalar(event.value, event.style is None, place)
+                node = Scalar(self.whole(event.value, place), event.style is None, place)
                 self.anchor(event, node)
                 self.put(node)
             case SequenceStartEvent() | MappingStartEvent():
@@ -131,6 +131,16 @@ class _Composer:
             shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
             mend = "write the value in quotes" if shown == "!!str" else "remove it"
             self.problems.add(place, (), f"the tag {shown}; a topology has no tags, {mend}")
+
+    def whole(self, text: str, place: Place) -> str:
+        r"""Return `text` with the halves of characters joined that JSON's escapes leave: "\ud83d\ude00"."""
+        if not any("\ud800" <= c <= "\udfff" for c in text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self.problems.add(place, (), "an escape of half a character; write the character itself")
+            return "?"
 
     def anchor(self, event: Any, node: Yaml) -> None:
         if event.anchor is not None:
