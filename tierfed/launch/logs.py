@@ -86,8 +86,8 @@ class JsonLines(logging.Formatter):
             message = f"{record.msg} (not formatted: {error})"
         node = str(getattr(record, "node", None) or NODE.get() or self._first)
         cause = record.exc_info[1] if record.exc_info else None
-        error = cause if isinstance(cause, TierfedError) else None
-        return line(timestamp(record.created), record.levelname, record.name, node, message, traceback, error)
+        raised = cause if isinstance(cause, TierfedError) else None
+        return line(timestamp(record.created), record.levelname, record.name, node, message, traceback, raised)
 
 
 class DescriptorHandler(logging.Handler):

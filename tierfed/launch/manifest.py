@@ -40,7 +40,7 @@ def read(run_dir: Path) -> dict[str, Any] | None:
     """Return the manifest in `run_dir`, None if there is none that can be read."""
     try:
         found = json.loads((run_dir / NAME).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     fits = isinstance(found, dict) and found.get("schema_version") == SCHEMA_VERSION and _has_shape(found)
     return found if fits else None

@@ -92,6 +92,7 @@ def launch(
     context = {
         "run": run_id,
         "token": token,
+        "run_dir": str(run_dir.absolute()),
         "sys_path": list(sys_path),
         "main_script": main_script,
         "log_level": _log_level(),
@@ -163,12 +164,12 @@ class Deployment:
                 if not part:
                     break
                 data += part
-        except OSError as error:
-            data[:] = b""
-            why = f"it did not answer: {error}"
-        else:
             why = "it ended"
-        if not data:
+        except TimeoutError:
+            why = f"it did not answer within {_START:g} s"
+        except OSError:
+            why = "it ended"
+        if not data.endswith(b"\n"):
             log = self.run_dir / "supervisor.jsonl"
             last = log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
             raise TierfedError(
