@@ -38,13 +38,13 @@ def text(node: Node) -> str:
     """Return `node` in compact form; long literals are cut."""
     match node:
         case Reference(name=name):
-            return name
+            return _name(name)
         case Lambda(parameter=parameter, body=body):
-            return f"({parameter or ''} -> {text(body)})"
+            return f"({'' if parameter is None else _name(parameter)} -> {text(body)})"
         case Call(function=function, argument=argument):
             return f"{text(function)}({'' if argument is None else text(argument)})"
         case Block(bindings=bindings, result=result):
-            locals_ = ",".join(f"{name}={text(value)}" for name, value in bindings)
+            locals_ = ",".join(f"{_name(name)}={text(value)}" for name, value in bindings)
             return f"(let {locals_} in {text(result)})" if bindings else f"(let in {text(result)})"
         case Struct(elements=elements):
             return "<" + ",".join(text(e) if n is None else f"{quoted(n)}={text(e)}" for n, e in elements) + ">"
@@ -53,15 +53,15 @@ def text(node: Node) -> str:
             return f"{text(source)}.{quoted(of)}" if of is not None else f"{text(source)}[{index}]"
         case Intrinsic(uri=uri):
             to = destination(node.of.result)
-            return f"{uri}[{to}]" if to else uri
+            return f"{_name(uri)}[{to}]" if to else _name(uri)
         case PlacementLiteral(placement=placement):
             return str(placement)
         case Data(uri=uri):
-            return f"data#{uri if _BARE.match(uri) else json.dumps(uri, ensure_ascii=False)}"
+            return f"data#{_name(uri)}"
         case Literal():
             return _literal(node)
         case Compiled(leaf=leaf):
-            return f"comp#{leaf.name}"
+            return f"comp#{_name(leaf.name)}"
     raise AssertionError(type(node))
 
 
@@ -73,6 +73,11 @@ def destination(t: Type) -> str:
         case StructType() if len(t):
             return destination(t[0])
     return ""
+
+
+def _name(name: str) -> str:
+    """Return a name bare where it reads as one, otherwise quoted."""
+    return name if _BARE.match(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _literal(node: Literal) -> str:
