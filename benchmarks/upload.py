@@ -5,7 +5,9 @@
 Every process but this one is a sender, started before the clock; the clock runs here,
 from the word "go" to the moment when the last byte was received (and, for the fan-in,
 added).  Raw and link runs alternate, so that both see the same machine, and the ratios
-are of medians.  CPU seconds are those of the processes themselves, per GB of payload.
+are of medians.  The receiver keeps to one core and the senders to the others, or the
+scheduler's mood decides whether the two ends overlap.  CPU seconds are those of the
+processes themselves, per GB of payload.
 """
 
 from __future__ import annotations
@@ -74,6 +76,11 @@ async def _send_links(port: int, count: int) -> None:
     async with asyncio.TaskGroup() as group:
         for index in range(count):
             group.create_task(child(int(os.environ["INDEX"]) * count + index))
+
+
+def _keep_to(receiver: bool) -> None:
+    first, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {first} if receiver or not others else others)
 
 
 def _spawn(kind: str, port: int, index: int = 0, count: int = 1) -> subprocess.Popen[bytes]:
@@ -177,6 +184,7 @@ async def _measure() -> dict[str, list[tuple[float, float, float]]]:
     raw, one, many = _Raw(), _Links(1, fold=False), _Links(CHILDREN, fold=True)
     await one.open()
     await many.open()
+    _keep_to(receiver=True)  # after the senders were started, who inherit
     rows: dict[str, list[tuple[float, float, float]]] = {"raw": [], "one": [], "many": []}
     for _ in range(RUNS + 1):
         rows["raw"].append(raw.run())
@@ -190,7 +198,11 @@ async def _measure() -> dict[str, list[tuple[float, float, float]]]:
 
 def run() -> list[dict[str, Any]]:
     """Return rows of name, figure, unit, target and limit."""
-    rows = asyncio.run(_measure())
+    cores = os.sched_getaffinity(0)
+    try:
+        rows = asyncio.run(_measure())
+    finally:
+        os.sched_setaffinity(0, cores)
     seconds, sent, received = (
         {name: statistics.median(each[k] for each in runs) for name, runs in rows.items()} for k in range(3)
     )
@@ -221,6 +233,7 @@ def run() -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> None:
     """Print the rows; with arguments, be a sender."""
     if arguments:
+        _keep_to(receiver=False)
         kind, port, count = arguments[0], int(arguments[1]), int(arguments[2])
         if kind == "raw":
             _send_raw(port)

@@ -29,6 +29,7 @@ class Outlet:
         self._loop = asyncio.get_running_loop()
         self._sock = socket.socket(fileno=os.dup(fileno))
         self._sock.setblocking(False)
+        self._fileno = self._sock.fileno()  # asyncio prints what it is given, which for a socket is slow
         self._on_room = on_room
         self._watching = False
 
@@ -56,9 +57,9 @@ class Outlet:
 
     def _watch(self, on: bool) -> None:
         if on and not self._watching:
-            self._loop.add_writer(self._sock, self._on_room)
+            self._loop.add_writer(self._fileno, self._on_room)
         elif self._watching and not on:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fileno)
         self._watching = on
 
     def close(self) -> None:

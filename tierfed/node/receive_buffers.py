@@ -107,8 +107,10 @@ class ReceiveBuffers:
             block, spooled = self._from_file(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE), True
             self._file_bytes += len(block)
         lent = block.view()  # lives as long as any view that is made of it
-        self._loans.add(_Loan(lent, self._returned.append, block, spooled))
-        return memoryview(lent)[:nbytes]
+        loan = _Loan(lent, self._returned.append)
+        loan.block, loan.spooled = block, spooled
+        self._loans.add(loan)
+        return lent.data[:nbytes]
 
     def _from_memory(self, size: int) -> Block:
         kept = self._kept.get(size)
@@ -175,20 +177,8 @@ class _Loan(weakref.ref[Block]):
     block: Block
     spooled: bool
 
-    def __new__(cls, lent: Block, gone: Callable[[Any], None], block: Block, spooled: bool) -> _Loan:
-        loan = super().__new__(cls, lent, gone)
-        loan.block = block
-        loan.spooled = spooled
-        return loan
-
-    def __init__(self, lent: Block, gone: Callable[[Any], None], block: Block, spooled: bool) -> None:
-        super().__init__(lent, gone)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    __hash__ = object.__hash__  # a loan is itself, whatever its view was
+    __eq__ = object.__eq__
 
 
 def _rounded(nbytes: int) -> int:
