@@ -3,15 +3,20 @@
     @tierfed.job
     async def train(tree, *, rounds=20, lr=0.1): …
 
+    @tierfed.job(round=step)                    # step is what it calls once a round
+    async def train(tree, *, rounds=20, lr=0.1): …
+
 The decorator marks the function, so that `job: {program: module:train}` names something
 that was meant to be run, and keeps its signature, so that parameters are checked before
-anything starts.
+anything starts.  A job that names the computation of its round has that checked against
+topology, codecs and data too, and its bytes predicted.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import typing
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -20,6 +25,10 @@ from tierfed.language.computation import Computation
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+_PLAIN: Mapping[type, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,), bool: (bool,)}
+"""The kinds of parameter that are checked, and what each takes."""
+_EXAMPLES: Mapping[type, str] = {int: "10", float: "0.1", str: "text", bool: "true"}
 
 
 class Job(Generic[_P, _R]):
@@ -53,7 +62,7 @@ class Job(Generic[_P, _R]):
         return dict(list(self.signature.parameters.items())[1:])
 
     def check(self, params: Mapping[str, Any], where: str) -> None:
-        """Raise JobError unless `params` are parameters of this job, each required one among them."""
+        """Raise JobError unless `params` are parameters of this job, of their types, each required one among them."""
         takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
         for name in params:
             if name not in self.parameters and not takes_any:
@@ -73,18 +82,41 @@ class Job(Generic[_P, _R]):
             raise JobError(
                 f"{self.__qualname__} needs {', '.join(missing)}", where=where, mend="give it under job.params"
             )
+        hints = _hints(self.function)
+        for name, value in params.items():
+            kind = hints.get(name)
+            if not isinstance(kind, type) or kind not in _PLAIN:
+                continue
+            if not isinstance(value, _PLAIN[kind]) or isinstance(value, bool) != (kind is bool):
+                raise JobError(
+                    f"{self.__qualname__} takes {name} as {kind.__name__}, got {value!r}",
+                    where=where,
+                    mend=f"write {_EXAMPLES[kind]}, say",
+                )
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of `fn`, none if one of them cannot be resolved."""
+    try:
+        hints: dict[str, Any] = typing.get_type_hints(fn)
+    except Exception:  # an annotation is any expression, and may name what is imported for type checkers only
+        return {}
+    return hints
 
 
 @overload
 def job(fn: Callable[_P, Awaitable[_R]], /) -> Job[_P, _R]: ...
 @overload
-def job(
-    *, round: Computation | None = None
-) -> Callable[[Callable[_P, Awaitable[_R]]], Job[_P, _R]]: ...
-def job(fn: Any = None, /, *, round: Computation | None = None) -> Any:
-    """Return `fn` marked as a job.
+def job(*, round: Computation) -> Callable[[Callable[_P, Awaitable[_R]]], Job[_P, _R]]: ...
+def job(fn: Any = None, /, *, round: Any = None) -> Any:
+    """Return `fn` marked as a job; with `round`, a decorator for a job that calls that computation once a round.
 
-    `@job(round=step)` also names the computation that a round runs, from which `tierfed show`
-    predicts what a round costs.
+    Raises TypeMismatch for what is no async function, or no computation.
     """
-    return Job(fn, round) if fn is not None else lambda function: Job(function, round)
+    if round is not None and not isinstance(round, Computation):
+        raise TypeMismatch(
+            f"{getattr(round, '__qualname__', round)!r} is no computation",
+            where="job",
+            mend="name what `tree.ainvoke` is given once a round: @tierfed.job(round=step)",
+        )
+    return (lambda decorated: Job(decorated, round)) if fn is None else Job(fn, round)

@@ -1,17 +1,34 @@
-"""Plan: a topology becomes what each node is told.
+"""Plan: a topology becomes what each node is told, and is held against a program's slices.
 
-    assignments(topology)      [server, edge-eu, edge-us, c-eu-00, …], without addresses
+    assignments(topology)           [server, edge-eu, edge-us, c-eu-00, …], without addresses
+    misfits(topology, compiled)     [a codec that cannot carry what the program sends, …]
+    predicted(topology, compiled)   {"CLIENTS": Predicted(raw_up=6515712, up=1735680, …), …}
 
 Addresses are known once the supervisor has bound its listeners: `assignment.at(address)`.
+
+A prediction goes through the slices node by node, as if nobody were lost, and counts the
+frames that will be sent.  The types fix the payloads; the headers also carry an invocation's
+name, which is taken to be of usual length.  So where codecs are of fixed size, it is the
+number of bytes at the sockets, up to a 64-byte step of a header.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from tierfed.codecs import codec
+from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Scatter, Send, Site, Slice, Slot
+from tierfed.data import check_use
+from tierfed.errors import CodecError, DataError, TierfedError
 from tierfed.placements import Member
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.topology.model import Node, Topology
+from tierfed.wire import forecast
+from tierfed.wire.forecast import Forecast
+
+_INVOCATION = "00000000-10"  # of usual length
 
 
 def assignments(topology: Topology) -> list[NodeAssignment]:
@@ -63,3 +80,184 @@ def _count(member: Member, below: dict[str, dict[str, int]]) -> dict[str, int]:
             counts[placement] = counts.get(placement, 0) + number
     below[member.name] = counts
     return counts
+
+
+# -- a program on this topology
+
+
+class Predicted(NamedTuple):
+    """Bytes that all members of a placement move in one invocation; see the module docstring.
+
+    `raw_*` are the same frames under `none`; `headers_*` is what is no payload.  `exact_*` is
+    false where zstd will make it less.
+    """
+
+    raw_up: int
+    up: int
+    raw_down: int
+    down: int
+    headers_up: int
+    headers_down: int
+    exact_up: bool
+    exact_down: bool
+
+
+def check(topology: Topology, compiled: Compiled) -> None:
+    """Raise the first of `misfits`."""
+    for error in misfits(topology, compiled):
+        raise error
+
+
+def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
+    """Return why a program cannot run on this topology: codecs that do not carry its values, data that is not there."""
+    found: dict[str, TierfedError] = {}
+    walk = _Walk(topology, compiled)
+    for node in topology.nodes.values():
+        for name, direction, slots, spec in walk.links(node):
+            try:
+                forecast.check_carried(slots, codec(spec))
+            except CodecError as error:
+                at = f"placements.{topology.nodes[name].placement}.codec.{direction}"
+                told = f"{error.what} ({error.where}, on its way {direction})"
+                found.setdefault(at, CodecError(told, where=at, mend=error.mend))
+    data = topology.job.data if topology.job is not None else None
+    for placement, part in compiled.slices.items():
+        for step in part.steps:
+            if isinstance(step, Load):
+                try:
+                    check_use(data, step.uri, step.slot.type, len(topology.members(placement)))
+                except DataError as error:
+                    found.setdefault(f"{placement} {step.uri}", error)
+    return list(found.values())
+
+
+def predicted(topology: Topology, compiled: Compiled) -> dict[str, Predicted | None]:
+    """Return the bytes of one invocation by placement, None where a size is known only when it runs.
+
+    The root is not in it: it has nobody to send to.  Raises CodecError for what cannot be sent.
+    """
+    walk = _Walk(topology, compiled)
+    sums = {str(p): _Sum() for p in topology.hierarchy.placements if p != topology.hierarchy.root}
+    for placement in reversed(topology.hierarchy.placements):  # children before their parents
+        for node in topology.members(placement):
+            walk.run(node, sums)
+    return {name: each.result() for name, each in sums.items()}
+
+
+@dataclass(slots=True)
+class _Sum:
+    up: list[int] = field(default_factory=lambda: [0, 0, 0])  # raw, on the wire, headers
+    down: list[int] = field(default_factory=lambda: [0, 0, 0])
+    exact: dict[str, bool] = field(default_factory=lambda: {"up": True, "down": True})
+    open: bool = False
+
+    def result(self) -> Predicted | None:
+        if self.open:
+            return None
+        (raw_up, up, headers_up), (raw_down, down, headers_down) = self.up, self.down
+        return Predicted(raw_up, up, raw_down, down, headers_up, headers_down, self.exact["up"], self.exact["down"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A message that rises: its bytes, and what its sender says of itself and those below."""
+
+    wire: int
+    raw: int
+    counts: Mapping[str, int]
+    traffic: Mapping[str, list[int]]
+
+
+class _Walk:
+    """The messages of one invocation, node by node."""
+
+    def __init__(self, topology: Topology, compiled: Compiled) -> None:
+        self._topology = topology
+        self._slices: dict[str, Slice] = {p.name: part for p, part in compiled.slices.items()}
+        self._active = {name for name, part in self._slices.items() if part.steps}
+        self._below: dict[str, dict[str, int]] = {}
+        _count(topology.tree.root, self._below)
+        self._forecasts: dict[Any, Forecast | None] = {}
+        self._sent: dict[tuple[str, Site], _Sent] = {}
+
+    def links(self, node: Node) -> Iterator[tuple[str, str, list[forecast.Slot], str]]:
+        """Yield (child, direction, slots, codec) of each message between `node` and its parent or its children."""
+        for step in self._slices[node.placement].steps:
+            if isinstance(step, Send) and node.parent is not None:
+                yield node.name, "up", self._rising(node, step), node.codec_up
+            elif isinstance(step, Broadcast | Scatter):
+                for child in self._children(node, step.to.name):
+                    yield child.name, "down", self._descending(child, step), child.codec_down
+
+    def run(self, node: Node, sums: Mapping[str, _Sum]) -> None:
+        """Count the messages that `node` sends, in the order of its steps."""
+        counts: dict[str, int] = {}
+        traffic: dict[str, list[int]] = {}
+        for step in self._slices[node.placement].steps:
+            match step:
+                case Broadcast(site=site) | Scatter(site=site):
+                    ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(site)}
+                    for child in self._children(node, step.to.name):
+                        made = self._forecast(self._descending(child, step), child.codec_down)
+                        wire, raw = self._add(sums[child.placement], "down", made, ident)
+                        _count_traffic(traffic, child.placement, [0, 0, wire, raw, 0, 1])
+                case Fold(site=site, source=source):
+                    folded: dict[str, int] = {}
+                    for child in self._children(node, source.name):
+                        sent = self._sent.pop((child.name, site))
+                        _count_traffic(traffic, child.placement, [sent.wire, sent.raw, 0, 0, 1, 0])
+                        for placement, numbers in sent.traffic.items():
+                            _count_traffic(traffic, placement, numbers)
+                        for placement, number in sent.counts.items():
+                            folded[placement] = folded.get(placement, 0) + number
+                    counts = {p: min(n, counts.get(p, n)) for p, n in {**counts, **folded}.items()}
+                case Send(site=site) if node.parent is not None:
+                    said = {**counts, node.placement: counts.get(node.placement, 0) + 1}
+                    taken, traffic = traffic, {}
+                    ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
+                    ident |= {"counts": said, "lost": {}, "traffic": taken}
+                    made = self._forecast(self._rising(node, step), node.codec_up)
+                    wire, raw = self._add(sums[node.placement], "up", made, ident)
+                    self._sent[node.name, site] = _Sent(wire, raw, said, taken)
+
+    def _add(self, to: _Sum, direction: str, made: Forecast | None, ident: dict[str, Any]) -> tuple[int, int]:
+        """Count one message; return its bytes on the wire and raw (0 if they are not known)."""
+        if made is None:
+            to.open = True
+            return 0, 0
+        wire, raw, headers = made.wire_bytes(ident), made.raw_bytes(ident), made.header_bytes(ident)
+        of = to.up if direction == "up" else to.down
+        for at, amount in enumerate((raw, wire, headers)):
+            of[at] += amount
+        to.exact[direction] &= made.exact
+        return wire, raw
+
+    def _children(self, node: Node, placement: str) -> Iterator[Node]:
+        """Yield the children at `placement` in whose subtree there is something to do."""
+        for name in node.children:
+            child = self._topology.nodes[name]
+            if child.placement == placement and any(p in self._active for p in self._below[name]):
+                yield child
+
+    def _rising(self, node: Node, step: Send) -> list[forecast.Slot]:
+        return [self._slot(s, node.name) for s in step.slots]
+
+    def _descending(self, child: Node, step: Broadcast | Scatter) -> list[forecast.Slot]:
+        """Return the slots as `child` gets them: of a list over its own placement, one value."""
+        own = [Slot(s.name, s.type) if s.many is not None and s.many.name == child.placement else s for s in step.slots]
+        return [self._slot(s, child.name) for s in own]
+
+    def _slot(self, slot: Slot, member: str) -> forecast.Slot:
+        return slot.name, slot.type, None if slot.many is None else self._below[member].get(slot.many.name, 0)
+
+    def _forecast(self, slots: list[forecast.Slot], spec: str) -> Forecast | None:
+        key = (spec, *slots)
+        if key not in self._forecasts:
+            self._forecasts[key] = Forecast.of(slots, codec(spec))
+        return self._forecasts[key]
+
+
+def _count_traffic(traffic: dict[str, list[int]], placement: str, amounts: list[int]) -> None:
+    """Count a message as a node does, in the order of `node.traffic.FIELDS`: its header carries the counts up."""
+    before = traffic.get(placement, [0] * len(amounts))
+    traffic[placement] = [a + b for a, b in zip(before, amounts, strict=True)]
