@@ -126,7 +126,8 @@ def test_paths_are_written_as_people_write_them() -> None:
 plain = st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 yamlish = st.sampled_from(
-    ["1e3", "on", "null", "~", "017", "1:30", "a: b", "- a", "#x", "a #b", "'", '"', "*a", "<<", " "]
+    ["%", "=", "a:", "-", "?", "..", "...", "---"]
+    + ["1e3", "on", "null", "~", "017", "1:30", "a: b", "- a", "#x", "a #b", "'", '"', "*a", "<<", " "]
 )
 
 

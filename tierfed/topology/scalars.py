@@ -84,7 +84,7 @@ def quoted(value: Scalar) -> str:
     return '"' + "".join(_escaped(c) for c in value) + '"'
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./%][A-Za-z0-9_./%+ ()=*^-]*(?::[A-Za-z0-9_./%+()=-]+)*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./%+ ()=*^-]*(?::[A-Za-z0-9_./%+()=-]+)*", re.ASCII)
 _OTHER_NUMBERS = re.compile(r"[0-9][0-9_:.]*[_:][0-9_:.]*", re.ASCII)
 """1_000 and 1:30, which YAML 1.1 takes for numbers; other readers of our files may."""
 
