@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from tierfed._version import __version__ as __version__
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.errors": (
@@ -56,7 +56,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.language.job": ("job",),
     "tierfed.codecs": ("codec",),
     "tierfed.compiler": ("Compiled", "compile"),
-    "tierfed.ir.interchange": ("deserialize", "serialize"),
+    "tierfed.language.interchange": ("deserialize", "serialize"),
     "tierfed.topology": ("Topology", "load_topology", "tree"),
     "tierfed.backends.local": ("local",),
     "tierfed.jobs": ("RunTree", "up"),
@@ -67,16 +67,25 @@ _OPERATORS = "tierfed.language.operators"
 if TYPE_CHECKING:
     from tierfed.backends.local import local as local
     from tierfed.codecs import codec as codec
+    from tierfed.compiler import Compiled as Compiled
+    from tierfed.compiler import compile as compile
     from tierfed.errors import *  # noqa: F403  # the tree of errors, drawn there
+    from tierfed.jobs import RunTree as RunTree
+    from tierfed.jobs import up as up
     from tierfed.language.computation import Computation as Computation
     from tierfed.language.computation import federated_computation as federated_computation
     from tierfed.language.computation import py_computation as py_computation
+    from tierfed.language.interchange import deserialize as deserialize
+    from tierfed.language.interchange import serialize as serialize
     from tierfed.language.job import job as job
     from tierfed.placements import CLIENTS as CLIENTS
     from tierfed.placements import SERVER as SERVER
     from tierfed.placements import Hierarchy as Hierarchy
     from tierfed.placements import Placement as Placement
     from tierfed.placements import placement as placement
+    from tierfed.topology import Topology as Topology
+    from tierfed.topology import load_topology as load_topology
+    from tierfed.topology import tree as tree
     from tierfed.types import AbstractType as AbstractType
     from tierfed.types import FederatedType as FederatedType
     from tierfed.types import FunctionType as FunctionType

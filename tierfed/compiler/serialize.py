@@ -31,7 +31,7 @@ from tierfed.compiler.slices import (
     Step,
 )
 from tierfed.errors import PlacementError
-from tierfed.ir.nodes import Node
+from tierfed.ir.nodes import Lambda, Node
 from tierfed.ir.proto import computation_pb2, slices_pb2
 from tierfed.ir.proto.limits import MAX_BYTES, parsed, written
 from tierfed.ir.proto.serialize import read_node, write_node
@@ -71,6 +71,8 @@ def compiled_from_bytes(data: bytes, limit: int = MAX_BYTES) -> Compiled:
     hierarchy = reader.hierarchy(message.sliced.hierarchy)
     slices = reader.slices(message.sliced.slice, hierarchy)
     program = read_node(message.program, reader.types)
+    if not isinstance(program, Lambda):
+        raise reader.types.fail("the program is no function", "send a program that was compiled")
     found = slices_hash(hierarchy, slices)
     if found != message.hash:
         raise reader.types.fail(

@@ -1,9 +1,9 @@
 """Show: slices as people read them.
 
-    CLIENTS
-      receive   v1                                     1.0
-      compute   v2 = comp#fedavg:local_update(<v1,v3>)
-      send      v2                                     2.0
+CLIENTS
+  receive   v1                                     1.0
+  compute   v2 = comp#fedavg:local_update(<v1,v3>)
+  send      v2                                     2.0
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ needs only messages of phases below k, no two nodes can wait for each other.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -227,7 +228,7 @@ class _Cut:
         member = self._type(name)
         way = self.hierarchy.path(source, self.root)
         incoming = Slot(name, member)
-        for below, above in zip(way, way[1:], strict=False):
+        for below, above in itertools.pairwise(way):
             phase += 1
             gathered = Slot(name, member, source)
             self.up.setdefault((phase, below), _Up()).folds.append(FoldSlot(gathered, "gather", incoming))
@@ -249,18 +250,19 @@ class _Cut:
     def slices(self, outcome: tuple[Slot, ...]) -> dict[Placement, Slice]:
         """Return the slices, with every message given its site."""
         sites = self._sites()
-        last = max([phase for phase, *_ in [*self.down, *self.up]], default=0)
-        last = max([last, *(phase for steps in self.steps.values() for phase, _ in steps)])
+        messages = [*(key[0] for key in self.down), *(key[0] for key in self.up)]
+        last = max([0, *messages, *(phase for steps in self.steps.values() for phase, _ in steps)])
         return {p: Slice(p, self._ordered(p, sites, outcome, last)) for p in self.hierarchy.placements}
 
     def _sites(self) -> dict[_DownKey | _UpKey, Site]:
         """Return the site of each message: indices count within a phase, in the order of the tiers."""
         rank = {p: i for i, p in enumerate(self.hierarchy.placements)}
-        down: list[_DownKey | _UpKey] = sorted(self.down, key=lambda k: (k[0], rank[k[2]], k[1]))
-        up: list[_DownKey | _UpKey] = sorted(self.up, key=lambda k: (k[0], rank[k[1]]))
+        down = sorted(self.down, key=lambda k: (k[0], rank[k[2]], k[1]))
+        up = sorted(self.up, key=lambda k: (k[0], rank[k[1]]))
         found: dict[_DownKey | _UpKey, Site] = {}
         counts: dict[_Phase, int] = {}
-        for key in [*down, *up]:
+        keys: list[_DownKey | _UpKey] = [*down, *up]
+        for key in keys:
             index = counts.get(key[0], 0)
             counts[key[0]] = index + 1
             found[key] = Site(key[0], index)

@@ -40,7 +40,6 @@ def apply_intrinsic(uri: str, arguments: tuple[Node, ...], to: Placement | None 
     return Call(Intrinsic(uri, t), pack(arguments))
 
 
-
 def _local_function(fn: Node, uri: str) -> None:
     """Raise TypeMismatch if a function given to an intrinsic touches anything placed."""
     placed = first_placed(fn.body if isinstance(fn, Lambda) else fn)

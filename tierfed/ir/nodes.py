@@ -20,7 +20,6 @@ from tierfed.errors import TypeMismatch
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
 
-
 _MAX_ELEMENTS = 2**48  # far above what fits in memory, far below where numpy's sizes overflow
 
 

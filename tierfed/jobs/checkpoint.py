@@ -38,7 +38,7 @@ def save(folder: Path, round_number: int, state: Any) -> Path:
                 file.write(piece)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, target)
+    beside.replace(target)
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -31,7 +31,9 @@ def load_job(spec: str, folder: Path | None) -> Job[..., Any]:
     where = f"job.program {spec}"
     module_name, colon, name = spec.partition(":")
     if not colon or not module_name or not name:
-        raise JobError(f"{spec!r} names no job", where="job.program", mend="write `module:function`, as in fedavg:train")
+        raise JobError(
+            f"{spec!r} names no job", where="job.program", mend="write `module:function`, as in fedavg:train"
+        )
     if folder is not None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:

@@ -78,7 +78,7 @@ def bring_up(
             token=token,
             foreground=not keep,
             wait_timeout=wait_timeout,
-            sys_path=[*folder, *(entry or os.getcwd() for entry in sys.path)],
+            sys_path=[*folder, *(entry or str(Path.cwd()) for entry in sys.path)],
             main_script=user_code.calling_script(),
             preload=preload,
             info={

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import FunctionType as FunctionKind
 from typing import Any, overload
 
 from tierfed.errors import TypeMismatch
@@ -74,6 +75,10 @@ def _parameter(fn: Callable[..., Any], types: tuple[object, ...]) -> tuple[Type 
     return StructType([(n, to_type(t)) for n, t in zip(named, types, strict=True)]), named
 
 
+@overload
+def federated_computation(fn: FunctionKind, /) -> Computation: ...
+@overload
+def federated_computation(*types: Any) -> Callable[[Callable[..., Any]], Computation]: ...
 def federated_computation(*types: Any) -> Any:
     """Return a decorator that traces a function of these types into a computation.
 
@@ -101,7 +106,7 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
 
 
 @overload
-def py_computation(fn: Callable[..., Any], *types: Any, returns: Any) -> Computation: ...
+def py_computation(fn: FunctionKind, /, *types: Any, returns: Any) -> Computation: ...
 @overload
 def py_computation(*types: Any, returns: Any) -> Callable[[Callable[..., Any]], Computation]: ...
 def py_computation(*types: Any, returns: Any) -> Any:

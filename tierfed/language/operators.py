@@ -38,8 +38,7 @@ def _destinations(op: Operator) -> list[inspect.Parameter]:
 def _signature(op: Operator) -> inspect.Signature:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [
-        inspect.Parameter(p.name, kind, default=None if p.optional else inspect.Parameter.empty)
-        for p in op.parameters
+        inspect.Parameter(p.name, kind, default=None if p.optional else inspect.Parameter.empty) for p in op.parameters
     ]
     return inspect.Signature([*own, *_destinations(op)])
 
@@ -48,7 +47,7 @@ def _argument(value: Any, federated: bool, like: Type | None) -> Node:
     """Return an argument as a node, with a struct of placed values zipped where one placed value is meant."""
     node = as_node(value, like)
     if federated and isinstance(node.type, StructType) and node.type.contains(FederatedType):
-        return bound(apply_intrinsic("federated_zip", (node,)))._node  # type: ignore[no-any-return]
+        return bound(apply_intrinsic("federated_zip", (node,)))._node
     return node
 
 
@@ -89,7 +88,7 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
     present = [p for p in op.parameters if not (p.optional and given[p.name] is None)]
     for p in present:
         if p.function_of is None:
-            like = None
+            like: Type | None = None
             first = types.get(op.parameters[0].name)
             if p.name == "zero" and op.uri == "federated_reduce" and isinstance(first, FederatedType):
                 like = first.member if isinstance(first.member, TensorType) else None
@@ -147,11 +146,7 @@ def _lifting(uri: str) -> Callable[[Any, Any], Value]:
 
 
 CALLABLES: dict[str, Callable[..., Value]] = {
-    **{
-        op.uri: _callable(op)
-        for op in TABLE.values()
-        if op.public and op.uri not in (*_arithmetic, "generic_zero")
-    },
+    **{op.uri: _callable(op) for op in TABLE.values() if op.public and op.uri not in (*_arithmetic, "generic_zero")},
     **{uri: _lifting(uri) for uri in _arithmetic},
     "federated_data": federated_data,
     "generic_zero": generic_zero,

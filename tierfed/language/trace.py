@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tierfed.errors import TierfedError, TypeMismatch
 from tierfed.ir.build import apply_intrinsic
 from tierfed.ir.nodes import Block, Call, Lambda, Literal, Node, Reference, Selection, Struct, shortened
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
-from tierfed.types.values import check, infer
 from tierfed.types.values import Struct as StructValue
+from tierfed.types.values import check, infer
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _PROGRAMS = f"{_PACKAGE}/learning/"  # written in the language, as a user would
@@ -95,6 +95,7 @@ class Value:
     """
 
     __slots__ = ("_node",)
+    _node: Node
     __array_ufunc__ = None  # numpy leaves arithmetic with traced values to them
 
     def __init__(self, node: Node) -> None:
@@ -103,7 +104,7 @@ class Value:
     @property
     def type_signature(self) -> Type:
         """The type of the value."""
-        return self._node.type  # type: ignore[no-any-return]  # set through object.__setattr__
+        return self._node.type
 
     def __setattr__(self, name: str, value: object) -> None:
         raise TypeMismatch(
@@ -240,7 +241,7 @@ def as_node(value: Any, expected: Type | None = None) -> Node:
     )
 
 
-def _struct(elements: list[tuple[str | None, Any]], container: Any, expected: StructType | None) -> Struct:
+def _struct(elements: Sequence[tuple[str | None, Any]], container: Any, expected: StructType | None) -> Struct:
     if expected is not None and len(expected) == len(elements):
         if any(n is not None for n, _ in elements) and {n for n, _ in elements} == set(expected.names):
             given = dict(elements)
@@ -280,14 +281,13 @@ def invoke(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mappi
 def _loosened(node: Node, target: Type) -> Node:
     """Return `node` with all-equal values made one value a member where `target` holds such."""
     source = node.type
-    if isinstance(target, FederatedType) and isinstance(source, FederatedType):
-        if source.all_equal and not target.all_equal and source.placement == target.placement:
+    match target, source:
+        case FederatedType(all_equal=False), FederatedType(all_equal=True) if source.placement == target.placement:
             alone = bound(apply_intrinsic("federated_zip", (Struct(((None, node),)),)))
-            return alone._select(0)._node  # type: ignore[no-any-return]  # zip clears the bit
-    if isinstance(target, StructType) and isinstance(source, StructType) and len(target) == len(source):
-        if target.contains(FederatedType) and any(
-            s != t for s, t in zip(source.parts(), target.parts(), strict=True)
-        ):
+            return alone._select(0)._node  # zip clears the bit
+        case StructType(), StructType() if len(target) == len(source) and target.contains(FederatedType):
+            if source.parts() == target.parts():
+                return node
             parts = node.children() if isinstance(node, Struct) else [Selection(node, i) for i in range(len(source))]
             loosened = (_loosened(p, t) for p, t in zip(parts, target.parts(), strict=True))
             return Struct(tuple(zip(source.names, loosened, strict=True)), source.container)
@@ -353,7 +353,9 @@ def arithmetic(uri: str, left: Any, right: Any) -> Value:
         one = isinstance(types[0], FederatedType) and a is not None
         sides = (x, as_node(right, at.member)) if one else (as_node(left, at.member), x)
         placed_node = as_node(a if isinstance(getattr(a, "type_signature", None), FederatedType) else b)
-        return bound(apply_intrinsic("federated_map", (Lambda("p", at.member, apply_intrinsic(uri, sides)), placed_node)))
+        return bound(
+            apply_intrinsic("federated_map", (Lambda("p", at.member, apply_intrinsic(uri, sides)), placed_node))
+        )
 
 
 def user_line() -> str:

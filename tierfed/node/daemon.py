@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ async def serve_nodes(
     on_ready: Callable[[str], None] = lambda name: None,
     over: Transport = transport,  # the module is a Transport
     histories: Path | None = None,
+    spool: Path | None = None,
     enter: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected."""
@@ -43,7 +45,7 @@ async def serve_nodes(
         async with asyncio.TaskGroup() as group:
             for one in assignments:
                 history = None if histories is None or not one.children else History.open(histories, one.name)
-                node = Node(one, membership, over, leaves, history, lambda name=one.name: enter(name))
+                node = Node(one, membership, over, leaves, history, functools.partial(enter, one.name), spool)
                 group.create_task(node.run(listeners.get(one.name)), name=one.name)
                 group.create_task(_announce(node, on_ready), name=f"{one.name} ready")
 
@@ -82,6 +84,7 @@ def run_process(
                 membership,
                 on_ready=announce,
                 histories=None if folder is None else Path(folder) / "history",
+                spool=None if folder is None else Path(folder),
                 enter=lambda name: NODE.set(name) and None,
             )
 

@@ -55,14 +55,15 @@ from tierfed.node.round_events import (
     Reached,
     Reject,
     SetDeadline,
-    Summary,
     Tick,
     UpSite,
 )
 from tierfed.node.round_events import Fold as FoldNext
 from tierfed.node.run_slice import Env, run_slice
+from tierfed.node.summary import Summary, together
 from tierfed.placements import Placement
 from tierfed.topology.assignment import ChildAssignment
+from tierfed.types.values import nbytes
 from tierfed.wire.frame import Frame
 from tierfed.wire.message import Message, MessageReader, encode_message
 
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tierfed.node.invocation")
 
 _INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
-_LOST_TOLD = 256  # members that one message names as lost
 
 _Frames = list[tuple[dict[str, Any], Any]]
 
@@ -95,11 +95,13 @@ class Invocation:
         self._arrived: dict[Site, asyncio.Event] = {site: asyncio.Event() for site in self._receives}
         self._readers: dict[tuple[str, Site], MessageReader] = {}
         self._whole: dict[tuple[str, Site], Contribution] = {}
+        self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._summary = Summary()
+        self._going_down = asyncio.Lock()
         self.members = self._participants()
         self.round = Round(
             me.name,
@@ -185,12 +187,14 @@ class Invocation:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Accept(member=member, site=site, digest=digest):
+            case Accept(member=member, site=site, digest=digest, again=again):
+                if not again and self._incoming is not None:
+                    self._whole[member, _site(site)] = self._incoming
                 self._answer(member, "accepted", site, {"digest": digest})
             case Reject(member=member, site=site, why=why, detail=detail):
                 log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
-                    self._let_go(member, _site(site))
+                    self._readers.pop((member, _site(site)), None)  # the copy that came now; one accepted before stays
                 self._answer(member, "rejected", site, {"why": why, "detail": detail[:500]})
             case FoldNext(member=member, site=site):
                 self._fold_in(member, _site(site))
@@ -318,15 +322,20 @@ class Invocation:
         try:
             whole = reader.feed(frame)
         except TierfedError as error:
-            self._readers.pop((member, site), None)
-            self._step(Broken(member, _up(site), error.what, self.node.epoch(member)))
-            self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            self.refuse(member, site, error)
             raise
         self.node.traffic.add(placement, "up", reader.wire_bytes - before[0])
         self.node.traffic.add(placement, "raw_up", reader.raw_bytes - before[1])
         if whole:
             self.node.traffic.add(placement, "messages_up", 1)
             self._complete(member, site, reader)
+
+    def refuse(self, member: str, site: Site, error: TierfedError) -> None:
+        """What a child sends is not what the program expects: it is lost, with the reason."""
+        self._readers.pop((member, site), None)
+        if not self.over:
+            self._step(Broken(member, _up(site), error.what, self.node.epoch(member)))
+            self._step(Failed(member, _up(site), error.what, error.to_dict()))
 
     def _complete(self, member: str, site: Site, reader: MessageReader) -> None:
         self._readers.pop((member, site), None)
@@ -354,11 +363,17 @@ class Invocation:
         if self.over:
             return
         ident = contribution.reader.ident
-        summary = summary_from(ident.get("counts"), ident.get("lost"))
+        below = self.node.children[member].members_below
+        try:
+            summary = Summary.from_dict(ident.get("summary"), member, below)
+        except ProtocolError as error:
+            self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            return
         self.node.traffic.merge(ident.get("traffic"))
-        self._whole[member, site] = contribution
+        self._incoming = contribution
         digest = (contribution.reader.digest or b"").hex()
         self._step(Arrived(member, _up(site), ident["att"], self.node.epoch(member), digest, summary))
+        self._incoming = None
         self.node.tell_progress(self)
 
     # -- from the parent
@@ -392,22 +407,38 @@ class Invocation:
 
     def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile."""
-        children = [c for c in self.members if c.placement == step.to.name and self.node.connected(c.name)]
-        ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(step.site)}
-        if isinstance(step, Broadcast):
-            encoded: dict[str, tuple[Message, _Frames]] = {}
+        self._spawn(self._send_down(step, values))
+
+    async def _send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+        async with self._going_down:  # messages are begun in the order of the slice
+            children = [c for c in self.members if c.placement == step.to.name and self.node.connected(c.name)]
+            ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(step.site)}
+            if isinstance(step, Broadcast):
+                encoded: dict[str, tuple[Message, _Frames]] = {}
+                for child in children:
+                    if child.codec_down not in encoded:  # once, for all who share the codec
+                        message = _message(ident, step.slots, values, codec(child.codec_down))
+                        encoded[child.codec_down] = message, await self._encoded(message, step.slots, values)
+                    self._send_to(child, *encoded[child.codec_down])
+                return
+            rows = zip(step.slots, values, strict=True)
+            parts = [_split(slot, value, self.node.me.children) for slot, value in rows]
             for child in children:
-                if child.codec_down not in encoded:
-                    message = _message(ident, step.slots, values, codec(child.codec_down))
-                    encoded[child.codec_down] = message, list(message)  # encoded once, for all who share the codec
-                self._send_to(child, *encoded[child.codec_down])
-            return
-        parts = [_split(slot, value, self.node.me.children) for slot, value in zip(step.slots, values, strict=True)]
-        for child in children:
-            own = [part[child.name] for part in parts]
-            slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
-            message = _message(ident, slots, own, codec(child.codec_down))
-            self._send_to(child, message, list(message))
+                own = [part[child.name] for part in parts]
+                slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
+                message = _message(ident, slots, own, codec(child.codec_down))
+                self._send_to(child, message, await self._encoded(message, slots, own))
+
+    async def _encoded(self, message: Message, slots: tuple[Slot, ...], values: list[Any]) -> _Frames:
+        """Return the frames of a message, coded off the loop if that takes long."""
+        size = sum(
+            sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
+            for s, value in zip(slots, values, strict=True)
+        )
+        if size <= _INLINE:
+            return list(message)
+        frames: _Frames = await self.apart(lambda: list(message))
+        return frames
 
     def _send_to(self, child: ChildAssignment, message: Message, frames: _Frames) -> None:
         self.node.traffic.add(child.placement, "down", message.wire_bytes)
@@ -421,7 +452,7 @@ class Invocation:
         self._step(Reached(_up(step.site), asyncio.get_running_loop().time() + self.budget))
         self.node.tell_progress(self)
         close = await self._future(step.site)
-        self._summary = _joined(self._summary, close)
+        self._summary = _joined(self._summary, close.summary)
         return self._sums.pop(step.site).result()
 
     async def send(self, step: Send, values: list[Any]) -> None:
@@ -434,16 +465,16 @@ class Invocation:
             "att": self.attempt,
             "site": str(step.site),
             "member": me.name,
-            "counts": dict(summary.counts),
-            "lost": dict(list(summary.lost.items())[:_LOST_TOLD]),
+            "summary": summary.to_dict(),
             "traffic": self.node.traffic.take(),
         }
-        message = _message(ident, step.slots, values, codec(me.codec_up if me.parent is not None else "none"))
-        await self.node.send_to_parent(message)
+        coder = codec(me.codec_up if me.parent is not None else "none")
+        message = _message(ident, step.slots, values, coder)
+        frames = await self._encoded(message, step.slots, values)
         if self.node.history is not None and message.digest is not None:
             now = asyncio.get_running_loop().time()
-            digest = message.digest.hex()
-            self.node.history.sent(self.name, self.attempt, _up(step.site), digest, summary, now)
+            self.node.history.sent(self.name, self.attempt, _up(step.site), message.digest.hex(), summary, now)
+        await self.node.send_to_parent(frames)
 
     async def apart(self, work: Callable[[], Any]) -> Any:
         """Return what `work` returns, computed off the event loop."""
@@ -476,19 +507,13 @@ def _still_many(many: Placement | None, child: ChildAssignment) -> Placement | N
     return None if many is None or child.placement == many.name else many
 
 
-def _joined(before: Summary, close: Close) -> Summary:
+def _joined(before: Summary, close: Summary) -> Summary:
     """Return who stands behind what was folded so far: at each tier the fewest of any site."""
-    counts = dict(close.summary.counts)
+    counts = dict(close.counts)
     for placement, count in before.counts.items():
         counts[placement] = min(count, counts.get(placement, count))
-    return Summary(counts, {**before.lost, **close.summary.lost})
-
-
-def summary_from(counts: object, lost: object) -> Summary:
-    """Return the summary that a child's message carries, without whatever is not of its form."""
-    ok = isinstance(counts, dict) and all(isinstance(k, str) and type(v) is int and v >= 0 for k, v in counts.items())
-    said = isinstance(lost, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in lost.items())
-    return Summary(dict(counts) if ok else {}, dict(lost) if said else {})  # type: ignore[call-overload]
+    lost = together((), {**before.lost, **close.lost})
+    return Summary(counts, lost.lost, max(before.more, close.more))
 
 
 def _up(site: Site) -> UpSite:

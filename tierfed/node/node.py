@@ -18,14 +18,16 @@ import asyncio
 import contextvars
 import logging
 import random
+import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tierfed.compiler.serialize import compiled_from_bytes
-from tierfed.compiler.slices import Compiled
+from tierfed.compiler.slices import Compiled, Site
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
@@ -33,12 +35,12 @@ from tierfed.node.hello import Hello
 from tierfed.node.history import History
 from tierfed.node.invocation import Invocation
 from tierfed.node.link import Link
+from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
 from tierfed.node.reception import Server, Transport
 from tierfed.node.traffic import Traffic
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types import Type
 from tierfed.wire.frame import Frame, aligned
-from tierfed.wire.message import Message
 
 log = logging.getLogger("tierfed.node")
 
@@ -87,6 +89,7 @@ class Node:
         leaves: Executor,
         history: History | None = None,
         enter: Callable[[], None] = lambda: None,
+        spool: Path | None = None,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
@@ -106,9 +109,10 @@ class Node:
         self._server: Server | None = None
         self._programs: dict[str, tuple[Compiled, bytes]] = {}
         self._invocations: dict[str, Invocation] = {}
-        self._over: deque[str] = deque(maxlen=_REMEMBERED)
+        self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._told: dict[str, float] = {}
         self._provider: Any = None
+        self._buffers = ReceiveBuffers(default_budget(0), spool or Path(tempfile.gettempdir()))
         self._random = random.Random(f"{me.seed}/{me.name}")
 
     # -- life
@@ -138,9 +142,7 @@ class Node:
                 self.history.close()
 
     def _hello(self, plane: str) -> Hello:
-        return Hello(
-            self._membership.run, self._membership.token, self.me.name, self.me.placement, plane, self._epoch
-        )
+        return Hello(self._membership.run, self._membership.token, self.me.name, self.me.placement, plane, self._epoch)
 
     def _why_not_ready(self) -> str | None:
         return None if self.ready.is_set() else f"{self.me.name} is not connected to its parent"
@@ -174,7 +176,9 @@ class Node:
 
     async def _dial(self, plane: str, deadline: float, backoff: Backoff) -> Link:
         assert self.me.parent_address is not None
-        return await self._transport.dial(self.me.parent_address, self._hello(plane), deadline=deadline, backoff=backoff)
+        return await self._transport.dial(
+            self.me.parent_address, self._hello(plane), deadline=deadline, backoff=backoff
+        )
 
     async def _beat(self) -> None:
         """Give and watch for signs of life; a silent peer is cut, which is noticed like any loss."""
@@ -323,7 +327,17 @@ class Node:
 
     def _memory_for_child(self, member: str, header: dict[str, Any], size: int) -> memoryview:
         """Return memory for the payload of a child's frame, once the frame is known to be wanted."""
-        _ident(header, member)
+        ident = _ident(header, member)
+        invocation = self._invocations.get(ident["inv"])
+        if invocation is not None and invocation.attempt == ident["att"]:
+            reader = invocation.reader_of(member, self.children[member].placement, header)
+            if reader is not None:
+                try:
+                    reader.admit(header, size)
+                    return self._buffers.allocate(header, size)
+                except TierfedError as error:
+                    invocation.refuse(member, Site.parse(ident["site"]), error)
+                    raise
         return aligned(size)
 
     def _bulk_from_child(self, member: str, frame: Frame) -> None:
@@ -332,7 +346,7 @@ class Node:
         invocation = self._invocations.get(ident["inv"])
         if invocation is None or invocation.attempt != ident["att"]:
             if frame.header.get("seq") == 0:
-                why = "ROUND_CLOSED" if ident["inv"] in self._over else "UNKNOWN_ROUND"
+                why = "ROUND_CLOSED" if (ident["inv"], ident["att"]) in self._over else "UNKNOWN_ROUND"
                 answer = {"kind": "rejected", "inv": ident["inv"], "att": ident["att"], "site": ident["site"]}
                 self.tell_child(member, {**answer, "why": why, "detail": f"{self.me.name} has no such round open"})
             return
@@ -346,12 +360,12 @@ class Node:
         if link is not None:
             link.post(header)
 
-    async def send_to_parent(self, message: Message) -> None:
+    async def send_to_parent(self, frames: Sequence[tuple[dict[str, Any], Any]]) -> None:
         """Send a message to the parent (the driver, at the root)."""
         link = self._driver.bulk if self.me.parent is None else self._parent_bulk
         if link is None:
             raise ProtocolError(f"{self.me.parent or DRIVER} is gone", where=self.me.name, mend="see its log")
-        await link.send_all(message)
+        await link.send_all(frames)
 
     def tell_progress(self, invocation: Invocation) -> None:
         """Tell the driver, by way of the parents, how far the folds here are."""
@@ -387,7 +401,9 @@ class Node:
                 name = str(header.get("inv"))
                 invocation = self._invocations.get(name)
                 if invocation is None:
-                    self._over.append(name)  # it may end before its beginning, on the other link, is here
+                    self._over.append(
+                        (name, int(header.get("att") or 0))
+                    )  # it may end before its beginning, on the other link, is here
                 elif invocation.attempt == header.get("att"):
                     invocation.end(committed=bool(header.get("committed")), reason=str(header.get("reason")))
             case kind:
@@ -433,8 +449,13 @@ class Node:
             raise ProtocolError("a beginning without its identity", where=self.me.name)
         if known is None:
             raise ProtocolError(f"program {header.get('hash')} was never deployed", where=self.me.name)
-        if name in self._over or name in self._invocations:
+        if (name, attempt) in self._over:
             return
+        earlier = self._invocations.get(name)
+        if earlier is not None:
+            if earlier.attempt >= attempt:
+                return
+            earlier.end(committed=False, reason=f"attempt {attempt} has begun")
         compiled, data = known
         own = min(self.me.deadline, float(budget)) if self.me.children else float(budget)
         invocation = Invocation(self, name, attempt, compiled, own)
@@ -458,7 +479,7 @@ class Node:
         """An invocation is over."""
         self._invocations.pop(invocation.name, None)
         self._told.pop(invocation.name, None)
-        self._over.append(invocation.name)
+        self._over.append((invocation.name, invocation.attempt))
 
     # -- what slices need
 
@@ -472,9 +493,7 @@ class Node:
         if self._provider is None:
             self._provider = provider(self.me.data)
         me = self.me
-        return fetch(
-            self._provider, uri, t, MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed)
-        )
+        return fetch(self._provider, uri, t, MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed))
 
 
 def handed_down(budget: float) -> float:
@@ -495,7 +514,9 @@ def _ident(header: Mapping[str, Any], where: str) -> dict[str, Any]:
         or not isinstance(ident.get("site"), str)
         or not _is_site(ident["site"])
     ):
-        raise ProtocolError("a frame without the identity of its message", where=where, mend="run one version of tierfed")
+        raise ProtocolError(
+            "a frame without the identity of its message", where=where, mend="run one version of tierfed"
+        )
     return ident
 
 
@@ -506,11 +527,15 @@ def _is_site(text: str) -> bool:
 
 def _error(data: object, node: str) -> TierfedError:
     """Return the error that a peer told of; one of the wrong form is a plain one."""
-    ok = isinstance(data, dict) and all(isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in data.items())
+    ok = isinstance(data, dict) and all(
+        isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in data.items()
+    )
     error = TierfedError.from_dict(data) if ok else TierfedError("it failed and did not say why")  # type: ignore[arg-type]
     error.node = error.node or node
     return error
 
 
 def _silent(name: str | None) -> ProtocolError:
-    return ProtocolError(f"no sign of life for {_SILENCE:g} s", where=str(name), mend="see whether it hangs, and its log")
+    return ProtocolError(
+        f"no sign of life for {_SILENCE:g} s", where=str(name), mend="see whether it hangs, and its log"
+    )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from tierfed.errors import NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
 from tierfed.node.hello import Hello, agree, check_hello, check_welcome
-from tierfed.node.link import LIMITS, Limits, Link
+from tierfed.node.link import Limits, Link
 from tierfed.wire.frame import Frame
 
 __all__ = ["Admit", "Reception", "Server", "Transport", "introduce", "persist"]

@@ -166,7 +166,7 @@ class _Upgrade(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._head += data
         head, end, early = self._head.partition(b"\r\n\r\n")
-        if not end and len(self._head) < _HEAD or self.answer.done():
+        if (not end and len(self._head) < _HEAD) or self.answer.done():
             return
         status = head.split(b"\r\n", 1)[0]
         if end and status.startswith(b"HTTP/1.1 101 "):

@@ -120,7 +120,8 @@ class Driver:
             del self._pending[record.name]
         record.seconds = time.monotonic() - start
         ident = reader.ident
-        record.counts, record.lost, record.traffic = ident["counts"], ident["lost"], ident["traffic"]
+        said = ident["summary"]
+        record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]
         control.post({"kind": "end", "inv": record.name, "att": 1, "committed": True, "reason": ""})
         return _outcome(compiled, outcome.slots, values), record
 
@@ -171,7 +172,9 @@ class Driver:
 def _gone(reason: TierfedError | None) -> TierfedError:
     if isinstance(reason, ProtocolError) or reason is None:
         what = "the root is gone" + (f": {reason.what}" if reason is not None else "")
-        return RoundFailed(what, where="driver", mend="see the root's log: `tierfed logs`, then bring the tree up again")
+        return RoundFailed(
+            what, where="driver", mend="see the root's log: `tierfed logs`, then bring the tree up again"
+        )
     return reason
 
 

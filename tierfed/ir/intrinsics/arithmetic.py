@@ -23,9 +23,7 @@ from tierfed.types.values import zero as zero_of
 def structurally(t: Type, operation: Callable[..., Any], *values: Any) -> Any:
     """Return `operation` applied to the tensors of held values of `t`, in their common structure."""
     if isinstance(t, StructType):
-        return tuple(
-            structurally(e, operation, *parts) for e, *parts in zip(t.parts(), *values, strict=True)
-        )
+        return tuple(structurally(e, operation, *parts) for e, *parts in zip(t.parts(), *values, strict=True))
     with np.errstate(all="ignore"):
         return operation(*values)
 

@@ -1,6 +1,6 @@
 """federated_broadcast(x, to=C): a value goes down, over any number of tiers.
 
-    federated_broadcast : T@Q -> T@C      {T}@Q -> {T}@C, each member gets its own ancestor's value
+federated_broadcast : T@Q -> T@C      {T}@Q -> {T}@C, each member gets its own ancestor's value
 """
 
 from __future__ import annotations

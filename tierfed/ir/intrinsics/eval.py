@@ -1,6 +1,6 @@
 """federated_eval(fn, P): what a function of nothing gives at each member.
 
-    federated_eval : ( -> T) -> {T}@P
+federated_eval : ( -> T) -> {T}@P
 """
 
 from __future__ import annotations

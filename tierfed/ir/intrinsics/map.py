@@ -1,7 +1,7 @@
 """federated_map(fn, x) and federated_apply(fn, x): a function of each member's value.
 
-    federated_map   : <(T -> U),{T}@P> -> {U}@P      all-equal in, all-equal out
-    federated_apply : <(T -> U),T@Q> -> U@Q          at a singleton
+federated_map   : <(T -> U),{T}@P> -> {U}@P      all-equal in, all-equal out
+federated_apply : <(T -> U),T@Q> -> U@Q          at a singleton
 """
 
 from __future__ import annotations

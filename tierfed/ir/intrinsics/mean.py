@@ -81,9 +81,7 @@ def weigh(x: Any, w: Any, t: Type) -> Any:
     """Return what a member contributes, `(w·x, w, 1)`; raises ValueMismatch for a weight that cannot be."""
     weight = np.float64(w)
     if not np.isfinite(weight) or weight < 0:
-        raise ValueMismatch(
-            f"a weight of {w}", where="federated_mean", mend="weights are finite and not negative"
-        )
+        raise ValueMismatch(f"a weight of {w}", where="federated_mean", mend="weights are finite and not negative")
 
     def times(v: Any) -> Any:
         v = np.asarray(v)
@@ -119,9 +117,7 @@ def divide(partial: Any, t: Type) -> Any:
 def _mean_of(world: World | None, values: tuple[Any, ...], x: FederatedType, weights: Any, result: Type) -> Any:
     assert world is not None and isinstance(result, FederatedType)
     partial = partial_type(x.member)
-    ready = tuple(
-        weigh(v, w, x.member) for v, w in zip(per_member(values[0], x, world.tree), weights, strict=True)
-    )
+    ready = tuple(weigh(v, w, x.member) for v, w in zip(per_member(values[0], x, world.tree), weights, strict=True))
 
     folded = sum_up(world.tree, x.placement, result.placement, ready, partial)
     return placed(tuple(divide(p, x.member) for p in folded), result)
@@ -159,9 +155,7 @@ def _weighted_expand(arguments: tuple[Node, ...], t: FunctionType) -> Node:
     assert isinstance(t.parameter, StructType) and isinstance(t.result, FederatedType)
     x, w = t.parameter.parts()
     assert isinstance(x, FederatedType) and isinstance(w, FederatedType)
-    weigh_one = local(
-        "weighted_mean_prepare", FunctionType(StructType((x.member, w.member)), partial_type(x.member))
-    )
+    weigh_one = local("weighted_mean_prepare", FunctionType(StructType((x.member, w.member)), partial_type(x.member)))
     both = apply_intrinsic("federated_zip", (Struct(((None, arguments[0]), (None, arguments[1]))),))
     parts = apply_intrinsic("federated_map", (weigh_one, both))
     return _summed_and_divided(parts, x.member, t.result.placement)
@@ -198,8 +192,14 @@ def _local(uri: str, signature: str, meaning: Any, of: Callable[[Type], Type]) -
         return t.parameter == of(t.result) if uri == "mean_report" else t.result == of(t.parameter)
 
     return Operator(
-        uri, signature, (Parameter("value"),), "stays", lambda arguments, to: of(arguments[0]), meaning,
-        agrees=agrees, public=False,
+        uri,
+        signature,
+        (Parameter("value"),),
+        "stays",
+        lambda arguments, to: of(arguments[0]),
+        meaning,
+        agrees=agrees,
+        public=False,
     )
 
 
@@ -212,7 +212,7 @@ PREPARE = _local(
 WEIGHTED_PREPARE = _local(
     "weighted_mean_prepare",
     "<T,W> -> <sum=T,weight=float64,count=int64>",
-    lambda world, values, t: weigh(*values[0], t.parameter[0]),
+    lambda world, values, t: weigh(values[0][0], values[0][1], t.parameter[0]),
     lambda pair: partial_type(pair.parts()[0]),
 )
 REPORT = _local(

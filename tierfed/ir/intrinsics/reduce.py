@@ -86,9 +86,7 @@ def _expand(arguments: tuple[Node, ...], t: FunctionType) -> Node:
         return Call(Intrinsic(_NAME, t), pack(arguments))
     x, zero, op, *rest = arguments
     merge = rest[0] if rest else op
-    return apply_intrinsic(
-        "federated_aggregate", (x, zero, op, merge, identity(zero.type)), to=t.result.placement
-    )
+    return apply_intrinsic("federated_aggregate", (x, zero, op, merge, identity(zero.type)), to=t.result.placement)
 
 
 def _operated(given: Arguments) -> Type:

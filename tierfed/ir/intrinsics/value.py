@@ -1,6 +1,6 @@
 """federated_value(x, P): the same value at every member.
 
-    federated_value : T -> T@P
+federated_value : T -> T@P
 """
 
 from __future__ import annotations
