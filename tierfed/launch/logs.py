@@ -26,13 +26,11 @@ import logging
 import os
 import sys
 import threading
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 from tierfed.errors import TierfedError
-
-NODE: ContextVar[str | None] = ContextVar("tierfed_node", default=None)
+from tierfed.node.naming import NODE as NODE
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _MESSAGE_LIMIT = 64 << 10  # characters
@@ -82,7 +80,7 @@ class JsonLines(logging.Formatter):
             traceback = "\n".join(filter(None, (traceback, record.stack_info)))
         try:
             message = record.getMessage()
-        except Exception as error:  # noqa: BLE001  any argument's own __str__; a log line must not end a node
+        except Exception as error:
             message = f"{record.msg} (not formatted: {error})"
         node = str(getattr(record, "node", None) or NODE.get() or self._first)
         cause = record.exc_info[1] if record.exc_info else None

@@ -22,6 +22,7 @@ from typing import Any
 
 from tierfed.node import transport
 from tierfed.node.history import History
+from tierfed.node.naming import NODE
 from tierfed.node.node import Membership, Node
 from tierfed.node.reception import Transport
 from tierfed.topology.assignment import NodeAssignment
@@ -63,8 +64,6 @@ def run_process(
     `listeners` are descriptors of listening sockets by node; `context` has the run, its token
     and its folder; the name of each node that is connected is written to `ready`, a line each.
     """
-    from tierfed.launch.logs import NODE
-
     sockets = {name: socket.socket(fileno=fd) for name, fd in listeners.items()}
     membership = Membership(context["run"], context["token"])
     folder = context.get("run_dir")

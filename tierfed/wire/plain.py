@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import msgpack  # type: ignore[import-untyped]  # has no stubs
+import msgpack
 
 from tierfed.errors import FrameError
 
