@@ -90,7 +90,12 @@ _OTHER_NUMBERS = re.compile(r"[0-9][0-9_:.]*[_:][0-9_:.]*", re.ASCII)
 
 
 def _is_plain(text: str) -> bool:
-    if not _PLAIN.fullmatch(text) or text.endswith(" ") or old_boolean(text) is not None:
+    if (
+        not _PLAIN.fullmatch(text)
+        or text.endswith(" ")
+        or text.count("(") != text.count(")")
+        or old_boolean(text) is not None
+    ):
         return False
     try:
         return isinstance(resolve(text), str) and not _OTHER_NUMBERS.fullmatch(text)

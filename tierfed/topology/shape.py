@@ -90,7 +90,7 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
     path: Path = tuple(error["loc"])
     kind = error["type"]
     if kind == "missing":
-        if problems.at_or_above(path):
+        if problems.at_or_below(path):
             return  # it is there, and was wrong
         holder = document.key(path[:-1]) if path[:-1] else document.value(())
         told = f"needs '{path[-1]}'"
@@ -102,7 +102,7 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
         problems.add(document.key(path), path, unknown_field(path))
         return
     shown = document.shown(path)
-    if problems.at_or_above(shown) or problems.at_or_below(shown) or problems.at_place(document.value(shown)):
+    if problems.at_or_below(shown) or problems.at_place(document.value(shown)):
         return  # what it takes offence at is told already
     problems.add(document.value(shown), shown, _told(error), unsupported=kind == UNSUPPORTED)
 
