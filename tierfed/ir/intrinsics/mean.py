@@ -116,10 +116,15 @@ def divide(partial: Any, t: Type) -> Any:
 
 def _mean_of(world: World | None, values: tuple[Any, ...], x: FederatedType, weights: Any, result: Type) -> Any:
     assert world is not None and isinstance(result, FederatedType)
-    partial = partial_type(x.member)
-    ready = tuple(weigh(v, w, x.member) for v, w in zip(per_member(values[0], x, world.tree), weights, strict=True))
-
-    folded = sum_up(world.tree, x.placement, result.placement, ready, partial)
+    weighted = tuple(zip(per_member(values[0], x, world.tree), weights, strict=True))
+    folded = sum_up(
+        world.tree,
+        x.placement,
+        result.placement,
+        weighted,
+        partial_type(x.member),
+        prepare=lambda pair: weigh(*pair, x.member),
+    )
     return placed(tuple(divide(p, x.member) for p in folded), result)
 
 

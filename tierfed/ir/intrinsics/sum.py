@@ -44,8 +44,15 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     return at(x.member, rises(x, to, _NAME))
 
 
-def sum_up(tree: Tree, source: Placement, to: Placement, values: tuple[Any, ...], t: Type) -> tuple[Any, ...]:
-    """Return the sums of `values`, of type `t`, at each member of `to`.
+def sum_up(
+    tree: Tree,
+    source: Placement,
+    to: Placement,
+    values: tuple[Any, ...],
+    t: Type,
+    prepare: Callable[[Any], Any] = lambda value: value,
+) -> tuple[Any, ...]:
+    """Return the sums of `prepare` of `values`, which gives values of `t`, at each member of `to`.
 
     A sum owns its array from the first addition on, so it is added to in place: for many
     members page faults would otherwise cost more than the additions.
@@ -57,7 +64,15 @@ def sum_up(tree: Tree, source: Placement, to: Placement, values: tuple[Any, ...]
             return structurally(t, lambda v: np.add(v, v.dtype.type(0)), value)
         return structurally(t, _add_in_place, total, value)
 
-    folded = fold_up(tree, source, to, values, zero=None, accumulate=plus, merge=_merge_sums(plus))
+    folded = fold_up(
+        tree,
+        source,
+        to,
+        values,
+        zero=None,
+        accumulate=lambda pair: plus((pair[0], prepare(pair[1]))),  # one at a time: memory for one, not for all
+        merge=_merge_sums(plus),
+    )
     return tuple(zero(t, _NAME) if total is None else total for total in folded)
 
 
