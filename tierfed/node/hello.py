@@ -21,7 +21,7 @@ from typing import Any
 
 from tierfed.errors import ProtocolError
 
-__all__ = ["PLANES", "PROTOCOL", "Hello", "agree", "check_hello"]
+__all__ = ["PLANES", "PROTOCOL", "Hello", "agree", "check_hello", "check_welcome"]
 
 PROTOCOL = (1, 1)  # lowest and highest link protocol that this version speaks
 PLANES = ("bulk", "control")

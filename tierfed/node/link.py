@@ -32,7 +32,7 @@ from typing import Any
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.hello import Hello
 from tierfed.node.outlet import Outlet
-from tierfed.wire.frame import Frame, FrameDecoder, aligned, encode
+from tierfed.wire.frame import PAYLOAD_LIMIT, Frame, FrameDecoder, aligned, encode
 
 __all__ = ["LIMITS", "Allocate", "Limits", "Link", "OnFrame"]
 
@@ -49,7 +49,7 @@ log = logging.getLogger("tierfed.node.link")
 class Limits:
     """What a peer may do before its link is closed."""
 
-    payload: int = 64 * 1024 * 1024  # bytes of one frame's payload
+    payload: int = PAYLOAD_LIMIT  # bytes of one frame
     handshake: float = 10.0  # seconds from the connection to the welcome
     window: float = 10.0  # seconds over which a frame in progress is measured
     rate: int = 1024  # bytes a second that a frame in progress has to make
@@ -68,7 +68,7 @@ class Link(asyncio.BufferedProtocol):
     """
 
     def __init__(self, name: str, *, greet: Callable[[Link, Frame], None], limits: Limits = LIMITS) -> None:
-        self.name = name
+        self.name = self._address = name
         self.peer: Hello | None = None  # who is at the other end; None until it has said so
         self.info: dict[str, Any] = {}  # what the parent's welcome said beside its name
         self.limits = limits
@@ -82,6 +82,7 @@ class Link(asyncio.BufferedProtocol):
         self._decoder = FrameDecoder(limit=limits.payload, allocate=self._memory, where=name)
         self._waiting: deque[Frame] = deque()  # arrived, but not yet wanted
         self._paused = False
+        self._draining = False
         self._transport: asyncio.Transport | None = None
         self._outlet: Outlet | None = None  # made for the first large frame
         self._turn = asyncio.Lock()
@@ -175,7 +176,12 @@ class Link(asyncio.BufferedProtocol):
                 pieces.append(memoryview(b"".join(self._posts)))
                 self._posts.clear()
             if self._outlet is not None:
-                self._full = not self._outlet.send(pieces)
+                try:
+                    self._full = not self._outlet.send(pieces)
+                except OSError:  # the connection is gone, and what the peer last said may still be unread
+                    self._full = True
+                    pieces.clear()
+                    self._timers.append(self._loop.call_later(self.limits.farewell, transport.abort))
             else:
                 piece = pieces.popleft()
                 if piece.nbytes > _PIECE:
@@ -221,8 +227,7 @@ class Link(asyncio.BufferedProtocol):
     def resume(self) -> None:
         """Deliver what waits, then read again."""
         self._paused = False
-        while self._waiting and not self._paused and not self._ending:
-            self._deliver(self._waiting.popleft())
+        self._drain()
         if not self._paused and self._transport is not None and not self._ending:
             self._transport.resume_reading()
             if self._pace is None and self._decoder.within:
@@ -238,15 +243,15 @@ class Link(asyncio.BufferedProtocol):
         try:
             frames = self._decoder.buffer_updated(nbytes)
         except TierfedError as error:
+            if error.where == self._address:  # the decoder was made before the peer had a name
+                error.where = self.name
             self._fail(error)
             return
         self._frames += len(frames)
         if self._pace is None and not self._paused:
             self._watch()
-        for frame in frames:
-            if self._ending:
-                return
-            self._take(frame)
+        self._waiting.extend(frames)
+        self._drain()
 
     def _memory(self, header: dict[str, Any], size: int) -> memoryview:
         if self._greet is not None:
@@ -257,36 +262,38 @@ class Link(asyncio.BufferedProtocol):
             return self._allocate(header, size)
         return aligned(size)
 
+    def _drain(self) -> None:
+        """Take the frames that wait, one after the other, also if one of them pauses and resumes the link."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._waiting and not self._paused and not self._ending:
+                self._take(self._waiting.popleft())
+        except TierfedError as error:
+            self._fail(error)
+        except Exception as error:  # a defect of ours must not take the loop or other links along
+            log.exception("%s: a frame could not be taken", self.name)
+            self._fail(ProtocolError(f"{type(error).__name__}: {error}", where=self.name, mend="see this node's log"))
+        finally:
+            self._draining = False
+
     def _take(self, frame: Frame) -> None:
         word = frame.header.get("link")
         if word == "close":
             self._end(_their_reason(frame.header.get("error"), self.name))
         elif self._greet is not None:
             greet, self._greet = self._greet, None
-            try:
-                greet(self, frame)
-            except TierfedError as error:
-                self._fail(error)
-            if self._on_frame is None and not self._ending:
+            greet(self, frame)
+            if self._on_frame is None:
                 self.pause()
         elif word is not None:
-            self._fail(
-                ProtocolError(f"a second {word!r}", where=self.name, mend="dial with tierfed of the same version")
+            raise ProtocolError(
+                f"a {word!r} in mid-conversation", where=self.name, mend="run one version of tierfed at both ends"
             )
-        elif self._on_frame is None or self._paused or self._waiting:
-            self._waiting.append(frame)
         else:
-            self._deliver(frame)
-
-    def _deliver(self, frame: Frame) -> None:
-        assert self._on_frame is not None
-        try:
+            assert self._on_frame is not None
             self._on_frame(frame)
-        except TierfedError as error:
-            self._fail(error)
-        except Exception as error:  # a defect of ours must not take the loop or other links along
-            log.exception("%s: a frame could not be taken", self.name)
-            self._fail(ProtocolError(f"{type(error).__name__}: {error}", where=self.name, mend="see this node's log"))
 
     # -- pace
 
@@ -351,7 +358,9 @@ class Link(asyncio.BufferedProtocol):
         if self._ending or self._transport is None:
             return
         if not self._pieces:
-            self.post({"link": "close", "error": None if error is None else error.to_dict()})
+            goodbye = b"".join(encode({"link": "close", "error": None if error is None else error.to_dict()}))
+            self.sent_bytes += len(goodbye)
+            self._transport.write(b"".join([*self._posts, goodbye]))
         self._end(error)
 
     def _fail(self, error: TierfedError) -> None:

@@ -34,15 +34,15 @@ class Outlet:
         self._watching = False
 
     def send(self, pieces: deque[memoryview]) -> bool:
-        """Send from the front of `pieces`, and remove what was sent; return whether all of it was."""
+        """Send from the front of `pieces`, and remove what was sent; return whether all of it was.
+
+        Raises OSError if the connection is gone.
+        """
         while pieces:
             try:
                 sent = self._sock.sendmsg(islice(pieces, _VECTOR))
             except (BlockingIOError, InterruptedError):
                 sent = 0
-            except OSError:  # the connection is gone; the transport, which reads, will say so
-                pieces.clear()
-                return False
             if not sent:
                 self._watch(True)
                 return False

@@ -137,7 +137,7 @@ class ReceiveBuffers:
             return kept.pop()
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._spool, buffering=0)
+                self._file = tempfile.TemporaryFile(dir=self._spool, buffering=0)  # noqa: SIM115 - outlives this call
                 self._file_end = 0
             self._reserve(self._file.fileno(), self._file_end, size)
             mapped = mmap.mmap(self._file.fileno(), size, offset=self._file_end)

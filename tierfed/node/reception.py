@@ -31,6 +31,7 @@ class Reception:
         self._admit = admit
         self._limits = limits
         self._arriving: set[Link] = set()
+        self.closing = False
         self.links: set[Link] = set()
 
     def link(self, address: str) -> Link:
@@ -57,7 +58,8 @@ class Reception:
         self.links.discard(link)
 
     async def close(self, error: TierfedError | None) -> None:
-        """Close every link, and return when they are gone."""
+        """Let nobody in any more, close every link, and return when they are gone."""
+        self.closing = True
         leaving = [*self._arriving, *self.links]
         for link in leaving:
             link.close(error)

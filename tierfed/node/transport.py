@@ -74,9 +74,12 @@ async def serve(
         return web.Response(text="ready\n") if why_not is None else web.Response(status=503, text=why_not + "\n")
 
     async def upgrade(request: web.Request) -> web.StreamResponse:
+        if reception.closing:
+            raise web.HTTPServiceUnavailable(text="closing\n")
         if request.headers.get("Upgrade", "").lower() != _UPGRADE or request.body_exists:
+            log.warning("%s closed: no upgrade", request.remote)
             raise web.HTTPUpgradeRequired(
-                headers={"Upgrade": _UPGRADE, "Connection": "Upgrade, close"},
+                headers={"Upgrade": _UPGRADE},
                 text=f"{_PATH} speaks frames: send `Upgrade: {_UPGRADE}`, without a body\n",
             )
         http, transport = request.protocol, request.transport
@@ -91,7 +94,7 @@ async def serve(
         http.connection_lost(None)
         return response
 
-    app = web.Application(middlewares=[_refuse_encodings], client_max_size=_HEAD)
+    app = web.Application(middlewares=[_plain], client_max_size=_HEAD)
     app.router.add_get("/healthz", health)
     app.router.add_get("/readyz", readiness)
     app.router.add_get(_PATH, upgrade)
@@ -169,6 +172,9 @@ class _Upgrade(asyncio.Protocol):
         if (not end and len(self._head) < _HEAD) or self.answer.done():
             return
         status = head.split(b"\r\n", 1)[0]
+        if status.startswith(b"HTTP/1.1 503 "):
+            self.answer.set_exception(ConnectionRefusedError("the parent is closing"))
+            return
         if end and status.startswith(b"HTTP/1.1 101 "):
             self._transport.pause_reading()  # the link resumes it
             self.answer.set_result(early)
@@ -187,13 +193,20 @@ class _Upgrade(asyncio.Protocol):
 
 
 @web.middleware
-async def _refuse_encodings(
+async def _plain(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    if "Content-Encoding" in request.headers:
-        log.warning("%s closed: a Content-Encoding", request.remote)
-        raise web.HTTPUnsupportedMediaType(text="no Content-Encoding is accepted\n", headers={"Connection": "close"})
-    return await handler(request)
+    """Refuse encoded bodies, and keep no connection alive after its answer."""
+    try:
+        if "Content-Encoding" in request.headers:
+            log.warning("%s closed: a Content-Encoding", request.remote)
+            raise web.HTTPUnsupportedMediaType(text="no Content-Encoding is accepted\n")
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        refusal.force_close()
+        raise
+    response.force_close()
+    return response
 
 
 def _expire(protocol: asyncio.BaseProtocol) -> None:
