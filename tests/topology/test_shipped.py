@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tierfed.topology import Topology, assignments, load_topology, tree
-from tierfed.topology.bundles import collapsed
+from tierfed.topology.collapse import collapsed
 from tierfed.topology.draw import FORMATS, size
 from tierfed.topology.payload import SMALL, payload_bytes
 from tierfed.topology.schema import json_schema, write
@@ -173,7 +173,9 @@ def test_odd_names_do_not_break_drawings() -> None:
         (["c-8", "c-9", "c-10"], "c-[8-10]"),
         (["a-0-x1", "a-0-x2", "a-1-x1", "a-1-x2"], "a-[0-1]-x[1-2]"),
         (["a-0-x1", "a-0-x2", "a-1-x1"], "a-0-x1 … a-1-x1"),
-        (["c-0", "c-2"], "c-0 … c-2"),
+        (["c-0", "c-2"], "c-[0,2]"),
+        (["c-00", "c-01", "c-03", "c-04"], "c-[00-01,03-04]"),
+        (["c-0", "c-2", "c-4", "c-6"], "c-0 … c-6"),
         (["c-08", "c-9"], "c-08 … c-9"),
         (["a", "b"], "a … b"),
         (["a", "a1"], "a … a1"),
