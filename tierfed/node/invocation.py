@@ -14,11 +14,13 @@ counts this subtree as lost, and to the children, which need not go on.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tierfed.codecs import Codec, codec
+from tierfed.codecs import Codec
+from tierfed.codecs import codec as parse_codec
 from tierfed.compiler.slices import (
     Broadcast,
     Compiled,
@@ -75,6 +77,8 @@ log = logging.getLogger("tierfed.node.invocation")
 _INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
 
 _Frames = list[tuple[dict[str, Any], Any]]
+
+codec = functools.lru_cache(maxsize=64)(parse_codec)  # every message names one
 
 
 class Invocation:

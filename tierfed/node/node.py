@@ -371,8 +371,8 @@ class Node:
         """Tell the driver, by way of the parents, how far the folds here are."""
         now = asyncio.get_running_loop().time()
         progress = invocation.round.progress()
-        done = all(p.closed for p in progress)
-        if not done and now - self._told.get(invocation.name, 0.0) < _PROGRESS:
+        last = self._told.setdefault(invocation.name, now)  # a round that is over at once is not reported
+        if now - last < _PROGRESS:
             return
         self._told[invocation.name] = now
         for p in progress:

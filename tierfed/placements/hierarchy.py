@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tierfed.errors import PlacementError
-from tierfed.placements.placement import Placement, declared, placement
+from tierfed.placements.placement import Placement, declared, mentioned, placement
 
 
 def as_placement(name: Placement | str) -> Placement:
     """Return `name` as a placement."""
-    return name if isinstance(name, Placement) else placement(name)
+    return name if isinstance(name, Placement) else mentioned(name)
 
 
 class Hierarchy:

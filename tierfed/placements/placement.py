@@ -33,6 +33,7 @@ class Placement:
 
 _NAME = re.compile(r"[^\W\d]\w*\Z")  # Python's identifiers allow more, such as a combining accent
 _declared: dict[str, Placement] = {}
+_mentioned: set[str] = set()  # known by name only, so far: from a topology, or from notation
 _lock = threading.Lock()
 
 
@@ -55,6 +56,11 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
         known = _declared.get(name)
         if known is None:
             known = _declared[name] = Placement(name, bool(singleton), description)
+        elif name in _mentioned:
+            # one value for everybody who has it already; trees check their singletons when they are used
+            object.__setattr__(known, "singleton", bool(singleton))
+            object.__setattr__(known, "description", description)
+            _mentioned.discard(name)
         elif singleton is not None and known.singleton != singleton:
             raise PlacementError(
                 f"{name} was declared with singleton={known.singleton}, and again with singleton={singleton}",
@@ -62,6 +68,14 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
                 mend="declare it once and import that value, or use another name",
             )
     return known
+
+
+def mentioned(name: str) -> Placement:
+    """Return the placement called `name`; unless somebody has declared it, a declaration may still follow."""
+    if name not in _declared:
+        placement(name)
+        _mentioned.add(name)
+    return _declared[name]
 
 
 def is_name(name: object) -> bool:

@@ -73,14 +73,18 @@ class Tree:
                         mend=f"in {hierarchy} its parent is a member of {above}" if above else "have one root",
                     )
                 self._parent[child.name] = member
-        for p, of in members.items():
+        self._by_placement = {p: tuple(of) for p, of in members.items()}
+        self.check_singletons()
+
+    def check_singletons(self) -> None:
+        """Raise PlacementError unless every singleton has one member; a program may declare one after the tree."""
+        for p, of in self._by_placement.items():
             if p.singleton and len(of) != 1:
                 raise PlacementError(
                     f"{p} is declared a singleton and has {len(of)} members",
                     where="tree",
                     mend="give it one member, or declare it without singleton=True",
                 )
-        self._by_placement = {p: tuple(of) for p, of in members.items()}
 
     @staticmethod
     def grown(hierarchy: Hierarchy, fan_out: Mapping[str, int]) -> Tree:

@@ -28,9 +28,10 @@ _FLAT = Hierarchy.chain(SERVER, CLIENTS)
 class LocalContext:
     """Runs computations by the reference interpreter, on a given tree or a flat one."""
 
-    def __init__(self, tree: Tree | None = None, provide: Provide | None = None) -> None:
+    def __init__(self, tree: Tree | None = None, data: Callable[[Tree], Provide] | None = None) -> None:
+        """`data` gives what the members of a tree have; the tree may come from the arguments of a call."""
         self.tree = tree
-        self._provide = provide
+        self._data = data
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
@@ -38,6 +39,7 @@ class LocalContext:
         argument = hold_arguments(t, args, kwargs)
         counts = [] if t.parameter is None else list(placed_counts(argument, t.parameter))
         tree = self.tree if self.tree is not None else flat_tree(computation.node, counts)
+        tree.check_singletons()
         for where, placement, count in counts:
             if count != len(tree.members(placement)):
                 raise ValueMismatch(
@@ -45,7 +47,8 @@ class LocalContext:
                     where=where,
                     mend="pass one value for each member, in member order",
                 )
-        return shown(interpret(computation.node, argument, tree, self._provide), t.result)
+        provide = self._data(tree) if self._data is not None else None
+        return shown(interpret(computation.node, argument, tree, provide), t.result)
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
@@ -101,19 +104,19 @@ def local(
     """
     from tierfed.backends.data import provider_for
 
-    tree, configured, seed = _tree_of(topology)
+    tree, configured, seed, labels = _tree_of(topology)
     chosen = data if data is not None else configured
-    provide = None if tree is None else provider_for(chosen, tree, seed)
-    return LocalContext(tree, provide)
+    return LocalContext(tree, lambda members: provider_for(chosen, members, seed, labels))
 
 
-def _tree_of(topology: Any) -> tuple[Tree | None, Any, int]:
-    """Return the tree, the configured data and the seed of what a user gave as topology."""
+def _tree_of(topology: Any) -> tuple[Tree | None, Any, int, dict[str, dict[str, str]]]:
+    """Return the tree, the configured data, the seed and the labels of what a user gave as topology."""
     if topology is None or isinstance(topology, Tree):
-        return topology, None, 0
+        return topology, None, 0, {}
     if isinstance(topology, str | os.PathLike):
         from tierfed.topology import load_topology
 
         topology = load_topology(topology)
     job = topology.job
-    return topology.tree, None if job is None else job.data, topology.seed
+    labels = {name: topology.visible_labels(name) for name in topology.nodes}
+    return topology.tree, None if job is None else job.data, topology.seed, labels

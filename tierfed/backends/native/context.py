@@ -51,6 +51,7 @@ class NativeContext:
         found = self._compiled.get(computation)
         if found is None:
             check_deployable(computation.node)
+            self.tree.check_singletons()
             found = compile(computation, self.tree.hierarchy)
             self._check(found)
             self._compiled[computation] = found

@@ -123,7 +123,7 @@ def _mean_of(world: World | None, values: tuple[Any, ...], x: FederatedType, wei
         result.placement,
         weighted,
         partial_type(x.member),
-        prepare=lambda pair: weigh(*pair, x.member),
+        prepare=lambda pair: weigh(pair[0], pair[1], x.member),
     )
     return placed(tuple(divide(p, x.member) for p in folded), result)
 
