@@ -30,7 +30,20 @@ from tierfed.types.values import Rows
 EDGE = placement("EDGE_AGGREGATORS")
 HUB = placement("Hub", singleton=True)
 PLACEMENTS = (SERVER, CLIENTS, EDGE, HUB, placement("régions_2"))
-ODD_NAMES = ("conv/kernel:0", 'say "hi"', "back\\slash", "a b", "int32", "placement", "line\nbreak", "é", "e\u0301", "=", "0", "∅")
+ODD_NAMES = (
+    "conv/kernel:0",
+    'say "hi"',
+    "back\\slash",
+    "a b",
+    "int32",
+    "placement",
+    "line\nbreak",
+    "é",
+    "e\u0301",
+    "=",
+    "0",
+    "∅",
+)
 TEXTS = ("", "a", "\x00", "trailing\x00", "naïve", "日本語", "\U0001f600", "z" * 40)
 
 text = st.characters(exclude_categories=["Cs"])
@@ -43,7 +56,9 @@ tensors: st.SearchStrategy[Type] = st.builds(TensorType, st.sampled_from(NAMES),
 def structs(of: st.SearchStrategy[Type], most: int = 3) -> st.SearchStrategy[Type]:
     """Structs of at most `most` elements, each with a name or without."""
     elements = st.lists(
-        st.tuples(st.one_of(st.none(), names), of), max_size=most, unique_by=lambda e: object() if e[0] is None else e[0]
+        st.tuples(st.one_of(st.none(), names), of),
+        max_size=most,
+        unique_by=lambda e: object() if e[0] is None else e[0],
     )
     return elements.map(StructType)
 

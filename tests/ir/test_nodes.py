@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_strategies import nodes
 
+from tests.ir.node_strategies import nodes
 from tests.strategies import EDGE, tensors, values_of
 from tierfed.errors import TypeMismatch
 from tierfed.ir.nodes import (
@@ -101,7 +101,10 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: Lambda("", INT, X), "lambda: a name is empty\n  to mend: use a non-empty string"),
     (lambda: Block((("", X),), X), "block: a name is empty\n  to mend: use a non-empty string"),
     (lambda: Data("", INT), "data: a name is empty\n  to mend: use a non-empty string"),
-    (lambda: Intrinsic("", function("(int32 -> int32)")), "intrinsic: a name is empty\n  to mend: use a non-empty string"),
+    (
+        lambda: Intrinsic("", function("(int32 -> int32)")),
+        "intrinsic: a name is empty\n  to mend: use a non-empty string",
+    ),
 ]
 LITERAL_MEND = "make literals with Literal.make, at a type whose sizes are known"
 WRONG += [

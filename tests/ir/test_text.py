@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from node_strategies import nodes
 
+from tests.ir.node_strategies import nodes
 from tests.strategies import EDGE
 from tierfed.ir.nodes import (
     Block,
@@ -44,7 +44,14 @@ def literal(value: Any, text: str) -> Literal:
 
 
 DATA = Reference("data", parse("{<x=float32,y=int32>}@CLIENTS"))
-MEAN = Call(intrinsic("federated_mean", "({float32}@CLIENTS -> float32@SERVER)"), Reference("v", parse("{float32}@CLIENTS")))
+MEAN = Call(
+    intrinsic("federated_mean", "({float32}@CLIENTS -> float32@SERVER)"), Reference("v", parse("{float32}@CLIENTS"))
+)
+ROW = parse("<x=float32,y=int32>")
+FIRST = Call(
+    intrinsic("federated_map", f"(<({ROW} -> float32),{{{ROW}}}@CLIENTS> -> {{float32}}@CLIENTS)"),
+    Struct(((None, Lambda("p", ROW, Selection(Reference("p", ROW), 0))), (None, DATA))),
+)
 F: Any = parse("(int32 -> int32)")
 
 GOLDEN: list[tuple[Node, str]] = [
@@ -71,7 +78,10 @@ GOLDEN: list[tuple[Node, str]] = [
     (Selection(Block((("a", X),), Struct(((None, X),))), 0), "(let a=x in <x>)[0]"),
     (Selection(Call(Reference("f", parse("( -> <int32>)"))), 0), "f()[0]"),
     (MEAN, "federated_mean[SERVER](v)"),
-    (intrinsic("federated_map", "(<(int32 -> int32),{int32}@EDGE_AGGREGATORS> -> {int32}@EDGE_AGGREGATORS)"), "federated_map[EDGE_AGGREGATORS]"),
+    (
+        intrinsic("federated_zip", "(<{T}@EDGE_AGGREGATORS> -> {<T>}@EDGE_AGGREGATORS)"),
+        "federated_zip[EDGE_AGGREGATORS]",
+    ),
     (intrinsic("generic_plus", "(<int32,int32> -> int32)"), "generic_plus"),
     (intrinsic("federated_iterate", "(int32@SERVER -> <int32@SERVER,int32@SERVER>)"), "federated_iterate[SERVER]"),
     (PlacementLiteral(EDGE), "EDGE_AGGREGATORS"),
@@ -93,10 +103,10 @@ GOLDEN: list[tuple[Node, str]] = [
     (literal(np.arange(8), "int64[8]"), "int64[8]{0,1,2,3,4,5,6,7}"),
     (literal(np.arange(9), "int64[9]"), "int64[9]{0,1,2,3,4,5,6,7,…}"),
     (
-        Lambda("data", DATA.type, Block((("v", Call(intrinsic("federated_map", "(<(<x=float32,y=int32> -> float32),{<x=float32,y=int32>}@CLIENTS> -> {float32}@CLIENTS)"), Struct(((None, Lambda("p", parse("<x=float32,y=int32>"), Selection(Reference("p", parse("<x=float32,y=int32>")), 0))), (None, DATA))))),), MEAN)),
+        Lambda("data", DATA.type, Block((("v", FIRST),), MEAN)),
         "(data -> (let v=federated_map[CLIENTS](<(p -> p.x),data>) in federated_mean[SERVER](v)))",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("node", "text"), GOLDEN, ids=[text[:40] for _, text in GOLDEN])

@@ -42,7 +42,8 @@ def test_not_a_name(name: object) -> None:
     with pytest.raises(PlacementError) as caught:
         placement(name)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        f"placement: {name!r} is not an identifier\n  to mend: use letters, digits and underscores, as in EDGE_AGGREGATORS"
+        f"placement: {name!r} is not an identifier\n"
+        "  to mend: use letters, digits and underscores, as in EDGE_AGGREGATORS"
     )
 
 

@@ -42,9 +42,7 @@ def test_member_order_is_depth_first() -> None:
 def test_grown() -> None:
     """A grown tree has as many children at each member as it is told, with unique names."""
     tree = Tree.grown(CHAIN, {"TT_EDGE": 2, "CLIENTS": 3})
-    assert [m.name for m in tree.members(CLIENTS)] == [
-        f"clients-{edge}.{i}" for edge in range(2) for i in range(3)
-    ]
+    assert [m.name for m in tree.members(CLIENTS)] == [f"clients-{edge}.{i}" for edge in range(2) for i in range(3)]
     assert [len(e.children) for e in tree.members(EDGE)] == [3, 3]
     assert [m.name for m in Tree.grown(CHAIN, {"TT_EDGE": 1, "CLIENTS": 0}).members(CLIENTS)] == []
 

@@ -20,7 +20,7 @@ class Point(typing.NamedTuple):
 class Model:
     """A dataclass, of which one field is notation and one computed."""
 
-    w: "float32[2,?]"  # type: ignore[name-defined]  # noqa: F821, UP037  # notation
+    w: "float32[2,?]"  # type: ignore[name-defined]  # noqa: F722  # notation, no Python
     b: np.float32
     size: int = dataclasses.field(default=0, init=False)
 

@@ -8,8 +8,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from struct_classes import Bare, Model, Point, State, Wider
 
+from tests.types.struct_classes import Bare, Model, Point, State, Wider
 from tierfed.errors import NotationError, TypeMismatch
 from tierfed.placements import CLIENTS
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, to_type
@@ -169,7 +169,13 @@ def test_struct_type_is_a_sequence_of_its_elements() -> None:
     """Elements are found by position and by name."""
     t = to_type([("x", np.int32), bool])
     assert isinstance(t, StructType)
-    assert (len(t), t[0], t["x"], t[1], t.names) == (2, TensorType("int32"), TensorType("int32"), TensorType("bool"), ("x", None))
+    assert (len(t), t[0], t["x"], t[1], t.names) == (
+        2,
+        TensorType("int32"),
+        TensorType("int32"),
+        TensorType("bool"),
+        ("x", None),
+    )
     assert (t.index("x"), t.index("y")) == (0, None)
     with pytest.raises(KeyError):
         t["y"]

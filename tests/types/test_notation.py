@@ -83,7 +83,9 @@ def test_space_between_tokens(t: Type, space: str) -> None:
 
 def test_formatted() -> None:
     """The formatted form gives each element of a struct its line."""
-    t = parse("(<model=<w=float32[784,10],b=float32[10]>@SERVER,data={<x=float32[?,784],y=int32[?]>*}@CLIENTS> -> <n=int32>)")
+    t = parse(
+        "(<model=<w=float32[784,10],b=float32[10]>@SERVER,data={<x=float32[?,784],y=int32[?]>*}@CLIENTS> -> <n=int32>)"
+    )
     assert formatted(t) == (
         "(<\n"
         "  model=<\n"
@@ -106,7 +108,12 @@ WRONG = [
     ("int32[1,]", "expected a size or '?'", None, 9),
     ("int32[99999999999999999999]", "expected a size or '?'", None, 7),
     ("int32[" + "9" * 5000 + "]", "expected a size or '?'", None, 7),
-    ("int32[9999999999999999999]", "a size below 0 or above 9223372036854775807 in the shape (9999999999999999999,)", "write None for unknown", 1),
+    (
+        "int32[9999999999999999999]",
+        "a size below 0 or above 9223372036854775807 in the shape (9999999999999999999,)",
+        "write None for unknown",
+        1,
+    ),
     ("<int32", "expected ',', got the end", None, 7),
     ("<a=>", "expected a type, got '>'", None, 4),
     ("", "expected a type, got the end", None, 1),
@@ -116,7 +123,12 @@ WRONG = [
     ("int32@", "expected the name of a placement after '@'", None, 7),
     ("<a=int32,a=bool>", "the name a stands twice", "name each element once", 1),
     ("int32**", "int32* inside a sequence", "a sequence holds tensors, structs and sequences only", 1),
-    ("{int32@SERVER}@CLIENTS", "int32@SERVER inside a federated value", "a federated value holds tensors, structs and sequences only", 1),
+    (
+        "{int32@SERVER}@CLIENTS",
+        "int32@SERVER inside a federated value",
+        "a federated value holds tensors, structs and sequences only",
+        1,
+    ),
     ('<"\\q"=int32>', '"\\q" is no string', 'write \\" for a quote and \\\\ for a backslash', 2),
     ('<"\\ud800"=int32>', "'\\ud800' names no element", "use a non-empty string", 1),
     ('<""=int32>', "'' names no element", "use a non-empty string", 1),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from struct_classes import Model, Point, State
 
 from tests.strategies import local_types, values_of
+from tests.types.struct_classes import Model, Point, State
 from tierfed.errors import ValueMismatch
 from tierfed.types import StructType, TensorType, Type, parse, to_type
 from tierfed.types.values import Rows, Struct, check, infer, nbytes, present, present_lazily, same, zero
@@ -81,30 +81,95 @@ REFUSED = [  # type, value, what, mend
     ("int32", 1.0, "value: expected int32, got float 1.0", "pass a value that int32 can hold"),
     ("bool", 1, "value: expected bool, got int 1", "pass a value that bool can hold"),
     ("float32", 1j, "value: expected float32, got complex 1j", "pass a value that float32 can hold"),
-    ("float32", 1e300, "value: expected float32, got float 1e+300, which it cannot hold", "use float64, or a value in its range"),
-    ("bfloat16", 1e39, "value: expected bfloat16, got float 1e+39, which it cannot hold", "use float64, or a value in its range"),
+    (
+        "float32",
+        1e300,
+        "value: expected float32, got float 1e+300, which it cannot hold",
+        "use float64, or a value in its range",
+    ),
+    (
+        "bfloat16",
+        1e39,
+        "value: expected bfloat16, got float 1e+39, which it cannot hold",
+        "use float64, or a value in its range",
+    ),
     ("float32", "1", "value: expected float32, got str '1'", "pass a value that float32 can hold"),
     ("float32", None, "value: expected float32, got NoneType None", "pass a value that float32 can hold"),
     ("float32", np.float64(1), "value: expected float32, got float64", "convert it with .astype('float32')"),
     ("float32[2]", np.zeros(2), "value: expected float32[2], got float64[2]", "convert it with .astype('float32')"),
-    ("int32[1]", np.array([None]), "value: expected int32[1], got an array of dtype object", "convert it with .astype('int32')"),
-    ("int32[2]", np.zeros(3, np.int32), "value: expected int32[2], got int32[3]", "reshape it, or declare unknown sizes with ?"),
-    ("int32[?]", np.zeros((1, 1), np.int32), "value: expected int32[?], got int32[1,1]", "reshape it, or declare unknown sizes with ?"),
-    ("int32[?,?]", [[1], [2, 3]], "value: expected int32[?,?], got list [[1], [2, 3]]", "pass a value that int32 can hold"),
+    (
+        "int32[1]",
+        np.array([None]),
+        "value: expected int32[1], got an array of dtype object",
+        "convert it with .astype('int32')",
+    ),
+    (
+        "int32[2]",
+        np.zeros(3, np.int32),
+        "value: expected int32[2], got int32[3]",
+        "reshape it, or declare unknown sizes with ?",
+    ),
+    (
+        "int32[?]",
+        np.zeros((1, 1), np.int32),
+        "value: expected int32[?], got int32[1,1]",
+        "reshape it, or declare unknown sizes with ?",
+    ),
+    (
+        "int32[?,?]",
+        [[1], [2, 3]],
+        "value: expected int32[?,?], got list [[1], [2, 3]]",
+        "pass a value that int32 can hold",
+    ),
     ("str", 1, "value: expected str, got int 1", "pass str"),
     ("str[2]", ["a", 1], "value: expected str[2], got list ['a', 1]", "pass str"),
     ("str[1]", [b"a"], "value: expected str[1], got list [b'a']", "pass str"),
     ("str[?,?]", [["a"], ["b", "c"]], "value: expected str[?,?], got list [['a'], ['b', 'c']]", "pass str"),
     ("str[1]", "a", "value: expected str[1], got str 'a'", "reshape it, or declare unknown sizes with ?"),
-    ("str", "\ud800", "value: expected str, got '\\ud800', which is no Unicode text", "decode the bytes it came from without surrogates"),
+    (
+        "str",
+        "\ud800",
+        "value: expected str, got '\\ud800', which is no Unicode text",
+        "decode the bytes it came from without surrogates",
+    ),
     ("<int32>", (1, 2), "value: expected <int32>, got 2 elements", "pass the 1 elements of the type"),
     ("<int32>", 1, "value: expected <int32>, got int 1", "pass a tuple, list, dict or dataclass"),
-    ("<int32>", {"a": 1}, "value: expected <int32>, got a dict with other names: unknown a", "give each element of the type, and no other"),
-    ("<a=int32,b=int32>", {"a": 1, "c": 1}, "value: expected <a=int32,b=int32>, got a dict with other names: missing b; unknown c", "give each element of the type, and no other"),
-    ("<a=int32>", Point(1, 2), "value: expected <a=int32>, got Point with the fields x, y", "use a class with the type's names"),
-    ("<a=int32>", State(1, 2), "value: expected <a=int32>, got State with the fields _count, sum", "use a class with the type's names"),
-    ("<a=int32,b=int32>", Struct(("a", None), (1, 2)), "value: expected <a=int32,b=int32>, got <a=1, 2>", "use the type's names"),
-    ("<a=<int32,float32[2]>>", {"a": (1, [1.0])}, "value.a[1]: expected float32[2], got list [1.0]", "reshape it, or declare unknown sizes with ?"),
+    (
+        "<int32>",
+        {"a": 1},
+        "value: expected <int32>, got a dict with other names: unknown a",
+        "give each element of the type, and no other",
+    ),
+    (
+        "<a=int32,b=int32>",
+        {"a": 1, "c": 1},
+        "value: expected <a=int32,b=int32>, got a dict with other names: missing b; unknown c",
+        "give each element of the type, and no other",
+    ),
+    (
+        "<a=int32>",
+        Point(1, 2),
+        "value: expected <a=int32>, got Point with the fields x, y",
+        "use a class with the type's names",
+    ),
+    (
+        "<a=int32>",
+        State(1, 2),
+        "value: expected <a=int32>, got State with the fields _count, sum",
+        "use a class with the type's names",
+    ),
+    (
+        "<a=int32,b=int32>",
+        Struct(("a", None), (1, 2)),
+        "value: expected <a=int32,b=int32>, got <a=1, 2>",
+        "use the type's names",
+    ),
+    (
+        "<a=<int32,float32[2]>>",
+        {"a": (1, [1.0])},
+        "value.a[1]: expected float32[2], got list [1.0]",
+        "reshape it, or declare unknown sizes with ?",
+    ),
     ('<"w/0"=int32>', {"w/0": 1.5}, 'value."w/0": expected int32, got float 1.5', "pass a value that int32 can hold"),
     ("int32*", [1, "a"], "value[1]: expected int32, got str 'a'", "pass a value that int32 can hold"),
     ("int32*", 1, "value: expected int32*, got int 1", "pass a list or an iterator"),
@@ -114,7 +179,9 @@ REFUSED = [  # type, value, what, mend
 ]
 
 
-@pytest.mark.parametrize(("text", "value", "what", "mend"), REFUSED, ids=[f"{t} {ascii(v)[:30]}" for t, v, *_ in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "value", "what", "mend"), REFUSED, ids=[f"{t} {ascii(v)[:30]}" for t, v, *_ in REFUSED]
+)
 def test_refused(text: str, value: Any, what: str, mend: str) -> None:
     """A value that does not fit is refused with the path to the part, both types, and a mend."""
     with pytest.raises(ValueMismatch) as caught:
@@ -223,7 +290,11 @@ def test_same_is_equality_of_bits(one: tuple[Type, Any], other: tuple[Type, Any]
 
 DIFFERENT = [
     ("float32", np.float32(0.0), np.float32(-0.0)),
-    ("float32", np.array([0x7FC00000], np.uint32).view(np.float32)[0], np.array([0x7FC00001], np.uint32).view(np.float32)[0]),
+    (
+        "float32",
+        np.array([0x7FC00000], np.uint32).view(np.float32)[0],
+        np.array([0x7FC00001], np.uint32).view(np.float32)[0],
+    ),
     ("float32[?]", np.zeros(2, np.float32), np.zeros(3, np.float32)),
     ("int32[...]", np.zeros((2, 3), np.int32), np.zeros((3, 2), np.int32)),
     ("str", "a", "b"),

@@ -205,7 +205,7 @@ class _Reader:
         try:
             return str(json.loads(self.token, strict=False))
         except ValueError:
-            raise self.fail(f"{self.token} is no string", "write \\\" for a quote and \\\\ for a backslash") from None
+            raise self.fail(f"{self.token} is no string", 'write \\" for a quote and \\\\ for a backslash') from None
 
     def shape(self) -> list[int | None] | None:
         if self.kind == "dots":
