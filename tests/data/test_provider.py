@@ -206,7 +206,7 @@ def test_a_value_of_another_type_is_refused_never_cast() -> None:
     with pytest.raises(DataError) as caught:
         fetch(wrong_dtype, "train", EXAMPLES, client(4))
     assert str(caught.value) == (
-        "data 'train' at c-4.x: test_provider:wrong_dtype gave what is not of the type: "
+        f"data 'train' at c-4.x: {__name__}:wrong_dtype gave what is not of the type: "
         "expected float32[?,784], got float64[3,784]\n  to mend: convert it with .astype('float32')"
     )
     assert caught.value.node == "c-4"
@@ -214,7 +214,7 @@ def test_a_value_of_another_type_is_refused_never_cast() -> None:
 
 def test_a_provider_that_raises_is_shown_with_its_traceback() -> None:
     """Its line is in the traceback, its name and the member in the error."""
-    text = "data 'train' at c-4: test_provider:raising raised KeyError: 'train'"
+    text = f"data 'train' at c-4: {__name__}:raising raised KeyError: 'train'"
     with pytest.raises(DataError, match=text) as caught:
         fetch(raising, "train", EXAMPLES, client(4))
     assert "raise KeyError(uri)" in str(caught.value.remote_traceback) and caught.value.node == "c-4"

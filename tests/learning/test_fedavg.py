@@ -109,7 +109,7 @@ TREES: list[tuple[str, Tree, Nested]] = [
 def trained(tree: Tree, rounds: int = 2, seed: int = 5) -> Any:
     """The program's model on `tree`, as the reference interpreter computes it."""
     model: Any = mlp.initial_model(seed)
-    with LocalContext(tree, provider_for(FASHION, tree, seed)):
+    with LocalContext(tree, lambda _: provider_for(FASHION, tree, seed)):
         for number in range(rounds):
             model = fedavg.step(model, SHORT, number)
     return model
@@ -145,9 +145,9 @@ def test_the_rounds_number_and_the_runs_seed_take_part(change: str) -> None:
     """The examples' order is drawn anew in each round and for each run; within one it is the same."""
     tree, model = TREES[0][1], mlp.initial_model(5)
     provide, other = provider_for(FASHION, tree, 5), provider_for(FASHION, tree, 6)
-    with LocalContext(tree, provide):
+    with LocalContext(tree, lambda _: provide):
         first, again = fedavg.step(model, SHORT, 0), fedavg.step(model, SHORT, 0)
-    with LocalContext(tree, provide if change == "round" else other):
+    with LocalContext(tree, lambda _: provide if change == "round" else other):
         changed = fedavg.step(model, SHORT, 1 if change == "round" else 0)
     assert first["w1"].tobytes() == again["w1"].tobytes() != changed["w1"].tobytes()
 
@@ -156,7 +156,7 @@ def test_the_score_is_over_the_test_images() -> None:
     """Accuracy, loss and examples are those of numpy on the 1,000 images at the server."""
     tree, model = TREES[1][1], mlp.initial_model(5)
     x, y = data.DATASETS["fashion-mnist-6k"].examples("test")
-    with LocalContext(tree, provider_for(FASHION, tree)), threadpool_limits(1):
+    with LocalContext(tree, lambda _: provider_for(FASHION, tree)), threadpool_limits(1):
         score = fedavg.evaluate(model)
         correct, loss = mlp.score(model, x, y)
     assert score == {"accuracy": np.float32(correct / 1000), "loss": np.float32(loss / 1000), "examples": 1000}
@@ -175,7 +175,7 @@ def test_regions_are_rates_over_each_edges_examples() -> None:
     clients, model = client_examples(8, 5), mlp.initial_model(5)
     for _, tree, _ in TREES[1:]:
         edges = tree.members(regions.EDGE)
-        with LocalContext(tree, provider_for(FASHION, tree, 5)):
+        with LocalContext(tree, lambda _: provider_for(FASHION, tree, 5)):
             after = regions.step(model, SHORT, 0)
             plain = fedavg.step(model, SHORT, 0)
         assert all(after["model"][name].tobytes() == plain[name].tobytes() for name in plain)
@@ -206,7 +206,7 @@ class Run:
     def __init__(self, tree: Tree, seed: int, saved: tuple[int, Any] | None = None) -> None:
         """Start at the round after the one that was saved."""
         self.seed, self.saved, self.released = seed, saved, dict[int, Any]()
-        self._context = LocalContext(tree, provider_for(FASHION, tree, seed))
+        self._context = LocalContext(tree, lambda _: provider_for(FASHION, tree, seed))
 
     async def resume(self) -> Any:
         """Return what was saved."""
