@@ -17,6 +17,8 @@ import sys
 import threading
 from typing import Any
 
+from tierfed.node.naming import NODE
+
 log = logging.getLogger("tierfed.dummy")
 
 
@@ -69,7 +71,7 @@ def answers(assignments: list[Any], listeners: dict[str, int], context: dict[str
                 about = {
                     "name": name,
                     "listeners": sorted(listeners),
-                    "context": {key: value for key, value in context.items() if key != "as_node"},
+                    "context": context,
                     "fds": descriptors,
                     "random": drawn,
                     "threads": os.environ.get("OPENBLAS_NUM_THREADS"),
@@ -127,10 +129,10 @@ def parents(assignments: list[Any], listeners: dict[str, int], context: dict[str
 def talks(assignments: list[Any], listeners: dict[str, int], context: dict[str, Any], ready: int) -> int:
     """Say something in every way there is, for every node of the process, then come up."""
     for one in assignments:
-        context["as_node"](one.name)
+        NODE.set(one.name)
         log.info("I am %s", one.name)
         print("printed by", one.name)
-    context["as_node"](assignments[0].name)
+    NODE.set(assignments[0].name)
     try:
         raise KeyError("lost key")
     except KeyError:

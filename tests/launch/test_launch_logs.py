@@ -18,6 +18,7 @@ import pytest
 from tierfed.errors import DataError, TierfedError
 from tierfed.launch import log_reader, logs
 from tierfed.launch.log_writer import LogWriter
+from tierfed.node.naming import NODE
 
 NOON = 1738324800.0  # 2025-01-31T12:00:00Z
 
@@ -77,7 +78,7 @@ async def test_each_task_speaks_for_its_node(pipe: tuple[logging.Logger, Any]) -
     logger, lines = pipe
 
     async def node(name: str) -> None:
-        logs.as_node(name)
+        NODE.set(name)
         await asyncio.sleep(0)
         logger.warning("task of %s", name)
         await asyncio.to_thread(logger.warning, "thread of %s", name)

@@ -37,6 +37,8 @@ def test_an_ended_process_is_gone_before_it_is_reaped() -> None:
         assert process.signal(signal.SIGKILL)
         assert process.wait_gone(10)
         assert not process.alive and ProcessId.of(child.pid) is None
+        assert not process.reaped
+    assert process.reaped
 
 
 def test_tagged_finds_by_environment() -> None:

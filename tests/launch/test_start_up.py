@@ -98,6 +98,7 @@ def test_what_a_node_process_is_given(start: Start, tmp_path: Path) -> None:
     first = about[0]
     assert first["context"] == {
         "run": one.run_id,
+        "run_dir": str(one.run_dir),
         "token": "secret-of-the-run",
         "sys_path": [str(tmp_path)],
         "main_script": str(script),

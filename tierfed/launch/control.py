@@ -48,7 +48,8 @@ def make_folder(run_id: str) -> Path:
     Raises TierfedError if no base is short enough and writable.
     """
     tried = []
-    for base in dict.fromkeys((os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp")):
+    last = "/tmp"  # noqa: S108  the folder in it is new, and 0700
+    for base in dict.fromkeys((os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), last)):
         for i in range(100):
             folder = Path(base or "", f"{_PREFIX}{run_id}" + (f"-{i}" if i else ""))
             if not base or not folder.is_absolute() or len(os.fsencode(folder / SOCKET)) > PATH_LIMIT:

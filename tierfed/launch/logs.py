@@ -12,9 +12,9 @@ subprocess or of faulthandler, arrives on two other pipes and is wrapped by the
 supervisor (`launch.log_writer`).
 
 Nodes that share a process get their own lines: `NODE` is a context variable that
-names the node on whose behalf code runs.  Each node's task sets it once, by the
-`as_node` that its process is given; `asyncio` tasks and `asyncio.to_thread` hand
-it on.  Lines written outside any node go to the process's first one.
+names the node on whose behalf code runs.  Each node's task sets it once;
+`asyncio` tasks and `asyncio.to_thread` hand it on.  Lines written outside any
+node go to the process's first one.
 """
 
 from __future__ import annotations
@@ -30,15 +30,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tierfed.errors import TierfedError
-from tierfed.node.naming import NODE as NODE
+from tierfed.node.naming import NODE
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _MESSAGE_LIMIT = 64 << 10  # characters
-
-
-def as_node(name: str) -> None:
-    """From here on in this task or thread, what is said is said by node `name`."""
-    NODE.set(name)
 
 
 def timestamp(seconds: float) -> str:

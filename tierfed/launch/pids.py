@@ -43,6 +43,12 @@ class ProcessId:
         """Whether this very process still runs."""
         return self == ProcessId.of(self.pid)
 
+    @property
+    def reaped(self) -> bool:
+        """Whether not even its zombie is left, so that nobody will hear of its end any more."""
+        fields = _stat(self.pid)
+        return fields is None or int(fields[_START]) != self.start
+
     def open(self) -> int | None:
         """Return a pidfd of this process, None if it is gone; the caller closes it."""
         try:

@@ -44,6 +44,7 @@ _IMPORTS = ("numpy", "aiohttp", "tierfed.topology.assignment")
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=:,-]{0,199}")
 _START = 30.0  # seconds for a supervisor to bind its listeners
+_SLACK = 10.0  # seconds for it to end, on top of the grace
 
 Progress = Mapping[str, tuple[int, int]]  # placement -> nodes ready, nodes
 
@@ -137,7 +138,7 @@ class Deployment:
             self._status = self._first_report(config)
         except BaseException:
             self._line.close()  # at which the supervisor ends everything
-            self._reap(self._grace + _START)
+            self._reap(self._grace + _SLACK)
             raise
         self._control = str(self._status["control"])
 
@@ -256,7 +257,7 @@ class Deployment:
 
     def _left_word(self, otherwise: str) -> TierfedError:
         """Return the failure that a supervisor, now gone, has left in the manifest."""
-        self._reap(self._grace + _START)
+        self._reap(self._grace + _SLACK)
         failure = (manifest.read(self.run_dir) or {}).get("failure")
         if isinstance(failure, dict):
             return TierfedError.from_dict(failure)
@@ -284,10 +285,10 @@ class Deployment:
         run = runs.Run(self.run_id, self.run_dir, manifest.read(self.run_dir) or self._status)
         if self._supervisor.alive:
             with contextlib.suppress(OSError, ValueError):
-                for _ in control.ask(self._control, {"do": "down"}, timeout=self._grace + _START):
+                for _ in control.ask(self._control, {"do": "down"}, timeout=self._grace + _SLACK):
                     pass
         self._line.close()
-        self._reap(self._grace + _START)
+        self._reap(self._grace + _SLACK)
         runs.end(run.fresh(), grace=self._grace)
         self._status = manifest.read(self.run_dir) or self._status
 

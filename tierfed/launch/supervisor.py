@@ -47,7 +47,8 @@ from tierfed.launch.zygote_link import ZygoteLink
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _AFTER_KILL = 5.0  # seconds for killed processes to go
-_WRITE_EVERY = 0.05  # seconds between two manifests that differ in readiness alone
+_WRITE_EVERY = 0.05  # seconds at least between two manifests, unless the run's own state has changed
+_WRITE_SHARE = 0.1  # of the time, at most, goes into manifests, however many nodes they list
 
 
 class Supervisor:
@@ -65,6 +66,7 @@ class Supervisor:
         self._deadline = time.monotonic() + config["wait_timeout"]
         self._kill_at = self._give_up_at = float("inf")
         self._write_at = self._show_at = float("inf")  # when the manifest, the progress are due
+        self._write_every = _WRITE_EVERY
         self._command: socket.socket | None = command
         self._waiting: list[Peer] = []
         self._shown: object = None  # the progress that those have seen
@@ -87,7 +89,7 @@ class Supervisor:
                 for key, mask in self._selector.select(self._patience()):
                     if self._selector.get_map().get(key.fd) is key:  # an earlier event may have closed it
                         key.data(mask)
-        except BaseException as error:  # noqa: BLE001  told to the command, then everything is ended
+        except BaseException as error:
             self._crashed(error)
         finally:
             self._finish()
@@ -168,7 +170,7 @@ class Supervisor:
             self._stop(TierfedError(f"no process is left; {last.nodes[0]} {last.ending}", where=self._config["run"]))
         elif self._state == "stopping" and self._zygote is not None and self._zygote.closed:
             for row in self._roster.live():  # a zygote that died may have reaped one and not told
-                if row.identity is not None and not row.identity.alive:
+                if row.identity is not None and row.identity.reaped:
                     self._process_ended(row.identity.pid, None)
         if self._state == "stopping" and now >= self._kill_at:
             self._kill_at, self._give_up_at = float("inf"), now + _AFTER_KILL
@@ -243,7 +245,7 @@ class Supervisor:
         if "forked" in message:
             identity = ProcessId(message["pid"], message["start"])
             self._roster.started(message["forked"], identity)
-            self._changed(at_once=True)
+            self._changed()
             if self._state == "stopping":
                 identity.signal(signal.SIGTERM)
         elif "ended" in message:
@@ -263,7 +265,7 @@ class Supervisor:
                 level = "INFO" if self._state == "stopping" else "WARNING"
                 along = f" and takes along {', '.join(row.nodes[1:])}" if row.nodes[1:] else ""
                 note(self._log, level, f"{row.nodes[0]} {row.ending}{along}")
-                self._changed(at_once=True)
+                self._changed()
 
     def _answer(self, request: dict[str, Any], peer: Peer) -> None:
         match request.get("do"):
@@ -370,14 +372,16 @@ class Supervisor:
     def _changed(self, at_once: bool = False) -> None:
         now = time.monotonic()
         self._show_at = min(self._show_at, now)
-        self._write_at = now if at_once else min(self._write_at, now + _WRITE_EVERY)
+        self._write_at = now if at_once else min(self._write_at, now + self._write_every)
 
     def _write_manifest(self) -> None:
         self._write_at = float("inf")
+        begun = time.monotonic()
         try:
             manifest.write(self._run_dir, self._status())
         except OSError as error:  # a full disk must not keep the nodes from being ended
             note(self._log, "ERROR", f"the manifest cannot be written: {error}")
+        self._write_every = max(_WRITE_EVERY, (time.monotonic() - begun) / _WRITE_SHARE)
 
     def _root(self) -> str:
         return next(str(one["name"]) for one in self._config["assignments"] if one["parent"] is None)

@@ -52,7 +52,7 @@ def main(descriptor: int) -> int:
     try:
         for name in first[0]["import"]:
             _import(name)
-    except BaseException as error:  # noqa: BLE001  any module's import; told to the supervisor
+    except BaseException as error:
         channel.send(supervisor, {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
         return 1
     gc.freeze()
@@ -159,14 +159,15 @@ def _run(request: dict[str, Any], ready: int, listeners: list[int]) -> int:
     its parent's address.  `listeners` maps a node that listens to a listening,
     non-blocking socket's descriptor, which the process owns.  `ready` is the
     descriptor of a pipe: one line with a node's name when it is up and connected
-    to its parent.  `context`:
+    to its parent.  Each node's task sets `node.naming.NODE` to its name, so that its
+    lines go to its own log.  `context`:
 
     | key | value |
     |---|---|
     | `run`, `token` | the run's id and secret, for hello |
+    | `run_dir` | the run's folder, an absolute path |
     | `log_level` | the level at which logging is already set up |
     | `sys_path`, `main_script` | already in force: `user_code.prepare` has run |
-    | `as_node(name)` | to call first in each node's task, so that its lines go to its own log |
 
     SIGTERM has its default meaning (to end at once) until the process handles it;
     within the grace after it (`runs.GRACE`) it should have returned 0.
@@ -176,7 +177,7 @@ def _run(request: dict[str, Any], ready: int, listeners: list[int]) -> int:
     gc.enable()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # three forks printed the same np.random.rand()
-    context = {**request["context"], "as_node": logs.as_node}
+    context = request["context"]
     user_code.prepare(context["sys_path"], context["main_script"])
     run_process = user_code.resolve(request["entry"])
     assignments = [NodeAssignment.from_dict(one) for one in request["assignments"]]
