@@ -1,12 +1,14 @@
 """Programs named in a topology or on the command line: found, and checked before anything starts.
 
     load_job("fedavg:train", folder)      folder first on sys.path, then `fedavg.train`
+    misfits(job, params, topology)        parameters, and the round's program on that topology
 
-Checking imports user code, which may do anything, so it happens in a process of its own.
+Checking imports user code, which may do anything, so it can happen in a process of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import json
@@ -19,6 +21,7 @@ from typing import Any
 
 from tierfed.errors import JobError, TierfedError
 from tierfed.language.job import Job
+from tierfed.topology import Topology, parse_topology
 
 _PATIENCE = 120.0  # seconds that an import may take
 
@@ -63,9 +66,39 @@ def load_job(spec: str, folder: Path | None) -> Job[..., Any]:
     return found
 
 
-def check_in_subprocess(spec: str, params: Mapping[str, Any], folder: Path | None) -> list[TierfedError]:
-    """Return what is wrong with a job and its parameters, found in a process of its own."""
-    request = json.dumps({"spec": spec, "params": dict(params), "folder": None if folder is None else str(folder)})
+def misfits(job: Job[..., Any], params: Mapping[str, Any], topology: Topology | None) -> list[TierfedError]:
+    """Return why `job` cannot run with `params` on `topology`: as far as that is known before it runs.
+
+    What a round computes is known if the job names it: @tierfed.job(round=step).
+    """
+    found: list[TierfedError] = []
+    try:
+        job.check(params, "job.params")
+    except TierfedError as error:
+        found.append(error)
+    if topology is not None and job.round is not None:
+        from tierfed.compiler import compile  # with numpy, which a look at parameters does not need
+        from tierfed.topology import plan
+
+        try:
+            found += plan.misfits(topology, compile(job.round, topology.hierarchy))
+        except TierfedError as error:
+            found.append(error)
+    return found
+
+
+def check_in_subprocess(
+    spec: str, params: Mapping[str, Any], folder: Path | None, topology: Topology | None = None
+) -> list[TierfedError]:
+    """Return what is wrong with a job, its parameters and its round on `topology`, found in a process of its own."""
+    request = json.dumps(
+        {
+            "spec": spec,
+            "params": dict(params),
+            "folder": None if folder is None else str(folder),
+            "topology": None if topology is None else topology.to_yaml(),
+        }
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-m", "tierfed.jobs.program"],
@@ -83,9 +116,8 @@ def check_in_subprocess(spec: str, params: Mapping[str, Any], folder: Path | Non
                 mend="put what runs under `if __name__ == '__main__':`",
             )
         ]
-    answer = done.stdout.rpartition("\n")[2]
     try:
-        return [TierfedError.from_dict(error) for error in json.loads(answer)]
+        return [TierfedError.from_dict(error) for error in json.loads(done.stdout)]
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2]
         return [
@@ -99,12 +131,17 @@ def check_in_subprocess(spec: str, params: Mapping[str, Any], folder: Path | Non
 
 def _answer(request: Mapping[str, Any]) -> list[dict[str, str | None]]:
     folder = None if request["folder"] is None else Path(request["folder"])
+    text = request["topology"]
     try:
-        load_job(request["spec"], folder).check(request["params"], "job.params")
+        job = load_job(request["spec"], folder)
+        topology = None if text is None else parse_topology(text)
     except TierfedError as error:
         return [error.to_dict()]
-    return []
+    return [error.to_dict() for error in misfits(job, request["params"], topology)]
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n" + json.dumps(_answer(json.loads(sys.stdin.read()))))
+    asked = json.loads(sys.stdin.read())
+    with contextlib.redirect_stdout(sys.stderr):  # what the program prints when it is imported
+        told = json.dumps(_answer(asked))
+    sys.stdout.write(told)

@@ -10,13 +10,14 @@ Leaving the `with` takes the tree down.  A script that calls `up` does so under
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tierfed.backends.native.context import NativeContext
 from tierfed.data.preload import wanted
@@ -25,9 +26,9 @@ from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
 from tierfed.node.node import Membership
 from tierfed.topology import Topology, assignments, load_topology
+from tierfed.topology.plan import check
 
 if TYPE_CHECKING:
-    from tierfed.compiler import Compiled
     from tierfed.launch.processes import Deployment
 
 RESOLVED = "topology.resolved.yaml"
@@ -129,10 +130,6 @@ def _connected(
         membership,
         on_record=lambda computation, record: recorder.record(computation.name, record),
         on_progress=recorder.progress,
-        check=_no_check,
+        check=functools.partial(check, topology),
     )
     return RunTree(topology, context, recorder, deployment)
-
-
-def _no_check(compiled: Compiled) -> Any:
-    return None

@@ -1,0 +1,124 @@
+"""Views: a run as it goes on, for whoever is watching.
+
+| | |
+|---|---|
+| `LiveView` | a terminal: the tree, redrawn eight times a second, gone when the run is over |
+| `PlainView` | a file or a pipe: one line when ready, one a round, one a loss; no cursor codes |
+
+Each is a context manager that takes events, from any thread, by `happened`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tierfed.report.output import Output
+from tierfed.report.progress import Event, Progress
+from tierfed.report.quantities import metrics, seconds
+from tierfed.topology import Topology
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_REFRESHES = 8  # a second
+
+
+def view(topology: Topology, output: Output) -> LiveView | PlainView:
+    """Return the view that suits whoever reads `output`."""
+    return LiveView(topology, output) if output.live else PlainView(output)
+
+
+class PlainView:
+    """See the module docstring."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+        self._round: tuple[int, int] | None = None  # that has released nothing yet
+        self._nodes: dict[str, int] = {}
+
+    def happened(self, event: Event) -> None:
+        """Say what there is to say about an event."""
+        with self._lock:
+            match event.get("event"):
+                case "starting":
+                    self._nodes = {name: of for name, (_, of) in event["placements"].items()}
+                case "ready":
+                    self._output.say(ready(self._nodes, event["seconds"]))
+                case "round":
+                    self._over()
+                    self._round = event["round"] + 1, event["of"]
+                case "released":
+                    self._round = None
+                    told = ", ".join([*metrics(event["metrics"]), seconds(event["seconds"])])
+                    self._output.say(f"round {event['round'] + 1}/{event['of']}: {told}")
+                case "lost":
+                    self._output.say(f"lost {event['node']}: {event['reason']}")
+
+    def _over(self) -> None:
+        if self._round is not None:
+            self._output.say(f"round {self._round[0]}/{self._round[1]}")
+            self._round = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            if kind is None:
+                self._over()
+
+
+class LiveView:
+    """See the module docstring."""
+
+    def __init__(self, topology: Topology, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        self._progress = Progress(topology, clock)
+        self._console = Console(file=output.people, highlight=False, no_color=not output.colours)
+        self._text = Text
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=_REFRESHES,
+            transient=True,
+            redirect_stdout=True,
+            redirect_stderr=True,
+        )
+
+    def _draw(self) -> Text:
+        size = self._console.size
+        lines = self._progress.lines(size.width, size.height - 1)
+        return self._text("\n").join(self._text.assemble(*line, no_wrap=True) for line in lines)
+
+    def happened(self, event: Event) -> None:
+        """Take an event; what it changes is drawn when its turn comes, a loss is told at once."""
+        self._progress.happened(event)
+        if event.get("event") == "ready":
+            nodes = {name: of for name, (_, of) in self._progress.placements.items()}
+            self._console.print(ready(nodes, event["seconds"]), style="")
+        elif event.get("event") == "lost":
+            self._console.print(f"⚠ lost {event['node']}: {event['reason']}", style="yellow", markup=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+def ready(nodes: dict[str, int], took: float) -> str:
+    """Return the line of a tree that is up."""
+    return "   ".join([*(f"✓ {name} {of}/{of}" for name, of in nodes.items()), f"ready in {seconds(took)}"])
