@@ -258,6 +258,9 @@ INFERRED = [
     (1j, "complex64"),
     ("a", "str"),
     (np.zeros((2, 3), np.int8), "int8[2,3]"),
+    (np.float64(1), "float64"),
+    (np.array(["a", "bc"]), "str[2]"),
+    (np.array([["a"]], object), "str[1,1]"),
     ({"a": 1, "b": (True, [1.0])}, "<a=int32,b=<bool,<float32>>>"),
     (Point(1.0, 2), "<x=float32,y=int32>"),
     (Model(1.0, 2), "<w=float32,b=int32>"),
@@ -277,6 +280,8 @@ def test_not_inferred() -> None:
     with pytest.raises(ValueMismatch) as caught:
         infer({"a": [object]})
     assert str(caught.value).startswith("value.a[0]: type <class 'object'> has no type of ours")
+    with pytest.raises(ValueMismatch, match=r"value\[0\]: an array of dtype datetime64\[D\] has no type of ours"):
+        infer([np.zeros(1, "M8[D]")])
 
 
 @given(typed_values, typed_values)

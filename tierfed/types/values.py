@@ -298,7 +298,7 @@ def nbytes(value: Any, t: Type) -> int:
 def infer(value: Any, where: str = "value") -> Type:
     """Return the type of a value that a user gave: Python's bool, int, float are bool, int32, float32."""
     if isinstance(value, np.ndarray | np.generic):  # before Python's: np.float64 is a float too
-        return TensorType(value.dtype, value.shape)
+        return TensorType(_dtype_name(value, where), value.shape)
     if isinstance(value, bool):
         return TensorType("bool")
     if isinstance(value, int):
@@ -322,6 +322,17 @@ def infer(value: Any, where: str = "value") -> Type:
     raise ValueMismatch(
         f"{_described(value)} has no type of ours", where=where, mend="use numbers, strings, numpy arrays or containers"
     )
+
+
+def _dtype_name(value: Any, where: str) -> str:
+    name = name_of(value.dtype)
+    if name is None and value.dtype == object and all(isinstance(s, str) for s in value.flat):
+        return "str"
+    if name is None:
+        raise ValueMismatch(
+            f"{_described(value)} has no type of ours", where=where, mend="use numbers, strings or containers of them"
+        )
+    return name
 
 
 def _described(value: Any) -> str:
