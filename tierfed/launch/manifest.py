@@ -20,12 +20,56 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tierfed.launch.pids import ProcessId, machine
+from tierfed.launch.roster import Roster
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
 OVER = ("down", "failed")  # states in which nothing runs any more
+
+
+def root(assignments: Sequence[Mapping[str, Any]]) -> str:
+    """Return the name of the node without a parent."""
+    return next(str(one["name"]) for one in assignments if one["parent"] is None)
+
+
+def describe(
+    assignments: Sequence[Mapping[str, Any]],
+    roster: Roster,
+    addresses: Mapping[str, Sequence[Any]],
+    *,
+    supervisor: ProcessId | None,
+    zygote: ProcessId | None,
+    **rest: Any,
+) -> dict[str, Any]:
+    """Return the manifest of a run whose processes are as `roster` has them."""
+    processes = roster.to_dict()
+    nodes = {}
+    for one in assignments:
+        process = processes[one["process"]]
+        nodes[one["name"]] = {
+            "placement": one["placement"],
+            "process": one["process"],
+            "parent": one["parent"],
+            "pid": process["pid"],
+            "start": process["start"],
+            "address": addresses.get(one["name"]),
+            "state": roster.node_state(one["name"]),
+        }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **rest,
+        "machine": machine(),
+        "supervisor": supervisor and {"pid": supervisor.pid, "start": supervisor.start},
+        "zygote": zygote and {"pid": zygote.pid, "start": zygote.start},
+        "root": root(assignments),
+        "processes": processes,
+        "nodes": nodes,
+    }
 
 
 def write(run_dir: Path, manifest: dict[str, Any]) -> None:
