@@ -82,22 +82,31 @@ def test_space_between_tokens(t: Type, space: str) -> None:
 
 
 def test_formatted() -> None:
-    """The formatted form gives each element of a struct its line."""
+    """The formatted form gives each element of a struct that is too long its line, and no other."""
     t = parse(
-        "(<model=<w=float32[784,10],b=float32[10]>@SERVER,data={<x=float32[?,784],y=int32[?]>*}@CLIENTS> -> <n=int32>)"
+        "(<model=<w1=float32[784,64],b1=float32[64],w2=float32[64,10],b2=float32[10],scale=float32>@SERVER,"
+        "data={<x=float32[?,784],y=int32[?]>*}@CLIENTS> -> <n=int32>)"
     )
     assert formatted(t) == (
         "(<\n"
         "  model=<\n"
-        "    w=float32[784,10],\n"
-        "    b=float32[10]\n"
+        "    w1=float32[784,64],\n"
+        "    b1=float32[64],\n"
+        "    w2=float32[64,10],\n"
+        "    b2=float32[10],\n"
+        "    scale=float32\n"
         "  >@SERVER,\n"
-        "  data={<\n"
-        "    x=float32[?,784],\n"
-        "    y=int32[?]\n"
-        "  >*}@CLIENTS\n"
+        "  data={<x=float32[?,784],y=int32[?]>*}@CLIENTS\n"
         "> -> <n=int32>)"
     )
+    assert formatted(parse("(<a=int32,b=int32> -> <n=int32>)")) == "(<a=int32,b=int32> -> <n=int32>)"
+
+
+def test_formatted_one_element() -> None:
+    """A long struct of one element is broken too, so what is inside it is seen."""
+    inner = ",".join(f"layer_{i}=float32[784,64]" for i in range(4))
+    lines = "".join(f"    layer_{i}=float32[784,64]{',' if i < 3 else ''}\n" for i in range(4))
+    assert formatted(parse(f"{{<model=<{inner}>>}}@CLIENTS")) == ("{<\n  model=<\n" + lines + "  >\n>}@CLIENTS")
 
 
 WRONG = [

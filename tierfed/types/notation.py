@@ -39,6 +39,7 @@ _TOKEN = re.compile(
 )
 _WORD = re.compile(r"[^\W\d]\w*\Z")  # Python's identifiers allow more, such as a combining accent
 _EQUALS = re.compile(r"\s*=")
+_WIDTH = 72  # of a line of the formatted form, which an element's name may exceed
 _MAX_DEPTH = 100
 _MAX_DIGITS = 19  # of 2**63 - 1
 
@@ -67,10 +68,13 @@ def compact(t: Type) -> str:
 
 
 def formatted(t: Type, indent: int = 0) -> str:
-    """Return `t` with structs of more than one element written a line an element, for long types."""
+    """Return `t` with each struct that does not fit a line written a line an element, for long types."""
     pad = "  " * (indent + 1)
+    whole = compact(t)
+    if len(whole) + len(pad) <= _WIDTH:
+        return whole
     match t:
-        case StructType() if len(t) > 1:
+        case StructType() if len(t):
             rows = ",\n".join(pad + _element(n, formatted(e, indent + 1)) for n, e in t.elements)
             return "<\n" + rows + "\n" + "  " * indent + ">"
         case SequenceType():
@@ -81,7 +85,7 @@ def formatted(t: Type, indent: int = 0) -> str:
         case FederatedType():
             member = formatted(t.member, indent)
             return f"{member if t.all_equal else '{' + member + '}'}@{t.placement}"
-    return compact(t)
+    return whole
 
 
 def _element(name: str | None, text: str) -> str:
