@@ -158,6 +158,14 @@ def retyped(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
     return (replace(slots[0], type=TensorType("int8")), *slots[1:])
 
 
+def passed_on_as_int8(step: Step) -> Step:
+    """Return a step of the middle tier that takes and passes on the rate as another type."""
+    if isinstance(step, Receive | Broadcast):
+        int8 = TensorType("int8")
+        return replace(step, slots=tuple(replace(s, type=int8) if s.name == "arg.2" else s for s in step.slots))
+    return step
+
+
 def first_fold(**changes: Any) -> Callable[[Fold], Fold]:
     """Return a change of the first slot of a fold."""
     return lambda fold: replace(fold, folds=(replace(fold.folds[0], **changes), *fold.folds[1:]))
@@ -179,6 +187,7 @@ WRONG: list[tuple[Placement, Callable[[], Callable[[Step], Any]], str]] = [
     (EDGE, lambda: only(Fold, lambda s: replace(s, source=SERVER)), "SERVER is not just below EDGE_AGGREGATORS"),
     (EDGE, lambda: only(Fold, lambda s: (s, s)), r"the message \d+\.\d+ stands twice"),
     (CLIENTS, lambda: only(Receive, lambda s: replace(s, slots=retyped(s.slots))), "is used as"),
+    (EDGE, lambda: passed_on_as_int8, r"is sent as <.*arg\.2=float32> and received as <.*arg\.2=int8>"),
     (CLIENTS, lambda: only(Receive, lambda s: replace(s, site=Site(99, 0))), "comes too late, after phase 99"),
     (CLIENTS, lambda: only(Send, lambda s: replace(s, slots=renamed(s.slots))), "nowhere is not bound as"),
     (
