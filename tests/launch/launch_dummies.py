@@ -153,6 +153,14 @@ def ups(assignments: list[Any], listeners: dict[str, int], context: dict[str, An
     return run(assignments, listeners, context, ready)
 
 
+def endless_preload() -> None:
+    """Tell the test, then never return."""
+    with open(os.environ["DUMMY_FIFO"], "w"):
+        pass
+    while True:
+        signal.pause()
+
+
 def broken_preload() -> None:
     """Fail, as an import may."""
     raise RuntimeError("libsensor.so is missing")

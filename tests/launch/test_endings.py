@@ -137,6 +137,19 @@ def test_a_killed_supervisor_takes_all_along(start: Start) -> None:
     assert run.fresh().state == "down" and not folder.exists()
 
 
+def test_a_supervisor_killed_while_the_zygote_imports(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A zygote that is deep in an import, and reads nothing, ends all the same."""
+    fifo = tmp_path / "importing"
+    os.mkfifo(fifo)
+    monkeypatch.setenv("DUMMY_FIFO", str(fifo))
+    one = start(preload=["launch_dummies:endless_preload"])
+    fifo.read_text()  # returns when the zygote has opened and closed it
+    one.supervisor.signal(signal.SIGKILL)
+    assert left_over(one.run_id) == {}
+
+
 def test_a_killed_zygote_ends_the_run_with_a_reason(start: Start) -> None:
     """After SIGKILL of the zygote no node stays, and the manifest says why."""
     one = start()
@@ -175,7 +188,8 @@ def test_a_subprocess_of_a_leaf_does_not_stay(start: Start) -> None:
     one = start("parents")
     one.wait_ready()
     assert sum("sleep 600" in command for command in marked(one.run_id).values()) == len(SMALL)
-    one.down()
+    one.supervisor.signal(signal.SIGTERM)  # not `down`, which would look for what is left by itself
+    assert wait_gone(one.supervisor.pid)
     assert marked(one.run_id) == {}
 
 

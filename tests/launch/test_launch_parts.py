@@ -17,6 +17,8 @@ import pytest
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.launch import channel, control, control_server, user_code
 from tierfed.launch.pids import ProcessId, machine, tagged
+from tierfed.launch.pipes import Pipes
+from tierfed.launch.roster import Roster
 
 
 def test_a_process_is_more_than_its_pid() -> None:
@@ -83,6 +85,27 @@ def test_a_channel_that_breaks_is_told_from_one_that_ends() -> None:
                 with pytest.raises(ProtocolError) as caught:
                     channel.receive(there)
                 assert str(caught.value) == text
+
+
+def test_last_words_are_read_before_anybody_asks_why(tmp_path: Path) -> None:
+    """`drain` takes in all that a dead process has written, though the selector has not come to it yet."""
+    roster = Roster([{"name": "c-0", "placement": "CLIENTS", "process": "c-0"}])
+    roster.started("c-0", ProcessId(1, 1))
+    with selectors.DefaultSelector() as selector:
+        changes: list[int] = []
+        pipes = Pipes(selector, tmp_path, roster, lambda: changes.append(1))
+        ready, records, stdout, stderr = pipes.make(roster.processes["c-0"])
+        os.write(ready, b"c-0\n")
+        os.write(stdout, b"x" * (1 << 16))  # more than one read
+        os.write(stderr, b"Fatal Python error: Aborted")  # no newline: it died within the line
+        for fd in (ready, records, stdout, stderr):
+            os.close(fd)
+        pipes.drain("somebody else")
+        assert not changes
+        pipes.drain("c-0")
+        assert changes == [1] and not selector.get_map()
+    roster.ended("c-0", -6)
+    assert "c-0 was killed by SIGABRT before it was ready: Fatal Python error: Aborted" in str(roster.why_dead("logs"))
 
 
 def test_no_place_for_a_control_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

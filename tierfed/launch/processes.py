@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tierfed.topology.assignment import NodeAssignment
 
 ENTRY = "tierfed.node.daemon:run_process"
-_IMPORTS = ("numpy", "aiohttp", "tierfed.topology.assignment")
+_IMPORTS = ("numpy", "numpy.random", "aiohttp", "tierfed.topology.assignment")
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=:,-]{0,199}")
 _START = 30.0  # seconds for a supervisor to bind its listeners
