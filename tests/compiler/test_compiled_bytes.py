@@ -166,6 +166,13 @@ def passed_on_as_int8(step: Step) -> Step:
     return step
 
 
+def of_another_tier(step: Step) -> Step:
+    """Return a step of the middle tier that scatters what it has of each client as if it were of each edge."""
+    if isinstance(step, Receive | Scatter):
+        return replace(step, slots=tuple(replace(s, many=EDGE) if s.many == CLIENTS else s for s in step.slots))
+    return step
+
+
 def first_fold(**changes: Any) -> Callable[[Fold], Fold]:
     """Return a change of the first slot of a fold."""
     return lambda fold: replace(fold, folds=(replace(fold.folds[0], **changes), *fold.folds[1:]))
@@ -187,6 +194,11 @@ WRONG: list[tuple[Placement, Callable[[], Callable[[Step], Any]], str]] = [
     (EDGE, lambda: only(Fold, lambda s: replace(s, source=SERVER)), "SERVER is not just below EDGE_AGGREGATORS"),
     (EDGE, lambda: only(Fold, lambda s: (s, s)), r"the message \d+\.\d+ stands twice"),
     (CLIENTS, lambda: only(Receive, lambda s: replace(s, slots=retyped(s.slots))), "is used as"),
+    (
+        EDGE,
+        lambda: of_another_tier,
+        "is sent as <.* of each of CLIENTS> and received as <.* of each of EDGE_AGGREGATORS>",
+    ),
     (EDGE, lambda: passed_on_as_int8, r"is sent as <.*arg\.2=float32> and received as <.*arg\.2=int8>"),
     (CLIENTS, lambda: only(Receive, lambda s: replace(s, site=Site(99, 0))), "comes too late, after phase 99"),
     (CLIENTS, lambda: only(Send, lambda s: replace(s, slots=renamed(s.slots))), "nowhere is not bound as"),
