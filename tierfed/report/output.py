@@ -65,6 +65,11 @@ class Output:
         """Tell people, in lines that fit their terminal."""
         print(folded(text, self.width), file=self.people, flush=True)
 
+    def notice(self, text: str) -> None:
+        """Tell people something from a signal handler: no lock that the interrupted code may hold is taken."""
+        with contextlib.suppress(OSError, ValueError):
+            os.write(self._stderr.fileno(), f"{text}\n".encode())
+
     def raw(self, text: str) -> None:
         """Write text that is for people or for a file, just as it is."""
         self.people.write(text)

@@ -1,0 +1,143 @@
+"""Conduct: a job on a tree, from its first process to the last line about it.
+
+    tree up ─ view ─ job ─ view closed ─ tree down (or left) ─ summary for people, document for programs
+
+`up` and `run` differ in where the tree comes from and in what is left of it; everything between
+is here.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierfed.cli.interruption import interruptible
+from tierfed.cli.outcome import Told
+from tierfed.errors import JobError, LeafError, TierfedError
+from tierfed.jobs import program
+from tierfed.jobs.tree import RunTree
+from tierfed.report import failure, summary
+from tierfed.report.output import Output
+from tierfed.report.view import view
+from tierfed.topology import Topology
+
+if TYPE_CHECKING:
+    from tierfed.language.job import Job
+
+Start = Callable[[Callable[[dict[str, Any]], None]], RunTree]
+"""Brings a tree up, or finds one, and tells the given function of what happens."""
+
+_JOB = "job.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What to run: a job under the name it was asked for, its parameters, and the run that it goes on from."""
+
+    spec: str
+    job: Job[..., Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    resume: Path | None = None
+
+
+def work(spec: str, params: Mapping[str, Any], topology: Topology, output: Output, resume: Path | None = None) -> Work:
+    """Return the job that `spec` names, held against its parameters and `topology`.
+
+    Raises the first of what is wrong, when all of it has been told.
+    """
+    folder = topology.source.parent if topology.source is not None else None
+    with output.user_code():
+        job = program.load_job(spec, folder)
+    misfits = program.misfits(job, params, topology)
+    for error in misfits[:-1]:
+        output.fail(error)
+    if misfits:
+        raise misfits[-1]
+    return Work(spec, job, params, resume)
+
+
+def of_file(topology: Topology, output: Output) -> Work:
+    """Return the job of a topology.  Raises JobError if it has none."""
+    if topology.job is None:
+        raise JobError(
+            "the file has no job",
+            where=topology.source.name if topology.source is not None else topology.name,
+            mend="write `job: {program: module:function}`, or use -d or --no-job",
+        )
+    return work(topology.job.program, topology.job.params, topology, output)
+
+
+def conduct(topology: Topology, start: Start, what: Work, output: Output, *, leave: bool) -> None:
+    """Run `what` on the tree that `start` gives, and tell everybody how it went.
+
+    The tree is left up if `leave`, unless it is interrupted.  Raises Told unless all went well, or what
+    `start` raises.
+    """
+    status, error, code = "ok", None, 0
+    with interruptible(output):
+        tree: RunTree | None = None
+        down = True
+        watching = view(topology, output)
+        try:
+            with watching, output.user_code():
+                tree = start(watching.happened)
+                remember(tree, what)
+                try:
+                    tree.run_job(what.job, what.params, what.resume)
+                except TierfedError as raised:
+                    status, error, code = "failed", raised, failure.exit_code(raised, running=True)
+                except Exception as raised:
+                    status, error, code = "failed", _raised(what, raised), failure.RUN_FAILED
+                down = not leave
+        except KeyboardInterrupt:
+            if tree is None:
+                raise
+            status, code = "interrupted", failure.INTERRUPTED
+        finally:
+            if tree is not None:
+                _leave(tree, down)
+    assert tree is not None
+    document = tree.summary(status, error)
+    (tree.run_dir / "summary.json").write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+    if error is not None:
+        output.fail(error, log=failure.log_of(error, tree.run_dir))
+    output.say(summary.told(document, left=None if down else tree.run_id))
+    output.document(document)
+    if code:
+        raise Told(code)
+
+
+def _leave(tree: RunTree, down: bool) -> None:
+    """Close the connection to a tree that goes down, or stays up without us."""
+    if not down and tree.deployment is not None:
+        tree.deployment.detach()
+    tree.close(down)
+
+
+def _raised(what: Work, raised: Exception) -> TierfedError:
+    """Return the error of a job that raised one of its own."""
+    return LeafError(
+        f"{what.job.__qualname__} raised {type(raised).__name__}: {raised}",
+        where=f"job {what.spec}",
+        mend="see the traceback",
+        remote_traceback="".join(traceback.format_exception(raised)),
+    )
+
+
+def remember(tree: RunTree, what: Work) -> None:
+    """Write down what runs, for `run --resume`."""
+    plain = {"program": what.spec, "params": dict(what.params)}
+    (tree.run_dir / _JOB).write_text(json.dumps(plain, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def remembered(run_dir: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return the program and parameters of the last job of a run, None if it ran none."""
+    try:
+        found = json.loads((run_dir / _JOB).read_text(encoding="utf-8"))
+        return str(found["program"]), dict(found["params"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,103 @@
+"""`tierfed show FILE`: a topology drawn, and what its job will send.
+
+    $ tierfed show three_tier.yaml
+    three-tier · 35 nodes · 3 tiers · 7 processes · seed 7
+    SERVER server                         quorum 100%  deadline 60s
+    ├─ edge-eu              up bf16       quorum 100%  deadline 30s  region=eu
+    │  └─ c-eu-[00-15] ×16  up int8+zstd
+    …
+    predicted a round: CLIENTS up 6.5 MB raw -> 1.7 MB before zstd, down 6.5 MB raw · …
+
+The prediction is that of the computation which the job names as its round; see `topology.plan`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierfed.cli import options
+from tierfed.report.output import Output
+
+if TYPE_CHECKING:
+    from tierfed.topology import Topology
+    from tierfed.topology.plan import Predicted
+
+_FORMATS = ("tree", "json", "mermaid", "dot")
+
+
+@click.command("show", short_help="Draw a topology, and predict its bytes a round.")
+@click.argument("file")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), default="tree", show_default=True, help="What to draw it as."
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+@click.option("--resolved", is_flag=True, help="Write the file with every value, and where each comes from.")
+@options.sets
+def command(file: str, form: str, resolved: bool, sets: tuple[str, ...]) -> None:
+    """Draw the topology in FILE, with the bytes that a round of its job will move.
+
+    Raw bytes are those of the values as they are, nominal ones those after the codec's array stage; what
+    zstd then saves depends on the values.
+    """
+    from tierfed.topology import load_topology
+    from tierfed.topology.draw import FORMATS, document
+
+    output = Output()
+    topology = load_topology(file, sets)
+    if resolved:
+        if form not in ("tree", "json"):
+            raise click.UsageError(f"--resolved is written as YAML, or with --json; not as {form}")
+        text = topology.to_yaml(origins=True) if form == "tree" else _json(topology.to_dict())
+        output.raw(text)
+        return
+    name, predicted = _predicted(topology, output)
+    known = {placement: one[:4] for placement, one in predicted.items() if one is not None}
+    if form == "json":
+        plain = document(topology, known or None)
+        for tier in plain["tiers"]:
+            one = predicted.get(tier["placement"])
+            if one is not None:
+                tier["predicted"] |= {
+                    "header_bytes_up": one.headers_up,
+                    "header_bytes_down": one.headers_down,
+                    "exact_up": one.exact_up,
+                    "exact_down": one.exact_down,
+                }
+        output.raw(_json({**plain, "round": name}))
+    elif form == "tree":
+        output.say(FORMATS[form](topology, known or None).rstrip("\n"))
+    else:
+        output.raw(FORMATS[form](topology, known or None))
+
+
+def _json(plain: dict[str, Any]) -> str:
+    return json.dumps(plain, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str, Predicted | None]]:
+    """Return the name of the round of the file's job, and its bytes by placement; a note says why there are none."""
+    from tierfed.errors import TierfedError
+
+    if topology.job is None:
+        return None, {}
+    from tierfed.compiler import compile
+    from tierfed.jobs.program import load_job
+    from tierfed.topology import plan
+
+    try:
+        with output.user_code():
+            job = load_job(topology.job.program, topology.source.parent if topology.source is not None else None)
+        if job.round is None:
+            output.warn(f"no prediction: {job.__name__} names no round; write @tierfed.job(round=step)")
+            return None, {}
+        predicted = plan.predicted(topology, compile(job.round, topology.hierarchy))
+    except TierfedError as error:
+        output.warn(f"no prediction: {error}")
+        return None, {}
+    for placement, one in predicted.items():
+        if one is None:
+            output.warn(f"no prediction for {placement}: the sizes of its values are known only when it runs")
+    return job.round.name, predicted
