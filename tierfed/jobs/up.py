@@ -62,6 +62,7 @@ def bring_up(
 
     With `keep`, the tree outlives this process once it is ready.
     """
+    user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
     data = topology.job.data if topology.job is not None else None
     preload = wanted(data)
