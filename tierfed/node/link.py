@@ -97,6 +97,7 @@ class Link(asyncio.BufferedProtocol):
         self._pace: asyncio.TimerHandle | None = None
         self._pace_bytes = 0
         self._pace_frames = 0
+        self._pace_within = False
         self._frames = 0
 
     def __repr__(self) -> str:
@@ -179,7 +180,8 @@ class Link(asyncio.BufferedProtocol):
                 try:
                     self._full = not self._outlet.send(pieces)
                 except OSError:  # the connection is gone, and what the peer last said may still be unread
-                    self._full = True
+                    self._outlet.close()
+                    self._full = True  # for good
                     pieces.clear()
                     self._timers.append(self._loop.call_later(self.limits.farewell, transport.abort))
             else:
@@ -254,13 +256,17 @@ class Link(asyncio.BufferedProtocol):
         self._drain()
 
     def _memory(self, header: dict[str, Any], size: int) -> memoryview:
-        if self._greet is not None:
-            raise ProtocolError(
-                f"a payload of {size} bytes before the welcome", where=self.name, mend="say hello first"
-            )
+        self._check_welcome(size)
         if self._allocate is not None:
             return self._allocate(header, size)
         return aligned(size)
+
+    def _check_welcome(self, size: int) -> None:
+        """Refuse a payload of `size` bytes from a peer that was not let in."""
+        if self._greet is not None and size:
+            raise ProtocolError(
+                f"a payload of {size} bytes before the welcome", where=self.name, mend="say hello first"
+            )
 
     def _drain(self) -> None:
         """Take the frames that wait, one after the other, also if one of them pauses and resumes the link."""
@@ -283,6 +289,7 @@ class Link(asyncio.BufferedProtocol):
         if word == "close":
             self._end(_their_reason(frame.header.get("error"), self.name))
         elif self._greet is not None:
+            self._check_welcome(len(frame.payload))
             greet, self._greet = self._greet, None
             greet(self, frame)
             if self._on_frame is None:
@@ -301,6 +308,7 @@ class Link(asyncio.BufferedProtocol):
         """Measure the frame in progress over the next window."""
         self._pace_bytes = self.received_bytes
         self._pace_frames = self._frames
+        self._pace_within = self._decoder.within is not None
         self._pace = self._loop.call_later(self.limits.window, self._check_pace)
 
     def _unwatch(self) -> None:
@@ -319,7 +327,8 @@ class Link(asyncio.BufferedProtocol):
             return
         came = self.received_bytes - self._pace_bytes
         wanted = self.limits.rate * self.limits.window
-        if self._frames > self._pace_frames or (part == "payload" and came >= wanted):
+        begun = self._pace_within and self._frames == self._pace_frames
+        if not begun or (part == "payload" and came >= wanted):
             self._watch()
             return
         self._fail(

@@ -69,11 +69,11 @@ class MemoryTransport:
         self.cut = cut
         self._listening: dict[tuple[str, int], Reception] = {}
         self._ends: list[_End] = []
-        self._ports = iter(range(1, 65536))
+        self._ports = iter(range(40000, 65536))
 
-    def listener(self) -> MemoryListener:
-        """Return a listener at an address that no other has."""
-        return MemoryListener(("127.0.0.1", next(self._ports)))
+    def listener(self, port: int = 0) -> MemoryListener:
+        """Return a listener at `port`, or at one that no other has."""
+        return MemoryListener(("127.0.0.1", port or next(self._ports)))
 
     async def serve(
         self,
@@ -92,7 +92,7 @@ class MemoryTransport:
             """Leave nothing behind: there is nothing but the links."""
 
         def deafen() -> None:
-            del self._listening[address]
+            self._listening.pop(address, None)
 
         return Server(address, reception, deafen, cleanup)
 

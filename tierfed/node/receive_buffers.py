@@ -139,6 +139,7 @@ class ReceiveBuffers:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._spool, buffering=0)  # noqa: SIM115 - outlives this call
                 self._file_end = 0
+                self._close_file = weakref.finalize(self, self._file.close)
             self._reserve(self._file.fileno(), self._file_end, size)
             mapped = mmap.mmap(self._file.fileno(), size, offset=self._file_end)
         except OSError as error:
@@ -165,7 +166,7 @@ class ReceiveBuffers:
                 self._kept.setdefault(size, []).append(loan.block)
         if self._file is not None and not self._file_bytes:
             self._file_kept.clear()
-            self._file.close()
+            self._close_file()
             self._file = None
 
 
