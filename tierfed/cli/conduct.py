@@ -82,12 +82,21 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
         tree: RunTree | None = None
         down = True
         watching = view(topology, output)
+        shown: list[TierfedError] = []
+
+        def heard(event: dict[str, Any]) -> None:
+            watching.happened(event)
+            if event["event"] == "raised" and not shown:  # a client's first traceback: what there is to mend
+                shown.append(TierfedError.from_dict(event["error"]))
+                watching.say(failure.told(shown[0], log=failure.log_of(shown[0], tree.run_dir) if tree else None))
+
         try:
             with watching, output.user_code():
-                tree = start(watching.happened)
+                tree = start(heard)
                 remember(tree, what)
                 try:
                     tree.run_job(what.job, what.params, what.resume)
+                    watching.happened({"event": "done"})
                 except TierfedError as raised:
                     status, error, code = "failed", raised, failure.exit_code(raised, running=True)
                 except Exception as raised:

@@ -19,8 +19,11 @@ def metrics(values: Mapping[str, Any], most: int = 4) -> list[str]:
 
 
 def number(value: Any) -> str:
-    """Return a number with three digits that say something."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Return a number with three digits that say something, or the whole of it where it has more."""
+    if not isinstance(value, float):
+        return str(value)
+    size = abs(value)
+    return f"{value:.0f}" if 99.95 <= size < 1e6 else f"{value:#.3g}" if 0.001 <= size < 99.95 else f"{value:.3g}"
 
 
 def seconds(value: float) -> str:

@@ -5,7 +5,8 @@
 | `LiveView` | a terminal: the tree, redrawn eight times a second, gone when the run is over |
 | `PlainView` | a file or a pipe: one line when ready, one a round, one a loss; no cursor codes |
 
-Each is a context manager that takes events, from any thread, by `happened`.
+Each is a context manager that takes events, from any thread, by `happened`; `done` says that the
+job has returned.
 """
 
 from __future__ import annotations
@@ -58,6 +59,13 @@ class PlainView:
                     self._output.say(f"round {event['round'] + 1}/{event['of']}: {told}")
                 case "lost":
                     self._output.say(f"lost {event['node']}: {event['reason']}")
+                case "done":
+                    self._over()
+
+    def say(self, text: str) -> None:
+        """Tell people something that is no event."""
+        with self._lock:
+            self._output.say(text)
 
     def _over(self) -> None:
         if self._round is not None:
@@ -70,9 +78,7 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            if kind is None:
-                self._over()
+        """Nothing is left to be said."""
 
 
 class LiveView:
@@ -108,6 +114,10 @@ class LiveView:
             self._console.print(ready(nodes, event["seconds"]), style="")
         elif event.get("event") == "lost":
             self._console.print(f"⚠ lost {event['node']}: {event['reason']}", style="yellow", markup=False)
+
+    def say(self, text: str) -> None:
+        """Tell people something that is no event, above the tree."""
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._live.start()

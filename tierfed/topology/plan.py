@@ -215,7 +215,7 @@ class _Walk:
                     said = {**counts, node.placement: counts.get(node.placement, 0) + 1}
                     taken, traffic = traffic, {}
                     ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
-                    ident |= {"counts": said, "lost": {}, "traffic": taken}
+                    ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
                     made = self._forecast(self._rising(node, step), node.codec_up)
                     wire, raw = self._add(sums[node.placement], "up", made, ident)
                     self._sent[node.name, site] = _Sent(wire, raw, said, taken)

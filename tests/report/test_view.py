@@ -1,0 +1,98 @@
+"""Views, on a terminal and without one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tierfed.report.output import Output
+from tierfed.report.view import LiveView, PlainView, view
+from tierfed.topology import load_topology
+
+THREE = load_topology(Path(__file__).parents[2] / "topologies" / "three_tier.yaml")
+READY = {"SERVER": (1, 1), "EDGE_AGGREGATORS": (2, 2), "CLIENTS": (32, 32)}
+EVENTS: tuple[dict[str, Any], ...] = (
+    {"event": "starting", "placements": READY},
+    {"event": "ready", "seconds": 1.44},
+    {"event": "round", "round": 0, "of": 3},
+    {"event": "lost", "node": "c-us-05", "reason": "its connection was lost"},
+    {"event": "released", "round": 0, "of": 3, "metrics": {"accuracy": 0.51234}, "seconds": 0.41, "traffic": {}},
+    {"event": "round", "round": 1, "of": 3},
+    {"event": "round", "round": 2, "of": 3},
+    {"event": "done"},
+)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+def test_without_a_terminal_a_line_a_round(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line when ready, one a loss, one a round, released or not; no cursor codes."""
+    with view(THREE, Output()) as watching:
+        assert isinstance(watching, PlainView)
+        for event in EVENTS:
+            watching.happened(event)
+    told = capsys.readouterr()
+    assert told.out == """\
+✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s
+lost c-us-05: its connection was lost
+round 1/3: accuracy 0.512, 0.41 s
+round 2/3
+round 3/3
+"""
+    assert told.err == "" and "\033" not in told.out
+
+
+def test_a_round_that_failed_is_not_told_as_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """A job that ends in the middle of a round has not done that round."""
+    with view(THREE, Output()) as watching:
+        watching.happened({"event": "round", "round": 0, "of": 3})
+    assert capsys.readouterr().out == ""
+
+
+def test_with_json_people_read_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same lines go to stderr when a program reads stdout."""
+    with view(THREE, Output(json=True)) as watching:
+        for event in EVENTS:
+            watching.happened(event)
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 5
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_on_a_terminal_it_draws_and_clears(no_colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree is redrawn in place; with NO_COLOR without colours, though the cursor still moves."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    output = Output()
+    watching = view(THREE, output)
+    assert isinstance(watching, LiveView)
+    with watching:
+        for event in EVENTS:
+            watching.happened(event)
+    text = terminal.getvalue()
+    assert "ready in 1.4 s" in text and "round 3/3" in text and "edge-us" in text
+    assert "⚠ lost c-us-05: its connection was lost" in text
+    assert "\033[2K" in text  # lines cleared: nothing of the tree stays
+    assert ("\033[3" not in text.replace("\033[39m", "")) == bool(no_colour)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM=dumb is a terminal for people without a live view."""
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(view(THREE, Output()), PlainView)
