@@ -136,7 +136,8 @@ class Collection:
         """Return the error of a collection that has lost too many: it names the first one lost."""
         member, loss = next(iter(self.lost.items()))
         error = loss.error or {}
-        said = f" ({error['what']})" if error.get("what") and error["what"] != loss.reason else ""
+        what = error.get("what")
+        said = f" ({what})" if what and what not in loss.reason else ""
         culprit = error.get("node") or member
         return RoundFailed(
             f"{len(self.members) - len(self.lost)} of {len(self.members)} {self.placement} left, "

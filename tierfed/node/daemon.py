@@ -3,7 +3,8 @@
     run_process(assignments, listeners, context, ready) -> exit code
 
 One process hosts one node or several.  They share a loop and a thread for leaves, and nothing
-else: each has links of its own.  SIGTERM ends the loop in an orderly way.
+else: each has links of its own.  SIGTERM ends the loop in an orderly way, and does not wait for
+a leaf that is computing: its thread ends with the process.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tierfed.node import transport
 from tierfed.node.history import History
 from tierfed.node.naming import NODE
 from tierfed.node.node import Membership, Node
+from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.reception import Transport
 from tierfed.topology.assignment import NodeAssignment
 
@@ -40,15 +42,33 @@ async def serve_nodes(
     histories: Path | None = None,
     spool: Path | None = None,
     enter: Callable[[str], None] = lambda name: None,
+    pulse: Pulse = PULSE,
 ) -> None:
-    """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected."""
-    with ThreadPoolExecutor(1, thread_name_prefix="leaves") as leaves:
+    """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected.
+
+    Raises the first error of a node, at which the others end too.
+    """
+    leaves = ThreadPoolExecutor(1, thread_name_prefix="leaves")
+    try:
         async with asyncio.TaskGroup() as group:
             for one in assignments:
                 history = None if histories is None or not one.children else History.open(histories, one.name)
-                node = Node(one, membership, over, leaves, history, functools.partial(enter, one.name), spool)
+                node = Node(
+                    one, membership, over, leaves, history, functools.partial(enter, one.name), spool, pulse=pulse
+                )
                 group.create_task(node.run(listeners.get(one.name)), name=one.name)
                 group.create_task(_announce(node, on_ready), name=f"{one.name} ready")
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    finally:
+        leaves.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first error in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _announce(node: Node, on_ready: Callable[[str], None]) -> None:

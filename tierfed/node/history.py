@@ -16,7 +16,8 @@
 
 `at` is the node's monotonic time in seconds, as deadlines are; null is no deadline.  The
 lines of one step are one write to a file opened for appending, so that a kill at any
-moment leaves whole steps and at most one torn line at the end.
+moment leaves whole steps and at most one torn line at the end.  What cannot be written is
+a StorageError: a round that is not on record does not go on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tierfed.errors import StorageError
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -66,15 +68,17 @@ class History:
         opened = os.open(folder / f"{node}.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         size = os.fstat(opened).st_size
         torn = size > 0 and os.pread(opened, 1, size - 1) != b"\n"
-        file = os.fdopen(opened, "ab")
 
         def write(lines: bytes) -> None:
-            file.write(lines)
-            file.flush()  # to the kernel: it survives the process, not the machine
+            """Write to the kernel: it survives the process, not the machine."""
+            nonlocal torn
+            left = memoryview(b"\n" + lines if torn else lines)
+            while left:
+                torn = True
+                left = left[os.write(opened, left) :]
+            torn = False
 
-        if torn:
-            write(b"\n")
-        return History(node, write, file.close)
+        return History(node, write, lambda: os.close(opened))
 
     def record(self, round: Round, event: Event, actions: Sequence[Action], now: float) -> None:
         """Write what `round.step(event, now)`, which returned `actions`, has done."""
@@ -90,7 +94,14 @@ class History:
         if entries:
             same = {"node": self.node, "invocation": invocation, "attempt": attempt, "at": now}
             lines = (json.dumps({**same, **e}, sort_keys=True, separators=(",", ":")) for e in entries)
-            self._write("".join(line + "\n" for line in lines).encode())
+            try:
+                self._write("".join(line + "\n" for line in lines).encode())
+            except OSError as error:
+                raise StorageError(
+                    f"the history cannot be written: {error.strerror}",
+                    where=self.node,
+                    mend="free space in the run's folder",
+                ) from error
 
 
 def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str, object] | None:

@@ -16,7 +16,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import Codec
@@ -30,10 +32,11 @@ from tierfed.compiler.slices import (
     Scatter,
     Send,
     Site,
+    Slice,
     Slot,
     incoming,
 )
-from tierfed.errors import EmptyAggregate, ProtocolError, TierfedError
+from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.node.accumulator import Accumulator, Contribution
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
@@ -63,6 +66,7 @@ from tierfed.node.round_events import (
 from tierfed.node.round_events import Fold as FoldNext
 from tierfed.node.run_slice import Env, run_slice
 from tierfed.node.summary import Summary, together
+from tierfed.node.telling import cut, told
 from tierfed.placements import Placement
 from tierfed.topology.assignment import ChildAssignment
 from tierfed.types.values import nbytes
@@ -81,6 +85,17 @@ _Frames = list[tuple[dict[str, Any], Any]]
 codec = functools.lru_cache(maxsize=64)(parse_codec)  # every message names one
 
 
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """A child's message that is under way, over the connection of `epoch`."""
+
+    member: str
+    site: Site
+    step: Fold
+    reader: MessageReader
+    epoch: int
+
+
 class Invocation:
     """See the module docstring.  `budget` is how long, in seconds, each fold may wait for its children."""
 
@@ -92,12 +107,12 @@ class Invocation:
         self.budget = budget
         self.over = False
         me = node.me
-        self.part = next(s for p, s in compiled.slices.items() if p.name == me.placement)
+        self.part = _part(compiled, me.placement, me.name)
         self._folds = {s.site: s for s in self.part.steps if isinstance(s, Fold)}
         self._receives = {s.site: s for s in self.part.steps if isinstance(s, Receive)}
         self._down: dict[Site, MessageReader] = {}
         self._arrived: dict[Site, asyncio.Event] = {site: asyncio.Event() for site in self._receives}
-        self._readers: dict[tuple[str, Site], MessageReader] = {}
+        self._readers: dict[tuple[str, Site], _Upload] = {}
         self._whole: dict[tuple[str, Site], Contribution] = {}
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
@@ -105,6 +120,7 @@ class Invocation:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._summary = Summary()
+        self._raised = False  # whether the driver was told of a leaf that raised
         self._going_down = asyncio.Lock()
         self.members = self._participants()
         self.round = Round(
@@ -128,56 +144,61 @@ class Invocation:
         """Run; `dead` names the children that are not there, with the reason."""
         self._step(Begun(float("inf"), dead))
         if not self.over:
-            self._spawn(self._run())
-
-    async def _run(self) -> None:
-        try:
-            await run_slice(self.part, self)
-        except asyncio.CancelledError:
-            raise
-        except TierfedError as error:
-            self.fail(error)
-        except Exception as error:  # a defect of ours, told like any other failure
-            log.exception("invocation %s could not go on", self.name)
-            self.fail(TierfedError(f"{type(error).__name__}: {error}", where=self.node.me.name))
+            self.spawn(run_slice(self.part, self))
 
     def fail(self, error: TierfedError) -> None:
         """Give up: tell the parent why, and the children that it is over."""
         if self.over:
             return
-        error.node = error.node or self.node.me.name
-        log.error("invocation %s: %s", self.name, error, exc_info=error if error.remote_traceback is None else None)
-        self.node.tell_parent(
-            {"kind": "failed", "inv": self.name, "att": self.attempt, "error": error.to_dict()},
-        )
-        self.end(committed=False, reason=error.what)
+        me = self.node.me.name
+        error.node = error.node or me
+        if error.node == me:
+            log.error("invocation %s: %s", self.name, _reason(error), exc_info=error)
+        else:  # its traceback, if there is one, is in the log of that node
+            log.warning("invocation %s fails: %s", self.name, _reason(error))
+        self.node.tell_parent({"kind": "failed", "inv": self.name, "att": self.attempt, "error": told(error)})
+        self.end(committed=False, reason=cut(error.what, 500))
 
     def end(self, *, committed: bool, reason: str = "") -> None:
-        """The invocation is over: as the parent says, or because it failed here."""
+        """The invocation is over: as the parent says, or because it failed here.  What is left of it is cancelled."""
         if self.over:
             return
         self.over = True
         self._step(Committed() if committed else Cancelled(reason))
-        end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason[:500]}
+        end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason}
         for child in self.members:
             self.node.tell_child(child.name, end)
-        if not committed:
-            for task in tuple(self._tasks):
-                task.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
         self._readers.clear()
         self._whole.clear()
         self.node.forget(self)
 
-    def send_soon(self, member: str, frames: _Frames) -> None:
-        """Send frames to a child without waiting; what is sent to one child stays in order."""
-        self._spawn(self.node.send_to_child(member, frames))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` beside; if it fails, so does the invocation.  What is sent to one child stays in order."""
+        task = asyncio.get_running_loop().create_task(self._watched(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.fail(self._ours(error))
+
+    def _ours(self, error: Exception) -> TierfedError:
+        """Return `error`; what is no TierfedError is a defect, told with its traceback like any other failure."""
+        if isinstance(error, TierfedError):
+            return error
+        return TierfedError(
+            f"{type(error).__name__}: {error}",
+            where=f"invocation {self.name} at {self.node.me.name}",
+            mend="report this: it is a defect of tierfed, or of a codec or provider of yours",
+            node=self.node.me.name,
+            remote_traceback="".join(traceback.format_exception(error)),
+        )
 
     # -- the round
 
@@ -185,7 +206,10 @@ class Invocation:
         now = asyncio.get_running_loop().time()
         actions = self.round.step(event, now)
         if self.node.history is not None:
-            self.node.history.record(self.round, event, actions, now)
+            try:
+                self.node.history.record(self.round, event, actions, now)
+            except StorageError as error:
+                self._fail_soon(error)
         for action in actions:
             self._do(action)
 
@@ -211,7 +235,7 @@ class Invocation:
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # read: the slice may never come to this site
-                self._spawn_failure(error)
+                self._fail_soon(error)
             case SetDeadline(at=at):
                 if self._timer is not None:
                     self._timer.cancel()
@@ -220,7 +244,7 @@ class Invocation:
             case Forget():
                 pass
 
-    def _spawn_failure(self, error: TierfedError) -> None:
+    def _fail_soon(self, error: TierfedError) -> None:
         """Fail once the round's other actions are done."""
         if not self.over:
             asyncio.get_running_loop().call_soon(self.fail, error)
@@ -247,25 +271,19 @@ class Invocation:
     def _fold_in(self, member: str, site: Site) -> None:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
-        if contribution.reader.raw_bytes <= _INLINE:
-            self._guarded(lambda: total.fold(contribution))
-            asyncio.get_running_loop().call_soon(self._folded, member, site)
+        if contribution.reader.raw_bytes > _INLINE:
+            self.spawn(self._fold_apart(total, contribution, member, site))
+            return
+        try:
+            total.fold(contribution)
+        except Exception as error:
+            self._fail_soon(self._ours(error))
         else:
-            self._spawn(self._fold_apart(total, contribution, member, site))
+            asyncio.get_running_loop().call_soon(self._folded, member, site)
 
     async def _fold_apart(self, total: Accumulator, contribution: Contribution, member: str, site: Site) -> None:
-        try:
-            await self.apart(lambda: total.fold(contribution))
-        except TierfedError as error:
-            self.fail(error)
-        else:
-            self._folded(member, site)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except TierfedError as error:
-            self._spawn_failure(error)
+        await self.apart(lambda: total.fold(contribution))
+        self._folded(member, site)
 
     def _folded(self, member: str, site: Site) -> None:
         if not self.over:
@@ -287,11 +305,14 @@ class Invocation:
             return
         if isinstance(error, EmptyAggregate):  # what the program means here, whoever is lost
             self.fail(error)
-        else:
-            self._step(Failed(member, None, error.what, error.to_dict()))
+            return
+        if error.remote_traceback is not None and not self._raised:  # the first one is for the user to see
+            self._raised = True
+            self.node.tell_in_passing({"kind": "raised", "error": told(error)})
+        self._step(Failed(member, None, _reason(error), error.to_dict()))
 
-    def reader_of(self, member: str, placement: str, header: Mapping[str, Any]) -> MessageReader | None:
-        """Return the reader that a child's frame belongs to, None if what it belongs to is refused.
+    def upload_of(self, member: str, placement: str, header: Mapping[str, Any]) -> _Upload | None:
+        """Return the upload that a child's frame belongs to, None if what it belongs to is refused.
 
         Raises ProtocolError for a site that the child does not send.
         """
@@ -305,78 +326,74 @@ class Invocation:
                 mend="run one version of tierfed, and one program, in the whole tree",
             )
         key = (member, site)
-        reader = self._readers.get(key)
-        if reader is None and header.get("seq") == 0:
-            child = self.node.children[member]
-            reader = self._readers[key] = self._reader(incoming(step.folds), child.codec_up, f"{member}, site {site}")
-            self._step(Offered(member, _up(site), ident["att"], self.node.epoch(member)))
-            reader = self._readers.get(key)
-        return reader
+        if key not in self._readers and header.get("seq") == 0:
+            child, epoch = self.node.children[member], self.node.epoch(member)
+            reader = self._reader(incoming(step.folds), child.codec_up, f"{member}, site {site}")
+            self._readers[key] = _Upload(member, site, step, reader, epoch)
+            self._step(Offered(member, _up(site), ident["att"], epoch))
+        return self._readers.get(key)
 
     def _reader(self, slots: Iterable[Slot], spec: str, where: str) -> MessageReader:
         return MessageReader([(s.name, s.type, s.many is not None) for s in slots], codec(spec), where=where)
 
     def child_frame(self, member: str, placement: str, frame: Frame) -> None:
         """Take a frame of a child's message.  Raises, closing the link, for one that is not of it."""
-        reader = self.reader_of(member, placement, frame.header)
-        if reader is None:
+        upload = self.upload_of(member, placement, frame.header)
+        if upload is None:
             return
-        site = Site.parse(frame.header["ident"]["site"])
+        reader = upload.reader
         before = reader.wire_bytes, reader.raw_bytes
         try:
             whole = reader.feed(frame)
         except TierfedError as error:
-            self.refuse(member, site, error)
+            self.refuse(upload, error)
             raise
         self.node.traffic.add(placement, "up", reader.wire_bytes - before[0])
         self.node.traffic.add(placement, "raw_up", reader.raw_bytes - before[1])
         if whole:
             self.node.traffic.add(placement, "messages_up", 1)
-            self._complete(member, site, reader)
+            self._complete(upload)
 
-    def refuse(self, member: str, site: Site, error: TierfedError) -> None:
+    def refuse(self, upload: _Upload, error: TierfedError) -> None:
         """What a child sends is not what the program expects: it is lost, with the reason."""
-        self._readers.pop((member, site), None)
+        self._readers.pop((upload.member, upload.site), None)
         if not self.over:
-            self._step(Broken(member, _up(site), error.what, self.node.epoch(member)))
-            self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            self._step(Broken(upload.member, _up(upload.site), _reason(error), upload.epoch))
+            self._step(Failed(upload.member, _up(upload.site), _reason(error), error.to_dict()))
 
-    def _complete(self, member: str, site: Site, reader: MessageReader) -> None:
-        self._readers.pop((member, site), None)
-        step = self._folds[site]
-        if reader.raw_bytes <= _INLINE:
-            try:
-                contribution = Contribution(reader, step)
-            except TierfedError as error:
-                self._step(Failed(member, _up(site), error.what, error.to_dict()))
-                return
-            self._accepted(member, site, contribution)
-        else:
-            self._spawn(self._check_apart(member, site, reader, step))
-
-    async def _check_apart(self, member: str, site: Site, reader: MessageReader, step: Fold) -> None:
+    def _complete(self, upload: _Upload) -> None:
+        self._readers.pop((upload.member, upload.site), None)
+        if upload.reader.raw_bytes > _INLINE:
+            self.spawn(self._check_apart(upload))
+            return
         try:
-            contribution = await self.apart(lambda: Contribution(reader, step))
-        except TierfedError as error:
-            if not self.over:
-                self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            contribution = Contribution(upload.reader, upload.step)
+        except Exception as error:
+            self.refuse(upload, self._ours(error))
         else:
-            self._accepted(member, site, contribution)
+            self._accepted(upload, contribution)
 
-    def _accepted(self, member: str, site: Site, contribution: Contribution) -> None:
+    async def _check_apart(self, upload: _Upload) -> None:
+        try:
+            contribution = await self.apart(lambda: Contribution(upload.reader, upload.step))
+        except Exception as error:
+            self.refuse(upload, self._ours(error))
+        else:
+            self._accepted(upload, contribution)
+
+    def _accepted(self, upload: _Upload, contribution: Contribution) -> None:
         if self.over:
             return
-        ident = contribution.reader.ident
-        below = self.node.children[member].members_below
+        ident, member, site = contribution.reader.ident, upload.member, _up(upload.site)
         try:
-            summary = Summary.from_dict(ident.get("summary"), member, below)
+            summary = Summary.from_dict(ident.get("summary"), member, self.node.children[member].members_below)
         except ProtocolError as error:
-            self._step(Failed(member, _up(site), error.what, error.to_dict()))
+            self.refuse(upload, error)
             return
         self.node.traffic.merge(ident.get("traffic"))
         self._incoming = contribution
         digest = (contribution.reader.digest or b"").hex()
-        self._step(Arrived(member, _up(site), ident["att"], self.node.epoch(member), digest, summary))
+        self._step(Arrived(member, site, ident["att"], upload.epoch, digest, summary))
         self._incoming = None
         self.node.tell_progress(self)
 
@@ -411,7 +428,7 @@ class Invocation:
 
     def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile."""
-        self._spawn(self._send_down(step, values))
+        self.spawn(self._send_down(step, values))
 
     async def _send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
         async with self._going_down:  # messages are begun in the order of the slice
@@ -448,7 +465,7 @@ class Invocation:
         self.node.traffic.add(child.placement, "down", message.wire_bytes)
         self.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
         self.node.traffic.add(child.placement, "messages_down", 1)
-        self.send_soon(child.name, frames)
+        self.spawn(self.node.send_to_child(child.name, frames))
 
     async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
@@ -520,9 +537,28 @@ def _joined(before: Summary, close: Summary) -> Summary:
     return Summary(counts, lost.lost, max(before.more, close.more))
 
 
+def _reason(error: TierfedError) -> str:
+    """Return why a member is lost: what went wrong, and where at that member."""
+    if error.where is None or isinstance(error, RoundFailed):
+        return error.what
+    return f"{error.where}: {error.what}"
+
+
 def _up(site: Site) -> UpSite:
     return UpSite(site.phase, site.index)
 
 
 def _site(site: UpSite) -> Site:
     return Site(site.phase, site.index)
+
+
+def _part(compiled: Compiled, placement: str, node: str) -> Slice:
+    """Return the slice of the placement; raises ProtocolError for a program of another hierarchy."""
+    for place, part in compiled.slices.items():
+        if place.name == placement:
+            return part
+    raise ProtocolError(
+        f"the program has no slice for {placement}",
+        where=node,
+        mend=f"compile it for the hierarchy of the tree; it was for {', '.join(p.name for p in compiled.slices)}",
+    )

@@ -32,6 +32,7 @@ from typing import Any
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.hello import Hello
 from tierfed.node.outlet import Outlet
+from tierfed.node.telling import told
 from tierfed.wire.frame import PAYLOAD_LIMIT, Frame, FrameDecoder, aligned, encode
 
 __all__ = ["LIMITS", "Allocate", "Limits", "Link", "OnFrame"]
@@ -132,15 +133,20 @@ class Link(asyncio.BufferedProtocol):
         self._posts.append(data)
         if not self._pieces:
             self._pump()
-        unread = self._transport.get_write_buffer_size() + sum(map(len, self._posts))
-        if unread > self.limits.unread + _PIECE:
+        if self.unread > self.limits.unread + _PIECE:
             self._fail(
                 ProtocolError(
-                    f"{unread} bytes left unread, {self.limits.unread} allowed",
+                    f"{self.unread} bytes left unread, {self.limits.unread} allowed",
                     where=self.name,
                     mend="see what keeps the peer from reading",
                 )
             )
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes of posted frames have not left, since the peer does not read."""
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return waiting + sum(map(len, self._posts))
 
     async def _write(self, pieces: Sequence[Any]) -> None:
         self._check_open()
@@ -367,7 +373,7 @@ class Link(asyncio.BufferedProtocol):
         if self._ending or self._transport is None:
             return
         if not self._pieces:
-            goodbye = b"".join(encode({"link": "close", "error": None if error is None else error.to_dict()}))
+            goodbye = b"".join(encode({"link": "close", "error": None if error is None else told(error)}))
             self.sent_bytes += len(goodbye)
             self._transport.write(b"".join([*self._posts, goodbye]))
         self._end(error)

@@ -10,6 +10,9 @@ order; the control link carries everything small that must not queue behind a te
 
 The driver dials the root as if the root were its parent, and then plays the root's parent
 over that link: it deploys, begins, sends the arguments and receives the result.
+
+A link that is lost takes its twin along, and what the child had under way counts as lost;
+the child dials again, under a higher epoch, and is there for the next invocation.
 """
 
 from __future__ import annotations
@@ -26,17 +29,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierfed.compiler.serialize import compiled_from_bytes
-from tierfed.compiler.slices import Compiled, Site
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
+from tierfed.node.headers import ident_of, report_of, short
 from tierfed.node.hello import Hello
 from tierfed.node.history import History
 from tierfed.node.invocation import Invocation
 from tierfed.node.link import Link
+from tierfed.node.peer import Peer
+from tierfed.node.programs import Programs
+from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
 from tierfed.node.reception import Server, Transport
+from tierfed.node.telling import heard, told
 from tierfed.node.traffic import Traffic
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types import Type
@@ -47,11 +53,10 @@ log = logging.getLogger("tierfed.node")
 DRIVER = "driver"
 DRIVER_PLACEMENT = "DRIVER"
 
-_BEAT = 3.0  # seconds between two signs of life
-_SILENCE = 15.0  # seconds without one after which a peer counts as dead
 _PROGRESS = 0.1  # seconds between two reports of one fold
 _REMEMBERED = 1024  # invocations known to be over
-_PROGRAMS = 64  # programs kept
+_UNREAD = 64 * 1024  # bytes that the parent may be behind with before it is spared what is not needed
+_DIALLING = 60.0  # seconds until the log says that the parent does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +67,12 @@ class Membership:
     token: str
 
 
-@dataclass(slots=True)
-class _Child:
-    """A child as it is connected: both links of one epoch, or fewer."""
-
-    epoch: int = -1
-    bulk: Link | None = None
-    control: Link | None = None
-    why_not: str = "never connected"
-    heard: float = 0.0
-    deployed: set[str] | None = None
-
-    @property
-    def up(self) -> bool:
-        return self.bulk is not None and self.control is not None
-
-
 class Node:
-    """See the module docstring.  `leaves` is where computing happens, off the loop."""
+    """See the module docstring.
+
+    `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
+    without them, some of the default budget that spill to `spool`.
+    """
 
     def __init__(
         self,
@@ -90,6 +83,8 @@ class Node:
         history: History | None = None,
         enter: Callable[[], None] = lambda: None,
         spool: Path | None = None,
+        buffers: ReceiveBuffers | None = None,
+        pulse: Pulse = PULSE,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
@@ -100,19 +95,19 @@ class Node:
         self._transport = transport
         self._leaves = leaves
         self._enter = enter
-        self._links = {c.name: _Child() for c in me.children}
-        self._driver = _Child()
-        self._parent_bulk: Link | None = None
-        self._parent_control: Link | None = None
-        self._parent_heard = 0.0
+        self._links = {c.name: Peer(c.name) for c in me.children}
+        self._driver = Peer(DRIVER)
+        self._parent = self._driver if me.parent is None else Peer(me.parent)
+        self._pulse = pulse
+        self._listening = Listening(pulse, 0.0)
         self._epoch = 0
         self._server: Server | None = None
-        self._programs: dict[str, tuple[Compiled, bytes]] = {}
+        self._programs = Programs()
         self._invocations: dict[str, Invocation] = {}
         self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._told: dict[str, float] = {}
         self._provider: Any = None
-        self._buffers = ReceiveBuffers(default_budget(0), spool or Path(tempfile.gettempdir()))
+        self._buffers = buffers or ReceiveBuffers(default_budget(0), spool or Path(tempfile.gettempdir()))
         self._random = random.Random(f"{me.seed}/{me.name}")
 
     # -- life
@@ -131,11 +126,8 @@ class Node:
                     group.create_task(self._stay_connected())
                 group.create_task(self._beat())
         finally:
-            for invocation in tuple(self._invocations.values()):
-                invocation.end(committed=False, reason=f"{self.me.name} is shutting down")
-            for link in (self._parent_bulk, self._parent_control):
-                if link is not None:
-                    link.close()
+            self._give_up(f"{self.me.name} is shutting down")
+            self._parent.drop("we are shutting down")
             if self._server is not None:
                 await self._server.close()
             if self.history is not None:
@@ -148,60 +140,73 @@ class Node:
         return None if self.ready.is_set() else f"{self.me.name} is not connected to its parent"
 
     async def _stay_connected(self) -> None:
-        """Dial the parent, and dial it again, under a new epoch, whenever the connection is lost."""
+        """Dial the parent, and dial it again, under a new epoch, whenever the connection is lost.
+
+        Raises the parent's error if it refuses.
+        """
         loop = asyncio.get_running_loop()
+        backoff = Backoff(rng=self._random)
+        parent, losses = self._parent, 0
         while True:
-            backoff = Backoff(rng=self._random)
             try:
-                control = await self._dial("control", loop.time() + 60.0, backoff)
-                bulk = await self._dial("bulk", loop.time() + 60.0, backoff)
+                control, bulk = await self._dial(loop.time() + _DIALLING, backoff)
             except NotReady as error:
                 log.warning("%s", error.what)
+                self._epoch += 1  # a link that was made alone is of the epoch before
                 continue
-            self._parent_bulk, self._parent_control = bulk, control
-            self._parent_heard = loop.time()
+            since = loop.time()
+            parent.bulk, parent.control = bulk, control
+            self._listening.heard(parent.name, since)
             control.start(self._control_from_parent)
             bulk.start(self._bulk_from_parent, self._memory_for_parent)
             self.ready.set()
             await asyncio.wait([bulk.closed, control.closed], return_when=asyncio.FIRST_COMPLETED)
             reason = (bulk.closed if bulk.closed.done() else control.closed).result()
-            log.warning("the parent %s is gone: %s", self.me.parent, "closed" if reason is None else reason.what)
+            log.warning("the parent %s is gone: %s", parent.name, "it said goodbye" if reason is None else reason.what)
             self.ready.clear()
-            self._parent_bulk = self._parent_control = None
-            bulk.close()
-            control.close()
+            self._listening.forget(parent.name)
+            parent.drop("its connection was lost")
             self._epoch += 1
-            for invocation in tuple(self._invocations.values()):
-                invocation.end(committed=False, reason=f"{self.me.parent}, the parent of {self.me.name}, is gone")
+            self._give_up(f"{parent.name}, the parent of {self.me.name}, is gone")
+            losses = losses + 1 if loop.time() - since < backoff.most else 0
+            await asyncio.sleep(backoff.wait(losses))
 
-    async def _dial(self, plane: str, deadline: float, backoff: Backoff) -> Link:
+    async def _dial(self, deadline: float, backoff: Backoff) -> tuple[Link, Link]:
+        """Return the control link and the bulk link to the parent, both or none."""
         assert self.me.parent_address is not None
-        return await self._transport.dial(
-            self.me.parent_address, self._hello(plane), deadline=deadline, backoff=backoff
-        )
+        links: list[Link] = []
+        try:
+            for plane in ("control", "bulk"):
+                hello = self._hello(plane)
+                links.append(
+                    await self._transport.dial(self.me.parent_address, hello, deadline=deadline, backoff=backoff)
+                )
+        except BaseException:
+            for link in links:
+                link.close()
+            raise
+        return links[0], links[1]
+
+    def _give_up(self, reason: str) -> None:
+        """End every invocation, for want of whom they are for."""
+        for invocation in tuple(self._invocations.values()):
+            invocation.end(committed=False, reason=reason)
 
     async def _beat(self) -> None:
-        """Give and watch for signs of life; a silent peer is cut, which is noticed like any loss."""
+        """Give and watch for signs of life; a silent peer is cut, which is noticed like any loss.
+
+        The driver is not watched: who is stopped by Ctrl-Z wants to go on.
+        """
         loop = asyncio.get_running_loop()
-        last = loop.time()
+        self._listening.silent(loop.time())
+        peers = {peer.name: peer for peer in (*self._links.values(), self._parent)}
         while True:
-            await asyncio.sleep(_BEAT)
-            now = loop.time()
-            stalled = now - last > 2 * _BEAT  # this process was stopped: others' silence says nothing
-            last = now
-            if self._parent_control is not None:
-                self._parent_control.post({"kind": "beat"})
-                if stalled:
-                    self._parent_heard = now
-                elif now - self._parent_heard > _SILENCE:
-                    self._parent_control.close(_silent(self.me.parent))
-            for name, child in self._links.items():
-                if child.control is not None:
-                    child.control.post({"kind": "beat"})
-                    if stalled:
-                        child.heard = now
-                    elif now - child.heard > _SILENCE:
-                        child.control.close(_silent(name))
+            await asyncio.sleep(self._pulse.beat)
+            for peer in peers.values():
+                peer.post({"kind": "beat"})
+            for name in self._listening.silent(loop.time()):
+                if (control := peers[name].control) is not None:
+                    control.close(self._pulse.silent(name))
 
     # -- children
 
@@ -226,62 +231,64 @@ class Node:
                 mend="stop the older process of that name",
             )
         if peer.epoch > child.epoch:
-            self._drop(child, "a newer epoch came")
-            child.epoch, child.deployed = peer.epoch, set()
-        self._attach(child, link, lambda frame: self._control_from_child(peer.node, frame), peer.node)
+            if child.bulk is not None or child.control is not None:
+                self._lost(child, f"it came back under epoch {peer.epoch}")
+            child.epoch = peer.epoch
+        self._attach(child, link, lambda frame: self._control_from_child(peer.node, frame))
+        self._listening.heard(peer.node, asyncio.get_running_loop().time())
         return {"epoch": child.epoch}
 
-    def _attach(self, child: _Child, link: Link, on_control: Callable[[Frame], None], name: str) -> None:
-        peer = link.peer
-        assert peer is not None
-        if (child.bulk if peer.plane == "bulk" else child.control) is not None:
-            raise ProtocolError(
-                f"a second {peer.plane} link of {name}", where=f"hello to {self.me.name}", mend="dial once"
-            )
-        child.heard = asyncio.get_running_loop().time()
-        if peer.plane == "bulk":
-            child.bulk = link
-            if name == DRIVER:
-                link.start(self._bulk_from_parent, self._memory_for_parent)
-            else:
-                link.start(
-                    lambda frame: self._bulk_from_child(name, frame),
-                    lambda header, size: self._memory_for_child(name, header, size),
-                )
-        else:
-            child.control = link
-            link.start(on_control)
-        link.closed.add_done_callback(lambda done: self._gone(name, child, link, done.result()))
-
-    def _gone(self, name: str, child: _Child, link: Link, reason: TierfedError | None) -> None:
-        """A link of a child is closed: the child is lost to what is under way."""
-        if link not in (child.bulk, child.control):
-            return  # of an older epoch, dropped already
-        why = "it said goodbye" if reason is None else reason.what
-        epoch = child.epoch
-        self._drop(child, why)
-        if name == DRIVER:
-            for invocation in tuple(self._invocations.values()):
-                invocation.end(committed=False, reason="the driver is gone")
-            return
-        log.warning("the child %s is gone: %s", name, why)
-        for invocation in tuple(self._invocations.values()):
-            invocation.child_gone(name, f"its connection was lost: {why}", epoch)
-
-    def _drop(self, child: _Child, why: str) -> None:
-        links, child.bulk, child.control, child.why_not = (child.bulk, child.control), None, None, why
-        for link in links:
-            if link is not None:
-                link.close()
-
     def _admit_driver(self, link: Link, peer: Hello) -> dict[str, Any]:
-        if peer.epoch > self._driver.epoch or not (self._driver.bulk or self._driver.control):
-            self._drop(self._driver, "a newer driver came")
-            self._driver.epoch = peer.epoch
-        elif peer.epoch < self._driver.epoch:
-            raise ProtocolError("another driver is at work", where="hello to the root", mend="wait for it, or end it")
-        self._attach(self._driver, link, self._control_from_parent, DRIVER)
-        return {"epoch": self._driver.epoch}
+        """Let the driver in, one at a time: results go to whoever asked."""
+        driver = self._driver
+        if peer.epoch != driver.epoch:
+            if driver.bulk is not None or driver.control is not None:
+                raise ProtocolError(
+                    "another driver is at work", where=f"hello to {self.me.name}", mend="wait for it, or end it"
+                )
+            driver.epoch = peer.epoch
+        self._attach(driver, link, self._control_from_parent)
+        return {"epoch": driver.epoch}
+
+    def _attach(self, peer: Peer, link: Link, on_control: Callable[[Frame], None]) -> None:
+        assert link.peer is not None
+        name, plane = peer.name, link.peer.plane
+        if (peer.bulk if plane == "bulk" else peer.control) is not None:
+            raise ProtocolError(
+                f"a second {plane} link of {name}",
+                where=f"hello to {self.me.name}",
+                mend=f"stop the other process that is called {name}",
+            )
+        if plane == "control":
+            peer.control = link
+            link.start(on_control)
+        elif peer is self._driver:
+            peer.bulk = link
+            link.start(self._bulk_from_parent, self._memory_for_parent)
+        else:
+            peer.bulk = link
+            link.start(
+                lambda frame: self._bulk_from_child(name, frame),
+                lambda header, size: self._memory_for_child(name, header, size),
+            )
+        link.closed.add_done_callback(lambda done: self._gone(peer, link, done.result()))
+
+    def _gone(self, peer: Peer, link: Link, reason: TierfedError | None) -> None:
+        """A link of a child, or of the driver, is closed."""
+        if link in (peer.bulk, peer.control):  # else its loss was noticed before
+            self._lost(peer, "it said goodbye" if reason is None else reason.what)
+
+    def _lost(self, peer: Peer, why: str) -> None:
+        """A child, or the driver, is lost to what is under way."""
+        epoch = peer.epoch
+        peer.drop(why)
+        self._listening.forget(peer.name)
+        if peer is self._driver:
+            self._give_up("the driver is gone")
+            return
+        log.warning("the child %s is gone: %s", peer.name, why)
+        for invocation in tuple(self._invocations.values()):
+            invocation.child_gone(peer.name, f"its connection was lost: {why}", epoch)
 
     def epochs(self) -> dict[str, int]:
         """Return the epoch under which each child is connected."""
@@ -297,9 +304,7 @@ class Node:
 
     def tell_child(self, member: str, header: dict[str, Any]) -> None:
         """Post a small frame on a child's control link, if there is one."""
-        child = self._links.get(member)
-        if child is not None and child.control is not None:
-            child.control.post(header)
+        self._links[member].post(header)
 
     async def send_to_child(self, member: str, frames: list[tuple[dict[str, Any], Any]]) -> None:
         """Send a message to a child; a child that goes away meanwhile is noticed elsewhere."""
@@ -310,38 +315,52 @@ class Node:
             except ProtocolError as error:
                 log.info("%s did not get a message: %s", member, error.what)
 
+    async def send_beginning(self, member: str, begin: dict[str, Any], program: bytes) -> None:
+        """Send the beginning of an invocation, and its program before it if the child lacks it."""
+        child = self._links[member]
+        deployed, hash_ = child.deployed, begin["hash"]
+        frames: list[tuple[dict[str, Any], Any]] = [(begin, ())]
+        if not deployed.has(hash_):
+            frames.insert(0, ({"kind": "deploy", "hash": hash_}, [program]))
+        await self.send_to_child(member, frames)
+        deployed.sent(hash_)
+
     def _control_from_child(self, member: str, frame: Frame) -> None:
         header = frame.header
-        self._links[member].heard = asyncio.get_running_loop().time()
+        self._listening.heard(member, asyncio.get_running_loop().time())
         match header.get("kind"):
             case "beat":
                 pass
             case "failed":
                 invocation = self._invocations.get(str(header.get("inv")))
                 if invocation is not None and header.get("att") == invocation.attempt:
-                    invocation.child_failed(member, _error(header.get("error"), member))
+                    invocation.child_failed(member, heard(header.get("error"), member))
             case "progress":
-                self.tell_parent(header)
+                self.tell_in_passing(report_of(header, member))
+            case "raised":
+                self.tell_in_passing({"kind": "raised", "error": told(heard(header.get("error"), member))})
             case kind:
-                raise ProtocolError(f"a {kind!r} of a child", where=member, mend="run one version of tierfed")
+                raise ProtocolError(
+                    f"a {short(kind)} of a child", where=member, mend="run one version of tierfed in the whole tree"
+                )
 
     def _memory_for_child(self, member: str, header: dict[str, Any], size: int) -> memoryview:
         """Return memory for the payload of a child's frame, once the frame is known to be wanted."""
-        ident = _ident(header, member)
+        ident = ident_of(header, member)
         invocation = self._invocations.get(ident["inv"])
         if invocation is not None and invocation.attempt == ident["att"]:
-            reader = invocation.reader_of(member, self.children[member].placement, header)
-            if reader is not None:
+            upload = invocation.upload_of(member, self.children[member].placement, header)
+            if upload is not None:
                 try:
-                    reader.admit(header, size)
+                    upload.reader.admit(header, size)
                     return self._buffers.allocate(header, size)
                 except TierfedError as error:
-                    invocation.refuse(member, Site.parse(ident["site"]), error)
+                    invocation.refuse(upload, error)
                     raise
         return aligned(size)
 
     def _bulk_from_child(self, member: str, frame: Frame) -> None:
-        ident = _ident(frame.header, member)
+        ident = ident_of(frame.header, member)
         placement = self.children[member].placement
         invocation = self._invocations.get(ident["inv"])
         if invocation is None or invocation.attempt != ident["att"]:
@@ -356,15 +375,18 @@ class Node:
 
     def tell_parent(self, header: dict[str, Any]) -> None:
         """Post a small frame on the control link to the parent (the driver, at the root)."""
-        link = self._driver.control if self.me.parent is None else self._parent_control
-        if link is not None:
-            link.post(header)
+        self._parent.post(header)
+
+    def tell_in_passing(self, header: dict[str, Any]) -> None:
+        """Tell the parent what is for people to see, unless it is behind with its reading."""
+        if self._parent.control is not None and self._parent.control.unread < _UNREAD:
+            self._parent.control.post(header)
 
     async def send_to_parent(self, frames: Sequence[tuple[dict[str, Any], Any]]) -> None:
         """Send a message to the parent (the driver, at the root)."""
-        link = self._driver.bulk if self.me.parent is None else self._parent_bulk
+        link = self._parent.bulk
         if link is None:
-            raise ProtocolError(f"{self.me.parent or DRIVER} is gone", where=self.me.name, mend="see its log")
+            raise ProtocolError(f"{self._parent.name} is gone", where=self.me.name, mend="see its log")
         await link.send_all(frames)
 
     def tell_progress(self, invocation: Invocation) -> None:
@@ -376,7 +398,7 @@ class Node:
             return
         self._told[invocation.name] = now
         for p in progress:
-            self.tell_parent(
+            self.tell_in_passing(
                 {
                     "kind": "progress",
                     "inv": invocation.name,
@@ -391,23 +413,30 @@ class Node:
 
     def _control_from_parent(self, frame: Frame) -> None:
         header = frame.header
-        self._parent_heard = asyncio.get_running_loop().time()
+        if self._parent is not self._driver:
+            self._listening.heard(self._parent.name, asyncio.get_running_loop().time())
         match header.get("kind"):
             case "beat" | "accepted":
                 pass
             case "rejected":
                 log.warning("the parent refuses: %s, %s", header.get("why"), header.get("detail"))
             case "end":
-                name = str(header.get("inv"))
-                invocation = self._invocations.get(name)
-                if invocation is None:
-                    self._over.append(
-                        (name, int(header.get("att") or 0))
-                    )  # it may end before its beginning, on the other link, is here
-                elif invocation.attempt == header.get("att"):
-                    invocation.end(committed=bool(header.get("committed")), reason=str(header.get("reason")))
+                self._end(str(header.get("inv")), header.get("att"), header)
             case kind:
-                raise ProtocolError(f"a {kind!r} of a parent", where=self.me.name, mend="run one version of tierfed")
+                raise self._unexpected(kind)
+
+    def _end(self, name: str, attempt: object, header: Mapping[str, Any]) -> None:
+        """The parent says that an invocation is over: perhaps before its beginning, on the other link, is here."""
+        invocation = self._invocations.get(name)
+        if invocation is not None and invocation.attempt == attempt:
+            invocation.end(committed=header.get("committed") is True, reason=str(header.get("reason")))
+        elif type(attempt) is int and (name, attempt) not in self._over:
+            self._over.append((name, attempt))
+
+    def _unexpected(self, kind: object) -> ProtocolError:
+        return ProtocolError(
+            f"a {short(kind)} of a parent", where=self.me.name, mend="run one version of tierfed in the whole tree"
+        )
 
     def _memory_for_parent(self, header: dict[str, Any], size: int) -> memoryview:
         return aligned(size)
@@ -415,40 +444,28 @@ class Node:
     def _bulk_from_parent(self, frame: Frame) -> None:
         match frame.header.get("kind"):
             case "deploy":
-                self._deploy(frame)
+                compiled = self._programs.add(bytes(frame.payload), frame.header.get("hash"), self.me.name)
+                log.info("program %s deployed", compiled.hash[:12])
             case "begin":
                 self._begin(frame.header)
             case None:
-                ident = _ident(frame.header, self.me.parent or DRIVER)
+                ident = ident_of(frame.header, self._parent.name)
                 invocation = self._invocations.get(ident["inv"])
                 if invocation is not None and invocation.attempt == ident["att"]:
                     invocation.parent_frame(frame)
             case kind:
-                raise ProtocolError(f"a {kind!r} of a parent", where=self.me.name, mend="run one version of tierfed")
+                raise self._unexpected(kind)
 
-    # -- programs and invocations
-
-    def _deploy(self, frame: Frame) -> None:
-        """Keep a program; its bytes go on to the children unchanged when they need it."""
-        data = bytes(frame.payload)
-        compiled = compiled_from_bytes(data)
-        if compiled.hash != frame.header.get("hash"):
-            raise ProtocolError(
-                f"the program is {compiled.hash}, announced as {frame.header.get('hash')}", where=self.me.name
-            )
-        while len(self._programs) >= _PROGRAMS:
-            self._programs.pop(next(iter(self._programs)))
-        self._programs[compiled.hash] = compiled, data
-        log.info("program %s deployed", compiled.hash[:12])
+    # -- invocations
 
     def _begin(self, header: Mapping[str, Any]) -> None:
         """Begin an invocation here, and at the children that take part in it."""
         name, attempt, budget = header.get("inv"), header.get("att"), header.get("budget")
-        known = self._programs.get(str(header.get("hash")))
         if not isinstance(name, str) or type(attempt) is not int or not isinstance(budget, int | float):
             raise ProtocolError("a beginning without its identity", where=self.me.name)
+        known = self._programs.get(header.get("hash"))
         if known is None:
-            raise ProtocolError(f"program {header.get('hash')} was never deployed", where=self.me.name)
+            raise ProtocolError(f"program {short(header.get('hash'))} was never deployed", where=self.me.name)
         if (name, attempt) in self._over:
             return
         earlier = self._invocations.get(name)
@@ -461,18 +478,15 @@ class Node:
         invocation = Invocation(self, name, attempt, compiled, own)
         self._invocations[name] = invocation
         dead: dict[str, str] = {}
+        begin = {
+            "kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": handed_down(own)
+        }  # fmt: skip
         for assigned in invocation.members:
             child = self._links[assigned.name]
-            if not child.up or child.bulk is None or child.deployed is None:
+            if child.up:
+                invocation.spawn(self.send_beginning(assigned.name, begin, data))
+            else:
                 dead[assigned.name] = f"it is not connected: {child.why_not}"
-                continue
-            frames: list[tuple[dict[str, Any], Any]] = []
-            if compiled.hash not in child.deployed:
-                child.deployed.add(compiled.hash)
-                frames.append(({"kind": "deploy", "hash": compiled.hash}, [data]))
-            begin = {"kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": handed_down(own)}
-            frames.append((begin, ()))
-            invocation.send_soon(assigned.name, frames)
         invocation.begin(dead)
 
     def forget(self, invocation: Invocation) -> None:
@@ -502,40 +516,3 @@ def handed_down(budget: float) -> float:
     A tenth of the budget, at most a second, is kept for the way.
     """
     return max(budget - min(1.0, budget / 10), 0.001)
-
-
-def _ident(header: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the identity of a message's frame; raises ProtocolError if it has none of the right form."""
-    ident = header.get("ident")
-    if (
-        not isinstance(ident, dict)
-        or not isinstance(ident.get("inv"), str)
-        or type(ident.get("att")) is not int
-        or not isinstance(ident.get("site"), str)
-        or not _is_site(ident["site"])
-    ):
-        raise ProtocolError(
-            "a frame without the identity of its message", where=where, mend="run one version of tierfed"
-        )
-    return ident
-
-
-def _is_site(text: str) -> bool:
-    phase, dot, index = text.partition(".")
-    return dot == "." and all(part.isascii() and part.isdigit() and len(part) < 7 for part in (phase, index))
-
-
-def _error(data: object, node: str) -> TierfedError:
-    """Return the error that a peer told of; one of the wrong form is a plain one."""
-    ok = isinstance(data, dict) and all(
-        isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in data.items()
-    )
-    error = TierfedError.from_dict(data) if ok else TierfedError("it failed and did not say why")  # type: ignore[arg-type]
-    error.node = error.node or node
-    return error
-
-
-def _silent(name: str | None) -> ProtocolError:
-    return ProtocolError(
-        f"no sign of life for {_SILENCE:g} s", where=str(name), mend="see whether it hangs, and its log"
-    )

@@ -2,6 +2,10 @@
 
 It deploys a program to the root, begins invocations, sends the arguments and receives the
 result, over the same two links and in the same frames as any parent and child.
+
+It waits for ever for a result that is being computed, and not a moment for a root that is
+gone: the root's own deadlines bound every fold, its signs of life (node/pulse.py) or the end of
+its connection tell that it is there no more.
 """
 
 from __future__ import annotations
@@ -27,14 +31,18 @@ from tierfed.node import transport
 from tierfed.node.hello import Hello
 from tierfed.node.link import Link
 from tierfed.node.node import DRIVER, DRIVER_PLACEMENT, Membership
+from tierfed.node.programs import Deployed
+from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.reception import Transport
-from tierfed.types import FederatedType, Type
+from tierfed.node.telling import cut, heard
+from tierfed.types import FederatedType, StructType, Type
 from tierfed.wire.frame import Frame
 from tierfed.wire.message import MessageReader, encode_message
 
 log = logging.getLogger("tierfed.driver")
 
 _FOREVER = 1e9  # seconds: the root's own deadlines are shorter
+_ATTEMPT = 1
 
 
 @dataclass(slots=True)
@@ -59,14 +67,29 @@ class _Pending:
 
 
 class Driver:
-    """A connection to the root of a running tree; `on_progress` is told what the aggregators report."""
+    """A connection to the root of a running tree.
 
-    def __init__(self, on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None) -> None:
+    `on_progress` is told what the aggregators report, `on_raised` of each leaf that raised,
+    also in rounds that did without it.
+    """
+
+    def __init__(
+        self,
+        on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None,
+        on_raised: Callable[[TierfedError], None] = lambda error: None,
+        pulse: Pulse = PULSE,
+    ) -> None:
         self._on_progress = on_progress
+        self._on_raised = on_raised
+        self._pulse = pulse
+        self._root = "the root"
         self._bulk: Link | None = None
         self._control: Link | None = None
+        self._why_not: TierfedError | None = None  # why there is no connection any more
         self._pending: dict[str, _Pending] = {}
-        self._deployed: set[str] = set()
+        self._deployed = Deployed()
+        self._listening = Listening(pulse, 0.0)
+        self._timer: asyncio.TimerHandle | None = None
         self._session = uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
@@ -74,13 +97,22 @@ class Driver:
         self, address: tuple[str, int], membership: Membership, *, timeout: float = 10.0, over: Transport = transport
     ) -> None:
         """Dial the root at `address`; raises NotReady or the root's own error."""
+        loop = asyncio.get_running_loop()
         epoch = time.monotonic_ns()
-        deadline = asyncio.get_running_loop().time() + timeout
-        links = []
-        for plane in ("control", "bulk"):
-            hello = Hello(membership.run, membership.token, DRIVER, DRIVER_PLACEMENT, plane, epoch)
-            links.append(await over.dial(address, hello, deadline=deadline))
+        links: list[Link] = []
+        try:
+            for plane in ("control", "bulk"):
+                hello = Hello(membership.run, membership.token, DRIVER, DRIVER_PLACEMENT, plane, epoch)
+                links.append(await over.dial(address, hello, deadline=loop.time() + timeout))
+        except BaseException:
+            for link in links:
+                link.close()
+            raise
         self._control, self._bulk = links
+        self._root = links[0].peer.node if links[0].peer is not None else self._root
+        self._listening.silent(loop.time())
+        self._listening.heard(self._root, loop.time())
+        self._timer = loop.call_later(self._pulse.beat, self._look)
         self._control.start(self._from_control)
         self._bulk.start(self._from_bulk)
         for link in links:
@@ -89,9 +121,7 @@ class Driver:
     async def close(self) -> None:
         """Say goodbye."""
         links = [link for link in (self._control, self._bulk) if link is not None]
-        self._control = self._bulk = None
-        for link in links:
-            link.close()
+        self._lost(None)
         if links:
             await asyncio.wait([link.closed for link in links])
 
@@ -102,7 +132,7 @@ class Driver:
         """
         bulk, control = self._bulk, self._control
         if bulk is None or control is None:
-            raise _gone(None)
+            raise self._gone()
         record = Record(f"{self._session}-{next(self._numbers)}")
         steps = compiled.slices[compiled.hierarchy.root].steps
         outcome = next(s for s in reversed(steps) if isinstance(s, Send))
@@ -110,45 +140,55 @@ class Driver:
         pending = _Pending(asyncio.get_running_loop().create_future(), reader)
         self._pending[record.name] = pending
         start = time.monotonic()
+        why = "cancelled"
         try:
             await self._begin(bulk, compiled, record.name, argument)
             values: dict[str, Any] = await pending.done
-        except asyncio.CancelledError:
-            control.post({"kind": "end", "inv": record.name, "att": 1, "committed": False, "reason": "cancelled"})
+            why = ""
+        except TierfedError as error:
+            why = error.what
+            if self._bulk is not bulk:  # the root is gone: that is what the sending ran into
+                raise self._gone() from error
             raise
         finally:
             del self._pending[record.name]
+            if pending.done.done() and not pending.done.cancelled():
+                pending.done.exception()  # read: the sending may have failed before it was awaited
+            end = {"kind": "end", "inv": record.name, "att": _ATTEMPT, "committed": not why, "reason": cut(why, 500)}
+            control.post(end)
         record.seconds = time.monotonic() - start
         ident = reader.ident
         said = ident["summary"]
         record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]
-        control.post({"kind": "end", "inv": record.name, "att": 1, "committed": True, "reason": ""})
         return _outcome(compiled, outcome.slots, values), record
 
     async def _begin(self, bulk: Link, compiled: Compiled, name: str, argument: Any) -> None:
         frames: list[tuple[dict[str, Any], Any]] = []
-        if compiled.hash not in self._deployed:
-            self._deployed.add(compiled.hash)
+        if not self._deployed.has(compiled.hash):
             frames.append(({"kind": "deploy", "hash": compiled.hash}, [compiled_to_bytes(compiled)]))
-        begin = {"kind": "begin", "inv": name, "att": 1, "hash": compiled.hash, "budget": _FOREVER}
+        begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
         await bulk.send_all([*frames, (begin, ())])
+        self._deployed.sent(compiled.hash)
         first = compiled.slices[compiled.hierarchy.root].steps[0]
         if isinstance(first, Receive) and first.site.phase == 0:
-            rows = [(s.name, s.type, _part(argument, s.name)) for s in first.slots]
+            rows = [(s.name, s.type, _part(argument, compiled.program.parameter_type, s)) for s in first.slots]
             many = {s.name for s in first.slots if s.many is not None}
-            ident = {"m": "down", "inv": name, "att": 1, "site": str(first.site)}
+            ident = {"m": "down", "inv": name, "att": _ATTEMPT, "site": str(first.site)}
             await bulk.send_all(encode_message(ident, rows, codec("none"), many=many))
 
     def _from_control(self, frame: Frame) -> None:
         header = frame.header
+        self._listening.heard(self._root, asyncio.get_running_loop().time())
         match header.get("kind"):
             case "failed":
                 pending = self._pending.get(str(header.get("inv")))
                 if pending is not None and not pending.done.done():
-                    pending.done.set_exception(TierfedError.from_dict(header["error"]))
+                    pending.done.set_exception(_shown(heard(header.get("error"), self._root)))
+            case "raised":
+                self._on_raised(_shown(heard(header.get("error"), self._root)))
             case "progress":
                 self._on_progress(header)
-            case "beat":
+            case "beat" | "accepted" | "rejected":
                 pass
             case kind:
                 log.warning("the root sent a %r", kind)
@@ -163,30 +203,64 @@ class Driver:
         except TierfedError as error:
             pending.done.set_exception(error)
 
+    # -- the end of the connection
+
+    def _look(self) -> None:
+        """Cut a root that has given no sign of life for too long."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._pulse.beat, self._look)
+        if self._listening.silent(loop.time()):
+            self._lost(self._pulse.silent(self._root))
+
     def _lost(self, reason: TierfedError | None) -> None:
+        """There is no connection any more: close what is left of it, and end what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        links, self._control, self._bulk = (self._control, self._bulk), None, None
+        for link in links:
+            if link is not None:
+                link.close()
+                self._why_not = reason
         for pending in self._pending.values():
             if not pending.done.done():
-                pending.done.set_exception(_gone(reason))
+                pending.done.set_exception(self._gone())
 
-
-def _gone(reason: TierfedError | None) -> TierfedError:
-    if isinstance(reason, ProtocolError) or reason is None:
-        what = "the root is gone" + (f": {reason.what}" if reason is not None else "")
+    def _gone(self) -> TierfedError:
+        """Return why nothing can be invoked."""
+        reason = self._why_not
+        if reason is not None and not isinstance(reason, ProtocolError):
+            return reason  # the root says what it has against us
         return RoundFailed(
-            what, where="driver", mend="see the root's log: `tierfed logs`, then bring the tree up again"
+            f"the root {self._root} is gone" + (f": {reason.what}" if reason is not None else ""),
+            where="driver",
+            mend=f"see `tierfed logs {self._root}`, then bring the tree up again",
+            node=self._root,
         )
-    return reason
+
+
+def _shown(error: TierfedError) -> TierfedError:
+    """Return `error` with the traceback of its node where Python shows it: below its own."""
+    if error.remote_traceback:
+        error.add_note(f"\nThat was at {error.node}:\n{error.remote_traceback.rstrip()}")
+    return error
 
 
 def _slots(slots: tuple[Slot, ...]) -> list[tuple[str, Type, bool]]:
     return [(s.name, s.type, s.many is not None) for s in slots]
 
 
-def _part(argument: Any, name: str) -> Any:
-    """Return the part of a held argument that the slot `arg.0.1` stands for."""
-    for index in name.split(".")[1:]:
-        argument = argument[int(index)]
-    return argument
+def _part(argument: Any, t: Type | None, slot: Slot) -> Any:
+    """Return the part of a held argument of type `t` that the slot `arg.0.1` stands for."""
+    for index in map(int, slot.name.split(".")[1:]):
+        assert isinstance(t, StructType)
+        argument, t = argument[index], t[index]
+    return argument[0] if _is_list_of_one(t, slot) else argument
+
+
+def _is_list_of_one(t: Type | None, slot: Slot) -> bool:
+    """Return whether a slot is the root's own value of `{T}@SERVER`, which is held as a list."""
+    return isinstance(t, FederatedType) and not t.all_equal and slot.many is None
 
 
 def _outcome(compiled: Compiled, slots: tuple[Slot, ...], values: Mapping[str, Any]) -> Any:
@@ -202,7 +276,7 @@ def _outcome(compiled: Compiled, slots: tuple[Slot, ...], values: Mapping[str, A
                 if not value:
                     raise RoundFailed(f"nobody at {slot.many} has the result", where="driver", mend="see the log")
                 value = value[0]
-        names[slot.name] = value
+        names[slot.name] = (value,) if _is_list_of_one(t, slot) else value
     for name in types:
         if name not in names:  # constants stay with the driver
             names[name] = _constant(compiled, name)

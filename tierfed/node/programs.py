@@ -1,0 +1,69 @@
+"""Programs: what was deployed to a node, and what the node has deployed to a child.
+
+    here.add(data, hash)        keeps a program; the one that was not used for longest may go
+    there.has(hash)             whether the child is known to have it
+    there.sent(hash)            it has left for the child, or was used there again
+
+Sound because both ends see one order of uses, that of the frames on the bulk link, and the
+sender forgets first: of the `KEPT` programs a node keeps, its parent counts on the last
+`COUNTED_ON`.  A program counts as sent when its frames have left, and not before: a sending
+that was cancelled is done again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from tierfed.compiler.serialize import compiled_from_bytes
+from tierfed.compiler.slices import Compiled
+from tierfed.errors import ProtocolError
+
+KEPT = 64
+COUNTED_ON = 32
+
+
+class Programs:
+    """The programs deployed here, by hash, with their bytes."""
+
+    def __init__(self) -> None:
+        self._programs: OrderedDict[str, tuple[Compiled, bytes]] = OrderedDict()
+
+    def add(self, data: bytes, announced: object, where: str) -> Compiled:
+        """Keep the program in `data`; raises ProtocolError if it is not the one announced."""
+        compiled = compiled_from_bytes(data)
+        if compiled.hash != announced:
+            raise ProtocolError(
+                f"the program is {compiled.hash}, announced as {str(announced)[:80]}",
+                where=where,
+                mend="run one version of tierfed",
+            )
+        self._programs[compiled.hash] = compiled, data
+        self.get(compiled.hash)
+        while len(self._programs) > KEPT:
+            self._programs.popitem(last=False)
+        return compiled
+
+    def get(self, hash_: object) -> tuple[Compiled, bytes] | None:
+        """Return the program of that hash and its bytes, None if it is not here."""
+        if not isinstance(hash_, str) or hash_ not in self._programs:
+            return None
+        self._programs.move_to_end(hash_)
+        return self._programs[hash_]
+
+
+class Deployed:
+    """The programs that a child has from us."""
+
+    def __init__(self) -> None:
+        self._hashes: OrderedDict[str, None] = OrderedDict()
+
+    def has(self, hash_: str) -> bool:
+        """Return whether the child is known to have the program."""
+        return hash_ in self._hashes
+
+    def sent(self, hash_: str) -> None:
+        """The program, or a use of it, has left for the child."""
+        self._hashes[hash_] = None
+        self._hashes.move_to_end(hash_)
+        while len(self._hashes) > COUNTED_ON:
+            self._hashes.popitem(last=False)
