@@ -44,7 +44,9 @@ def test_a_loss_is_told_and_that_the_quorum_held() -> None:
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_a_run_that_did_not_go_well(status: str) -> None:
     """It says how far it came."""
-    lines = told(document(status, rounds=1, metrics={}), left="7f3a90c2").splitlines()
+    error = {"mend": "go on: tierfed run --resume 7f3a90c2"}
+    lines = told(document(status, rounds=1, metrics={}, error=error), left="7f3a90c2").splitlines()
+    assert ("  go on: tierfed run --resume 7f3a90c2" in lines) == (status == "interrupted")
     assert lines[0] == f"✗ {status} after 1 round in 5.2 s · nobody lost"
     assert lines[-1] == "  the tree is up: tierfed run PROGRAM, tierfed down 7f3a90c2"
 
@@ -84,3 +86,11 @@ def test_numbers(value: Any, text: str) -> None:
 def test_a_table_leaves_empty_columns_out() -> None:
     """Columns are as wide as they must be."""
     assert table(("A", "EMPTY", "C"), [["1", "", "x"], ["222", "", "y"]]) == "A    C\n1    x\n222  y"
+
+
+def test_a_table_that_is_too_wide_becomes_paragraphs() -> None:
+    """On a narrow terminal each row has lines of its own, with the heads that its cells stand under."""
+    heads = ("TIER", "NODE", "STATE", "PID")
+    rows = [["CLIENTS", "c-[00-15] ×16", "ready", "4714"], ["SERVER", "s", "", ""]]
+    assert table(heads, rows, 40) == table(heads, rows)
+    assert table(heads, rows, 30) == "CLIENTS  c-[00-15] ×16\n  state ready  pid 4714\nSERVER  s"

@@ -96,6 +96,7 @@ def main() -> NoReturn:
 
 def _exit_code(group: click.Group, args: list[str]) -> int:
     """Run the command that `args` name; return its exit code once everybody has been told."""
+    context: click.Context | None = None
     try:
         with group.make_context("tierfed", list(args)) as context:
             group.invoke(context)
@@ -105,16 +106,20 @@ def _exit_code(group: click.Group, args: list[str]) -> int:
         _abandon_stdout()
         return 141  # 128 + SIGPIPE: whoever read has had enough
     except (Exception, KeyboardInterrupt) as error:
-        return _told(error, args)
+        return _told(error, context, args)
     return _flushed()
 
 
-def _told(error: BaseException, args: list[str]) -> int:
+def _told(error: BaseException, context: click.Context | None, args: list[str]) -> int:
     """Tell people, and programs that asked, how a command came to nothing; return the exit code."""
     from tierfed.cli import outcome
+    from tierfed.report.output import Output
 
+    output = context.obj if context is not None else None
+    if output is None:  # the command line could not be read
+        output = Output(json="--json" in (args[: args.index("--")] if "--" in args else args))
     try:
-        return outcome.tell(error, json="--json" in args[: args.index("--")] if "--" in args else "--json" in args)
+        return outcome.tell(error, output)
     except BrokenPipeError:
         _abandon_stdout()
         return 141

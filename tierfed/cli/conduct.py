@@ -8,13 +8,16 @@ is here.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import tierfed
 from tierfed.cli.interruption import interruptible
 from tierfed.cli.outcome import Told
 from tierfed.errors import JobError, LeafError, TierfedError
@@ -32,6 +35,8 @@ Start = Callable[[Callable[[dict[str, Any]], None]], RunTree]
 """Brings a tree up, or finds one, and tells the given function of what happens."""
 
 _JOB = "job.json"
+_OURS = Path(tierfed.__file__).parent
+_LOOP = Path(asyncio.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +110,14 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
         except KeyboardInterrupt:
             if tree is None:
                 raise
-            status, code = "interrupted", failure.INTERRUPTED
+            status, error, code = "interrupted", failure.interrupted(tree.run_dir), failure.INTERRUPTED
         finally:
             if tree is not None:
                 _leave(tree, down)
     assert tree is not None
     document = tree.summary(status, error)
     (tree.run_dir / "summary.json").write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
-    if error is not None:
+    if error is not None and status == "failed":
         output.fail(error, log=failure.log_of(error, tree.run_dir))
     output.say(summary.told(document, left=None if down else tree.run_id))
     output.document(document)
@@ -133,8 +138,18 @@ def _raised(what: Work, raised: Exception) -> TierfedError:
         f"{what.job.__qualname__} raised {type(raised).__name__}: {raised}",
         where=f"job {what.spec}",
         mend="see the traceback",
-        remote_traceback="".join(traceback.format_exception(raised)),
+        remote_traceback="".join(traceback.format_exception(type(raised), raised, _from_user_code(raised))),
     )
+
+
+def _from_user_code(raised: Exception) -> TracebackType | None:
+    """Return the traceback of `raised` from the first frame that is neither ours nor the event loop's."""
+    at = raised.__traceback__
+    while at is not None and Path(at.tb_frame.f_code.co_filename).is_relative_to(_OURS):
+        at = at.tb_next
+        while at is not None and Path(at.tb_frame.f_code.co_filename).parent == _LOOP:
+            at = at.tb_next
+    return at if at is not None else raised.__traceback__
 
 
 def remember(tree: RunTree, what: Work) -> None:

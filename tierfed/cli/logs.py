@@ -37,8 +37,10 @@ def command(
     """Show the logs of a node, of the nodes of a tier, or of all nodes, merged by time."""
     from datetime import datetime
 
+    from tierfed.cli.outcome import Told
     from tierfed.errors import TierfedError
     from tierfed.launch import log_reader, runs
+    from tierfed.report.failure import INTERRUPTED
 
     run = runs.find(of)
     chosen = list(run.manifest["nodes"]) if name is None else run.select(name)
@@ -50,8 +52,11 @@ def command(
     entries = log_reader.read(
         run.path / "logs", chosen, since=earliest, tail=tail, level=level, pause=_until_over(run) if follow else None
     )
-    for entry in entries:
-        output.raw(_line(entry, output.colours))
+    try:
+        for entry in entries:
+            output.raw(_line(entry, output.colours))
+    except KeyboardInterrupt:
+        raise Told(INTERRUPTED) from None  # the usual end of following: nothing to be told
 
 
 def _until_over(run: Run) -> Callable[[], bool]:

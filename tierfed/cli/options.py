@@ -58,7 +58,8 @@ def as_json(command: _F) -> _F:
     """Add `--json`; the command gets an `Output`."""
 
     def spoken(ctx: click.Context, param: click.Parameter, value: bool) -> Output:
-        return Output(json=value)
+        output = ctx.find_root().obj = Output(json=value)
+        return output
 
     return click.option(
         "--json",

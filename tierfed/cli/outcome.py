@@ -23,15 +23,13 @@ class Told(Exception):
         self.code = code
 
 
-def tell(error: BaseException, *, json: bool) -> int:
-    """Tell people, and with `json` programs, of `error`; return the exit code."""
+def tell(error: BaseException, output: Output) -> int:
+    """Tell people, and programs that asked, of `error`; return the exit code."""
     if isinstance(error, Told):
         return error.code
-    if isinstance(error, BrokenPipeError):
-        raise error
-    output = Output(json=json)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        output.answer_failure("interrupted", None)
+        output.notice("interrupted")
+        output.answer_failure("interrupted", failure.interrupted())
         return failure.INTERRUPTED
     if isinstance(error, click.ClickException):
         said = _usage(error)

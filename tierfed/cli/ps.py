@@ -43,9 +43,11 @@ def command(run: str | None, every: bool, output: Output) -> None:
         over = f"; {len(known)} earlier: tierfed ps --all" if known else ""
         output.say(f"nothing is up in {shown(runs.folder())}{over}")
     elif every:
-        output.say(nodes.runs_table(listed, now))
+        output.say(nodes.runs_table(listed, now, output.width))
     else:
-        tables = [f"{nodes.head(one, rows[one.id], now)}\n{nodes.table_of(rows[one.id])}" for one in listed]
+        tables = [
+            f"{nodes.head(one, rows[one.id], now)}\n{nodes.table_of(rows[one.id], output.width)}" for one in listed
+        ]
         output.say("\n\n".join(tables))
     documents = [nodes.document(one, rows[one.id]) for one in listed]
     output.document({"schema_version": SCHEMA_VERSION, "runs": documents})

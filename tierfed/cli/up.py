@@ -66,7 +66,7 @@ def _ready(
     """Bring the tree up and leave it; with `stay`, wait here until it is interrupted or ends."""
     from tierfed.cli.interruption import interruptible
     from tierfed.errors import RoundFailed
-    from tierfed.report.failure import shown
+    from tierfed.report import failure
     from tierfed.report.view import view
 
     with interruptible(output):
@@ -78,17 +78,17 @@ def _ready(
             output.say(f"run {tree.run_id} is up: tierfed run PROGRAM, tierfed ps, tierfed down {tree.run_id}")
             return tree
         try:
-            output.say(f"run {tree.run_id} is up until Ctrl-C; its folder is {shown(tree.run_dir)}")
+            output.say(f"run {tree.run_id} is up until Ctrl-C; its folder is {failure.shown(tree.run_dir)}")
             assert tree.deployment is not None
             while not tree.deployment.supervisor.wait_gone(_HOUR):
                 pass
         except KeyboardInterrupt:
             tree.close(down=True)
-            output.document(tree.summary("interrupted"))
+            output.document(tree.summary("interrupted", failure.interrupted()))
             raise
         tree.close(down=True)
     raise RoundFailed(
         f"run {tree.run_id} has ended: its supervisor is gone",
         where="up",
-        mend=f"read {shown(tree.run_dir / 'supervisor.jsonl')}",
+        mend=f"read {failure.shown(tree.run_dir / 'supervisor.jsonl')}",
     )

@@ -78,6 +78,13 @@ def internal(error: Exception) -> TierfedError:
     )
 
 
+def interrupted(run_dir: Path | None = None) -> TierfedError:
+    """Return what programs get of a command that was interrupted, with how its run can go on, if it can."""
+    if run_dir is None or not any((run_dir / "checkpoints").glob("*.ckpt")):
+        return TierfedError("interrupted")
+    return TierfedError("interrupted", where=f"run {run_dir.name}", mend=f"go on: tierfed run --resume {run_dir.name}")
+
+
 def exit_code(error: TierfedError, *, running: bool = False) -> int:
     """Return the exit code for `error`; while a job is running, what has no other code is the run's failure."""
     return RUN_FAILED if running and error.exit_code == 1 else error.exit_code

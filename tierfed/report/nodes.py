@@ -47,8 +47,8 @@ def nodes(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def table_of(rows: list[dict[str, Any]]) -> str:
-    """Return `rows` as a table, siblings in one state together."""
+def table_of(rows: list[dict[str, Any]], width: int | None = None) -> str:
+    """Return `rows` as a table on `width` columns, siblings in one state together."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["placement"], row["parent"], row["state"]), []).append(row)
@@ -58,7 +58,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
         name = _together([row["name"] for row in of])
         shown = " ".join(pids[:_PIDS]) + (" …" if len(pids) > _PIDS else "")
         lines.append([str(placement), name, state, shown, _address(of) if state != "ended" else ""])
-    return table(("TIER", "NODE", "STATE", "PID", "LISTENS"), lines)
+    return table(("TIER", "NODE", "STATE", "PID", "LISTENS"), lines, width)
 
 
 def _together(names: list[str]) -> str:
@@ -85,14 +85,14 @@ def head(run: Run, rows: list[dict[str, Any]], now: datetime) -> str:
     return " · ".join(words)
 
 
-def runs_table(runs: list[Run], now: datetime) -> str:
+def runs_table(runs: list[Run], now: datetime, width: int | None = None) -> str:
     """Return a line for each of `runs`, the latest first."""
     lines = []
     for run in reversed(runs):
         age = _age(run.manifest, now)
         begun = "" if age is None else f"{ago(age)} ago"
         lines.append([run.id, run.state, topology(run.manifest), str(len(run.manifest["nodes"])), begun])
-    return table(("RUN", "STATE", "TOPOLOGY", "NODES", "BEGUN"), lines)
+    return table(("RUN", "STATE", "TOPOLOGY", "NODES", "BEGUN"), lines, width)
 
 
 def document(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:

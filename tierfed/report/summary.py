@@ -33,6 +33,8 @@ def told(document: Mapping[str, Any], *, left: str | None = None) -> str:
     lines = [f"{_MARKS[status]} {' · '.join(words)}"]
     lines += ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append(f"  {shown(Path(document['run_dir']))}")
+    if status == "interrupted" and (mend := document["error"]["mend"]):
+        lines.append(f"  {mend}")
     if left is not None:
         lines.append(f"  the tree is up: tierfed run PROGRAM, tierfed down {left}")
     return "\n".join(lines)

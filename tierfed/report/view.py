@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tierfed.report.fold import folded
 from tierfed.report.output import Output
 from tierfed.report.progress import Event, Progress
 from tierfed.report.quantities import metrics, seconds
@@ -111,13 +112,13 @@ class LiveView:
         self._progress.happened(event)
         if event.get("event") == "ready":
             nodes = {name: of for name, (_, of) in self._progress.placements.items()}
-            self._console.print(ready(nodes, event["seconds"]), style="")
+            self.say(ready(nodes, event["seconds"]))
         elif event.get("event") == "lost":
-            self._console.print(f"⚠ lost {event['node']}: {event['reason']}", style="yellow", markup=False)
+            self.say(f"⚠ lost {event['node']}: {event['reason']}", "yellow")
 
-    def say(self, text: str) -> None:
-        """Tell people something that is no event, above the tree."""
-        self._console.print(text, markup=False, soft_wrap=True)
+    def say(self, text: str, style: str = "") -> None:
+        """Tell people something, above the tree."""
+        self._console.print(folded(text, self._console.width), style=style, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._live.start()
