@@ -47,7 +47,7 @@ def test_a_run_that_did_not_go_well(status: str) -> None:
     error = {"mend": "go on: tierfed run --resume 7f3a90c2"}
     lines = told(document(status, rounds=1, metrics={}, error=error), left="7f3a90c2").splitlines()
     assert ("  go on: tierfed run --resume 7f3a90c2" in lines) == (status == "interrupted")
-    assert lines[0] == f"✗ {status} after 1 round in 5.2 s · nobody lost"
+    assert lines[0] == f"✗ {status} after 1 round in 5.2 s"
     assert lines[-1] == "  the tree is up: tierfed run PROGRAM, tierfed down 7f3a90c2"
 
 

@@ -93,7 +93,7 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
             watching.happened(event)
             if event["event"] == "raised" and not shown:  # a client's first traceback: what there is to mend
                 shown.append(TierfedError.from_dict(event["error"]))
-                watching.say(failure.told(shown[0], log=failure.log_of(shown[0], tree.run_dir) if tree else None))
+                watching.fail(shown[0], log=failure.log_of(shown[0], tree.run_dir) if tree else None)
 
         try:
             with watching, output.user_code():
@@ -118,7 +118,8 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
     document = tree.summary(status, error)
     (tree.run_dir / "summary.json").write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
     if error is not None and status == "failed":
-        output.fail(error, log=failure.log_of(error, tree.run_dir))
+        seen = bool(shown) and shown[0].remote_traceback == error.remote_traceback
+        output.fail(error, log=failure.log_of(error, tree.run_dir), traceback=not seen)
     output.say(summary.told(document, left=None if down else tree.run_id))
     output.document(document)
     if code:

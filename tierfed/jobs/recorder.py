@@ -68,6 +68,10 @@ class Recorder:
         if all(key in report for key in keys):
             self._on_event({"event": "progress", **{key: report[key] for key in keys}})
 
+    def raised(self, error: TierfedError) -> None:
+        """Take the error of a leaf that raised, whether or not the round goes on without its member."""
+        self.event("raised", error=error.to_dict())
+
     def record(self, name: str, record: Record) -> None:
         """Take the record of an invocation of the computation called `name`."""
         traffic = record.traffic

@@ -131,6 +131,7 @@ def _connected(
         membership,
         on_record=lambda computation, record: recorder.record(computation.name, record),
         on_progress=recorder.progress,
+        on_raised=recorder.raised,
         check=functools.partial(check, topology),
     )
     return RunTree(topology, context, recorder, deployment)

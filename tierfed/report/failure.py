@@ -11,8 +11,8 @@ a topology stand a line each, as editors read them: `file:line:column: error: â€
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from tierfed.errors import TierfedError, TopologyError
@@ -22,16 +22,16 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells have it
 RUN_FAILED = 4
 
 
-def told(error: BaseException, *, log: str | None = None) -> str:
-    """Return the lines that tell people of `error`."""
+def told(error: BaseException, *, log: str | None = None, traceback: bool = True) -> str:
+    """Return the lines that tell people of `error`, without a `traceback` that they have seen."""
     if isinstance(error, TopologyError) and error.problems:
         return "\n".join(str(problem) for problem in error.problems)
     if not isinstance(error, TierfedError):
-        return f"error: {type(error).__name__}: {error}\n" + _bar("".join(traceback.format_exception(error)))
+        return f"error: {type(error).__name__}: {error}\n" + _bar("".join(format_exception(error)))
     lines = [f"error: {error}"]
     if error.node is not None:
         lines.append(f"  node {error.node}" + (f", its log: {log}" if log else ""))
-    if error.remote_traceback:
+    if error.remote_traceback and traceback:
         lines.append(_bar(error.remote_traceback))
     return "\n".join(lines)
 
@@ -74,7 +74,7 @@ def internal(error: Exception) -> TierfedError:
         f"{type(error).__name__}: {error}",
         where="internal",
         mend="this is a defect of tierfed: please report it with the traceback",
-        remote_traceback="".join(traceback.format_exception(error)),
+        remote_traceback="".join(format_exception(error)),
     )
 
 

@@ -79,9 +79,9 @@ class Output:
         """Tell people something beside the point of the command."""
         self._tell(f"note: {text}", _YELLOW)
 
-    def fail(self, error: BaseException, *, log: str | None = None) -> None:
+    def fail(self, error: BaseException, *, log: str | None = None, traceback: bool = True) -> None:
         """Tell people of an error; `log` is the path of the log of the node where it happened."""
-        self._tell(failure.told(error, log=log), _RED)
+        self._tell(failure.told(error, log=log, traceback=traceback), _RED)
 
     def _tell(self, text: str, colour: str) -> None:
         wide = shutil.get_terminal_size().columns if _is_terminal(self._stderr) else None

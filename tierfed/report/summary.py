@@ -27,7 +27,7 @@ def told(document: Mapping[str, Any], *, left: str | None = None) -> str:
     words = [did if status == "ok" else f"{status} after {did}"]
     words[0] += f" in {seconds(took)}" if took is not None else ""
     words += metrics(document["metrics"])
-    words.append(_lost(document["lost"], held=status == "ok"))
+    words += _lost(document["lost"], ok=status == "ok")
     rows = [_tier(name, tier) for name, tier in reversed(document["tiers"].items()) if tier.get("messages_up")]
     widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
     lines = [f"{_MARKS[status]} {' · '.join(words)}"]
@@ -40,11 +40,11 @@ def told(document: Mapping[str, Any], *, left: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _lost(lost: list[Mapping[str, Any]], *, held: bool) -> str:
-    if not lost:
-        return "nobody lost"
-    names = list(dict.fromkeys(str(one["node"]) for one in lost))
-    return f"{len(names)} lost" + (", quorum held" if held else "")
+def _lost(lost: list[Mapping[str, Any]], *, ok: bool) -> list[str]:
+    names = {str(one["node"]) for one in lost}
+    if not names:
+        return ["nobody lost"] if ok else []  # of the round that failed nothing is known here
+    return [f"{len(names)} lost" + (", quorum held" if ok else "")]
 
 
 def _tier(name: str, tier: Mapping[str, Any]) -> list[str]:

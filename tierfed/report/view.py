@@ -17,6 +17,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tierfed.errors import TierfedError
+from tierfed.report import failure
 from tierfed.report.fold import folded
 from tierfed.report.output import Output
 from tierfed.report.progress import Event, Progress
@@ -63,10 +65,10 @@ class PlainView:
                 case "done":
                     self._over()
 
-    def say(self, text: str) -> None:
-        """Tell people something that is no event."""
+    def fail(self, error: TierfedError, *, log: str | None) -> None:
+        """Tell people of an error that does not end the run."""
         with self._lock:
-            self._output.say(text)
+            self._output.fail(error, log=log)
 
     def _over(self) -> None:
         if self._round is not None:
@@ -112,12 +114,16 @@ class LiveView:
         self._progress.happened(event)
         if event.get("event") == "ready":
             nodes = {name: of for name, (_, of) in self._progress.placements.items()}
-            self.say(ready(nodes, event["seconds"]))
+            self._say(ready(nodes, event["seconds"]))
         elif event.get("event") == "lost":
-            self.say(f"⚠ lost {event['node']}: {event['reason']}", "yellow")
+            self._say(f"⚠ lost {event['node']}: {event['reason']}", "yellow")
 
-    def say(self, text: str, style: str = "") -> None:
-        """Tell people something, above the tree."""
+    def fail(self, error: TierfedError, *, log: str | None) -> None:
+        """Tell people of an error that does not end the run."""
+        self._say(failure.told(error, log=log), "red")
+
+    def _say(self, text: str, style: str = "") -> None:
+        """Write above the tree."""
         self._console.print(folded(text, self._console.width), style=style, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 from tierfed.backends.loop_thread import LoopThread
 from tierfed.backends.native.driver import Driver, Record
 from tierfed.compiler import Compiled, compile
-from tierfed.errors import ValueMismatch
+from tierfed.errors import TierfedError, ValueMismatch
 from tierfed.language import context as contexts
 from tierfed.language.arguments import hold_arguments, placed_counts, shown
 from tierfed.language.computation import Computation
@@ -32,13 +32,14 @@ class NativeContext:
         *,
         on_record: Callable[[Computation, Record], None] = lambda computation, record: None,
         on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None,
+        on_raised: Callable[[TierfedError], None] = lambda error: None,
         check: Callable[[Compiled], None] = lambda compiled: None,
     ) -> None:
         self.tree = tree
         self._check = check
         self._on_record = on_record
         self._compiled: dict[Computation, Compiled] = {}
-        self._driver = Driver(on_progress)
+        self._driver = Driver(on_progress, on_raised)
         self._loop = LoopThread("tierfed driver")
         try:
             self._loop.run(self._driver.connect(address, membership))
