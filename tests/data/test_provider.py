@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierfed import data
-from tierfed.data import MemberInfo, derive, fetch, provider
+from tierfed.data import MemberInfo, before_fork, derive, fetch, provider
 from tierfed.errors import DataError, PlacementError, UnsupportedError
+from tierfed.launch import user_code
 from tierfed.types import Type, to_type
 
 FASHION = {"dataset": "fashion-mnist-6k", "split": {"dirichlet": {"alpha": 0.3}}}
@@ -98,7 +98,7 @@ def test_a_provider_is_imported_by_its_path(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "sensors_by_path.py").write_text("def readings(uri, type, member):\n    return float(member.index)\n")
     monkeypatch.syspath_prepend(tmp_path)
     config = {"provider": "sensors_by_path:readings"}
-    data.preload(config)
+    assert before_fork.wanted(config) == []
     data.check_use(config, "temperature", to_type("float32"), 4)
     import sys
 
@@ -109,7 +109,8 @@ def test_a_provider_is_imported_by_its_path(tmp_path: Path, monkeypatch: pytest.
 def test_a_child_forked_after_preload_does_not_read_the_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arrays are there before the fork, and shared with the children."""
     data.archive._arrays.cache_clear()
-    data.preload(FASHION)
+    (name,) = before_fork.wanted(FASHION)
+    user_code.resolve(name)()
     monkeypatch.setattr(np, "load", None)
     pid = os.fork()
     if not pid:

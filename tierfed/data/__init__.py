@@ -9,7 +9,7 @@ own provider, in its own process.
 
 from tierfed.data.archive import DATASETS, Dataset
 from tierfed.data.member import MEMBER_TYPE, MemberInfo, derive
-from tierfed.data.provider import Provider, check, check_use, fetch, preload, provider
+from tierfed.data.provider import Provider, check, check_use, fetch, provider
 from tierfed.data.splits import SPLITS, Dirichlet, Iid, Shards, Split, split
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "check_use",
     "derive",
     "fetch",
-    "preload",
     "provider",
     "split",
 ]

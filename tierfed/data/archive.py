@@ -5,7 +5,7 @@
 | `fashion-mnist-6k` | a share of 6,000 images, 600 a class | all of 1,000 others, 100 a class | MIT |
 
 Images arrive as float32[?,784] in [0, 1], row by row, labels as int32[?].  They are kept as
-bytes and loaded once a process; load them before a fork (`preload`) and the children share the
+bytes and loaded once a process; load them before a fork (`before_fork`) and the children share the
 pages.  `tools/make_fashion_mnist_6k.py` makes the archive from Debian's package.
 
 Source: Xiao et al. 2017, arXiv:1708.07747.

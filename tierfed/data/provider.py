@@ -7,7 +7,7 @@
 `tierfed:…` URIs need no provider: `tierfed:member` is who the member is (`member`).  All
 others are the provider's, and what it returns is checked against the type of
 `federated_data`, never cast.  A module named in a topology is imported by the node that
-asks, after the fork; built-in data sets are loaded before it (`preload`).
+asks, after the fork; built-in data sets are loaded before it (`before_fork`).
 """
 
 from __future__ import annotations
@@ -144,13 +144,6 @@ def check_use(config: Mapping[str, Any] | Provider | None, uri: str, type: Type,
         named.check_use(uri, type, count)
     elif named is _nothing:
         _nothing(uri)
-
-
-def preload(config: Mapping[str, Any] | None) -> None:
-    """Load a built-in data set, so that processes forked from this one share it; else do nothing."""
-    named = check(config)
-    if isinstance(named, Shared):
-        named.dataset.load()
 
 
 def fetch(source: Provider, uri: str, type: Type, member: MemberInfo) -> Any:

@@ -11,6 +11,7 @@ Leaving the `with` takes the tree down.  A script that calls `up` does so under
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import secrets
 import sys
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierfed.backends.native.context import NativeContext
-from tierfed.data.preload import wanted
+from tierfed.data.before_fork import wanted
+from tierfed.jobs.endings import explain
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
@@ -30,6 +32,8 @@ from tierfed.topology.plan import check
 
 if TYPE_CHECKING:
     from tierfed.launch.processes import Deployment
+
+log = logging.getLogger("tierfed.run")
 
 RESOLVED = "topology.resolved.yaml"
 
@@ -48,7 +52,25 @@ def up(
     """
     if not isinstance(topology, Topology):
         topology = load_topology(topology, sets)
-    return bring_up(topology, wait_timeout=wait_timeout, on_event=on_event)
+
+    def and_logged(event: Event) -> None:
+        if event["event"] == "raised":
+            _log_raised(event["error"], event["log"], shown)
+        on_event(event)
+
+    shown: set[str] = set()
+    return bring_up(topology, wait_timeout=wait_timeout, on_event=and_logged)
+
+
+def _log_raised(error: dict[str, str | None], path: str, shown: set[str]) -> None:
+    """Log that a leaf raised: the first time of a node with its traceback."""
+    node, first = str(error["node"]), error["node"] not in shown
+    shown.add(node)
+    about = ": ".join(filter(None, (node, error["where"], error["what"])))
+    if first:
+        log.error("%s\n%s\n%s; its log: %s", about, (error["traceback"] or "").rstrip(), node, path)
+    else:
+        log.warning("%s", about)
 
 
 def bring_up(
@@ -133,5 +155,6 @@ def _connected(
         on_progress=recorder.progress,
         on_raised=recorder.raised,
         check=functools.partial(check, topology),
+        explain=(lambda error: explain(error, deployment.status)) if deployment is not None else lambda error: None,
     )
     return RunTree(topology, context, recorder, deployment)

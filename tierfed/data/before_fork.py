@@ -1,6 +1,6 @@
-"""Preload: a data set loaded before processes are forked, so that they share its memory.
+"""Before the fork: a data set loaded before processes are forked, so that they share its memory.
 
-    tierfed.data.preload:fashion-mnist-6k      # "module:function", as the zygote is told
+    tierfed.data.before_fork:fashion-mnist-6k      # "module:function", as the zygote is told
 
 Every name of the table of data sets is a function of this module.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tierfed.data.archive import DATASETS
-from tierfed.data.provider import check, Shared
+from tierfed.data.provider import Shared, check
 
 
 def wanted(config: Mapping[str, Any] | None) -> list[str]:
