@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierfed import data
 from tierfed.data import MemberInfo, before_fork, derive, fetch, provider
 from tierfed.errors import DataError, PlacementError, UnsupportedError
 from tierfed.launch import user_code
