@@ -13,6 +13,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, zero_node
 from tierfed.ir.intrinsics import TABLE, Operator
@@ -91,7 +93,9 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
             like: Type | None = None
             first = types.get(op.parameters[0].name)
             if p.name == "zero" and op.uri == "federated_reduce" and isinstance(first, FederatedType):
-                like = first.member if isinstance(first.member, TensorType) else None
+                zero = given[p.name]  # a number of numpy's has a dtype of its own
+                plain = isinstance(zero, int | float | complex) and not isinstance(zero, np.generic)
+                like = first.member if plain and isinstance(first.member, TensorType) else None
             if p.name == "right":
                 like = first
             nodes[p.name] = _argument(given[p.name], p.federated, like)
