@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierfed.errors import TypeMismatch
-from tierfed.ir.intrinsics.operator import Arguments, Operator, Parameter, World, federated, function
+from tierfed.ir.intrinsics.operator import Arguments, Operator, Parameter, World, federated, function, placed
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 
@@ -41,10 +41,10 @@ def _apply_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
 
 def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
     fn, x = values
-    assert isinstance(t.parameter, StructType)
+    assert isinstance(t.parameter, StructType) and isinstance(t.result, FederatedType)
     source = t.parameter[1]
     assert isinstance(source, FederatedType)
-    return fn(x) if source.all_equal else tuple(fn(v) for v in x)
+    return fn(x) if source.all_equal else placed(tuple(fn(v) for v in x), t.result)
 
 
 MAP = Operator(
