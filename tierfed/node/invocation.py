@@ -181,6 +181,7 @@ class Invocation:
         task = asyncio.get_running_loop().create_task(self._watched(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled before it began, nobody has awaited it
 
     async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
         try:
