@@ -13,7 +13,9 @@ The prediction is that of the computation which the job names as its round; see 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,7 +90,7 @@ def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str
     from tierfed.topology import plan
 
     try:
-        with output.user_code():
+        with contextlib.redirect_stdout(sys.stderr):  # what the program prints is no part of the drawing
             job = load_job(topology.job.program, topology.source.parent if topology.source is not None else None)
         if job.round is None:
             output.warn(f"no prediction: {job.__name__} names no round; write @tierfed.job(round=step)")

@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import importlib
 import json
+import os
 import subprocess
 import sys
 import traceback
@@ -21,6 +22,7 @@ from typing import Any
 
 from tierfed.errors import JobError, TierfedError
 from tierfed.language.job import Job
+from tierfed.launch.interpreter import python_path
 from tierfed.topology import Topology, parse_topology
 
 _PATIENCE = 120.0  # seconds that an import may take
@@ -101,7 +103,8 @@ def check_in_subprocess(
     )
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tierfed.jobs.program"],
+            [sys.executable, "-P", "-m", "tierfed.jobs.program"],
+            env={**os.environ, **python_path(os.environ)},
             input=request,
             capture_output=True,
             text=True,

@@ -39,7 +39,7 @@ def start(
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-P", "-m", module, str(child)],
-            {**environment, **_python_path(environment)},
+            {**environment, **python_path(environment)},
             file_actions=actions,
             setsid=own_session,
             setsigmask=[],
@@ -49,7 +49,7 @@ def start(
             os.close(fd)
 
 
-def _python_path(environment: Mapping[str, str]) -> dict[str, str]:
+def python_path(environment: Mapping[str, str]) -> dict[str, str]:
     """Return PYTHONPATH with the folder of a `tierfed` that is used from a checkout."""
     home = str(Path(__file__).resolve().parents[2])
     installed = {str(Path(folder).resolve()) for folder in (*site.getsitepackages(), site.getusersitepackages())}
