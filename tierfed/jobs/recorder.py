@@ -70,7 +70,7 @@ class Recorder:
 
     def raised(self, error: TierfedError) -> None:
         """Take the error of a leaf that raised, whether or not the round goes on without its member."""
-        self.event("raised", error=error.to_dict())
+        self.event("raised", error=error.to_dict(), log=str(self.run_dir / "logs" / f"{error.node}.jsonl"))
 
     def record(self, name: str, record: Record) -> None:
         """Take the record of an invocation of the computation called `name`."""

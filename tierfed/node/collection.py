@@ -22,6 +22,8 @@ from tierfed.errors import RoundFailed, TierfedError
 from tierfed.node.round_events import Collect, UpSite
 from tierfed.node.summary import Summary, together
 
+_NAMED = 8  # of those lost after the first, in a message
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -135,13 +137,16 @@ class Collection:
     def below_quorum(self, node: str, invocation: str) -> RoundFailed:
         """Return the error of a collection that has lost too many: it names the first one lost."""
         member, loss = next(iter(self.lost.items()))
+        after = list(self.lost)[1:]
+        more = f" and {len(after) - _NAMED} more" if len(after) > _NAMED else ""
+        others = f"; after it {', '.join(after[:_NAMED])}{more}" if after else ""
         error = loss.error or {}
         what = error.get("what")
         said = f" ({what})" if what and what not in loss.reason else ""
         culprit = error.get("node") or member
         return RoundFailed(
             f"{len(self.members) - len(self.lost)} of {len(self.members)} {self.placement} left, "
-            f"quorum is {self.quorum}; the first lost is {member}: {loss.reason}{said}",
+            f"quorum is {self.quorum}; the first lost is {member}: {loss.reason}{said}{others}",
             where=f"{node}, site {next(iter(self.folds))} of invocation {invocation}",
             mend=f"see `tierfed logs {culprit}`, or lower collect.quorum at the parent of {self.placement}",
             node=culprit,

@@ -6,6 +6,7 @@ and has the driver invoke it.  Synchronous calls wait on a loop thread; asynchro
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,11 @@ from tierfed.placements import Tree
 
 
 class NativeContext:
-    """Runs computations on the tree whose root the driver is connected to."""
+    """Runs computations on the tree whose root the driver is connected to.
+
+    `check` may refuse a program for this tree; `explain` may add to an error what the tree
+    itself cannot know, and may take its time.
+    """
 
     def __init__(
         self,
@@ -33,10 +38,12 @@ class NativeContext:
         on_record: Callable[[Computation, Record], None] = lambda computation, record: None,
         on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None,
         on_raised: Callable[[TierfedError], None] = lambda error: None,
+        explain: Callable[[TierfedError], None] = lambda error: None,
         check: Callable[[Compiled], None] = lambda compiled: None,
     ) -> None:
         self.tree = tree
         self._check = check
+        self._explain = explain
         self._on_record = on_record
         self._compiled: dict[Computation, Compiled] = {}
         self._driver = Driver(on_progress, on_raised)
@@ -76,7 +83,12 @@ class NativeContext:
                     where=where,
                     mend="pass one value for each member, in member order",
                 )
-        result, record = await self._driver.invoke(self.compiled(computation), argument)
+        compiled = self.compiled(computation)
+        try:
+            result, record = await self._driver.invoke(compiled, argument)
+        except TierfedError as error:
+            await asyncio.to_thread(self._explain, error)
+            raise
         self._on_record(computation, record)
         return shown(result, t.result)
 
