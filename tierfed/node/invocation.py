@@ -307,8 +307,8 @@ class Invocation:
         if isinstance(error, EmptyAggregate):  # what the program means here, whoever is lost
             self.fail(error)
             return
-        if error.remote_traceback is not None and not self._raised:  # the first one is for the user to see
-            self._raised = True
+        if error.remote_traceback is not None and not isinstance(error, RoundFailed) and not self._raised:
+            self._raised = True  # the first one is for the user to see
             self.node.tell_in_passing({"kind": "raised", "error": told(error)})
         self._step(Failed(member, None, _reason(error), error.to_dict()))
 
