@@ -14,9 +14,7 @@ from ruamel.yaml import YAML
 from tierfed.topology import Topology, assignments, load_topology, tree
 from tierfed.topology.collapse import collapsed
 from tierfed.topology.draw import FORMATS, size
-from tierfed.topology.payload import SMALL, payload_bytes
 from tierfed.topology.schema import json_schema, write
-from tierfed.types import TensorType
 
 FOLDER = Path(__file__).parents[2] / "topologies"
 GOLDEN = Path(__file__).parent / "golden"
@@ -202,28 +200,6 @@ def test_names_collapse_only_if_nothing_is_lost(names: list[str], one: str) -> N
 def test_sizes_as_people_say_them(count: int, text: str) -> None:
     """Bytes are decimal, with two digits at least."""
     assert size(count) == text
-
-
-def test_payload_is_what_the_codec_writes() -> None:
-    """Large tensors are coded chunk by chunk, small ones go raw, open sizes are not predicted."""
-    from tierfed.codecs import CHUNK, codec
-
-    int8 = codec("int8+zstd")
-    weights, bias = TensorType("float32", (CHUNK + 5,)), TensorType("float32", (SMALL - 1,))
-    raw, nominal = payload_bytes([weights, bias], int8) or (0, 0)
-    assert raw == 4 * (CHUNK + 5 + SMALL - 1)
-    assert nominal == (int8.nominal_bytes(CHUNK, "float32") or 0) + (int8.nominal_bytes(5, "float32") or 0) + 4 * (
-        SMALL - 1
-    )
-    assert payload_bytes([TensorType("float32", (None, 3))], int8) is None
-    assert payload_bytes([TensorType("str")], int8) is None
-
-
-def test_small_is_small_on_the_wire_too() -> None:
-    """The prediction leaves raw what the wire leaves raw."""
-    from tierfed.wire import packing
-
-    assert packing.SMALL == SMALL
 
 
 def test_the_assignments_of_the_main_job() -> None:
