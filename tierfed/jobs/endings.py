@@ -4,8 +4,8 @@
     ; c-0 was killed by SIGKILL, and with it c-1
 
 The tree sees a connection end; the supervisor sees how the process ended and whom it took
-along, since nodes that are colocated die together.  The two hear of it at about the same
-time, so a node whose connection is gone is asked after for a moment.
+along, since nodes that are colocated die together.  It may hear of it a moment later: of
+a process that the kernel has no more, the supervisor is asked again until it knows.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tierfed.errors import RoundFailed, TierfedError
+from tierfed.launch.pids import ProcessId
 
 _MOMENT = 1.0  # seconds for the supervisor to hear of an end
 _PAUSE = 0.01  # seconds between two questions
@@ -25,20 +26,28 @@ _GONE = ("its connection was lost", "it is not connected", " is gone")
 
 def explain(error: TierfedError, status: Callable[[], Mapping[str, Any]]) -> None:
     """Add to what `error` says how the processes of the nodes in it ended; `status` returns the run's manifest."""
-    if not isinstance(error, RoundFailed) or error.node is None or not any(sign in error.what for sign in _GONE):
+    if not isinstance(error, RoundFailed) or not any(sign in error.what for sign in _GONE):
         return
+    named = set(_WORD.findall(error.what))
     until = time.monotonic() + _MOMENT
-    while not (told := endings({error.node}, status())) and time.monotonic() < until:
+    found = _hosts(named, status())
+    while any(map(_unheard, found)) and time.monotonic() < until:
         time.sleep(_PAUSE)
-    if told:
-        error.what = "; ".join([error.what, *endings(set(_WORD.findall(error.what)), status())])
+        found = _hosts(named, status())
+    error.what = "; ".join([error.what, *(_told(process) for process in found if process["state"] == "ended")])
 
 
-def endings(named: Collection[str], manifest: Mapping[str, Any]) -> list[str]:
-    """Return how each process that hosts one of the `named` nodes ended, and who went with it, if it did."""
-    told = []
-    for process in manifest["processes"].values():
-        if process["state"] == "ended" and not set(process["nodes"]).isdisjoint(named):
-            first, *others = process["nodes"]
-            told.append(f"{first} {process['ending']}" + (f", and with it {', '.join(others)}" if others else ""))
-    return told
+def _hosts(named: Collection[str], manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the processes that host one of the `named` nodes."""
+    return [process for process in manifest["processes"].values() if not set(process["nodes"]).isdisjoint(named)]
+
+
+def _unheard(process: Mapping[str, Any]) -> bool:
+    """Return whether a process has ended and the supervisor does not know yet."""
+    started = process["state"] != "ended" and process["pid"] is not None
+    return started and not ProcessId(process["pid"], process["start"]).alive
+
+
+def _told(process: Mapping[str, Any]) -> str:
+    first, *others = process["nodes"]
+    return f"{first} {process['ending']}" + (f", and with it {', '.join(others)}" if others else "")
