@@ -78,6 +78,11 @@ def test_help_is_quick_and_imports_click_alone(folder: Path) -> None:
     assert min(took) < 0.25
 
 
+def test_no_arguments_are_help(here: Run) -> None:
+    """Somebody who types the name alone wants to know what there is."""
+    assert here() == here("--help")
+
+
 def test_the_version(here: Run) -> None:
     """`--version` is one line."""
     assert here("--version")[:2] == (0, "tierfed 0.1.0\n")
@@ -431,8 +436,10 @@ def test_init_into_the_folder_one_is_in(here: Run, folder: Path) -> None:
     jsonschema.validate(load_topology("two_tier.yaml").to_dict(), schema)
 
 
-def test_init_where_nothing_can_be_written(here: Run, folder: Path) -> None:
-    """A file in the way is told as what it is."""
+def test_a_place_that_cannot_be_used(here: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where a folder should be is told as what it is, not as a defect."""
     (folder / "taken").write_text("")
-    code, _, err = here("init", "taken/demo")
-    assert code != 0 and "error: init: not a directory: taken/demo" in err.lower()
+    for args in (("init", "taken/demo"), ("ps",)):
+        monkeypatch.setenv("TIERFED_HOME", str(folder / "taken"))
+        code, _, err = here(*args)
+        assert code == 4 and ": not a directory\n  to mend: runs are kept in ./.tierfed, or where TIERFED_HOME" in err

@@ -80,7 +80,7 @@ class Commands(click.Group):
         """Run the command that `args` name, and exit."""
         if _COMPLETE in os.environ:
             super().main(args, prog_name or "tierfed", *rest, **extra)
-        sys.exit(_exit_code(self, list(sys.argv[1:] if args is None else args)))
+        sys.exit(_exit_code(self, list(sys.argv[1:] if args is None else args) or ["--help"]))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ What it writes runs as it is.  Nothing that is there is overwritten.
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,7 +25,6 @@ _TEMPLATES = {"two-tier": "two_tier.yaml", "three-tier": "three_tier.yaml", "fou
 )
 def command(folder: str, template: str) -> None:
     """Write a topology, a program and the topology's schema to DIR, which is made if need be."""
-    from tierfed.errors import TierfedError
     from tierfed.report.output import Output
     from tierfed.topology import schema
 
@@ -33,21 +33,16 @@ def command(folder: str, template: str) -> None:
     topology = _TEMPLATES[template]
     stored = files("tierfed.cli") / "templates"
     texts = {name: (stored / source).read_text("utf-8") for name, source in _sources(topology).items()}
-    try:
-        for name in texts:
-            if (here / name).exists():
-                raise click.UsageError(f"{here / name} is there already; init overwrites nothing")
-        here.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            with open(here / name, "x", encoding="utf-8") as file:
-                file.write(text)
-        written = [*texts, str(schema.write(here).relative_to(here))]
-    except OSError as error:
-        raise TierfedError(
-            f"{error.strerror}: {error.filename}", where="init", mend="give a folder that you can write to"
-        ) from error
+    for name in texts:
+        if (here / name).exists():
+            raise click.UsageError(f"{here / name} is there already; init overwrites nothing")
+    here.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        with open(here / name, "x", encoding="utf-8") as file:
+            file.write(text)
+    written = [*texts, str(schema.write(here).relative_to(here))]
     output.say(f"wrote {', '.join(written)}")
-    output.say(f"next: {'' if here == Path('.') else f'cd {folder} && '}tierfed up {topology}")
+    output.say(f"next: {'' if here == Path('.') else f'cd {shlex.quote(folder)} && '}tierfed up {topology}")
 
 
 def _sources(topology: str) -> dict[str, str]:

@@ -6,13 +6,16 @@ error: no.yaml: no such file
 
 from __future__ import annotations
 
+import errno
+
 import click
 
-from tierfed.errors import TierfedError
+from tierfed.errors import StorageError, TierfedError
 from tierfed.report import failure
 from tierfed.report.output import Output
 
 USAGE = 2
+_PLACES = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 
 class Told(Exception):
@@ -36,10 +39,25 @@ def tell(error: BaseException, output: Output) -> int:
         output.fail(said)
         output.answer_failure("failed", said)
         return USAGE
-    said = error if isinstance(error, TierfedError) else failure.internal(error)  # type: ignore[arg-type]
+    if isinstance(error, TierfedError):
+        said = error
+    elif isinstance(error, OSError) and error.errno in _PLACES and error.filename is not None:
+        said = _place(error)
+    else:
+        said = failure.internal(error)
     output.fail(said)
     output.answer_failure("failed", said)
     return failure.exit_code(said)
+
+
+def _place(error: OSError) -> TierfedError:
+    """Return what the user's disk or folders do not allow as an error of ours."""
+    what = str(error.strerror)
+    return StorageError(
+        what[:1].lower() + what[1:],
+        where=str(error.filename),
+        mend="runs are kept in ./.tierfed, or where TIERFED_HOME says: give a folder that can be written",
+    )
 
 
 def _usage(error: click.ClickException) -> TierfedError:

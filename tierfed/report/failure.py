@@ -68,7 +68,7 @@ def problems(error: TierfedError | None) -> list[dict[str, Any]]:
     ]
 
 
-def internal(error: Exception) -> TierfedError:
+def internal(error: BaseException) -> TierfedError:
     """Return a defect of ours as an error of the tree."""
     return TierfedError(
         f"{type(error).__name__}: {error}",
