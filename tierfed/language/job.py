@@ -8,8 +8,8 @@
 
 The decorator marks the function, so that `job: {program: module:train}` names something
 that was meant to be run, and keeps its signature, so that parameters are checked before
-anything starts.  A job that names the computation of its round has that checked against
-topology, codecs and data too, and its bytes predicted.
+anything starts.  The computation of its round, which is the first that its body names unless
+it is given, is checked against topology, codecs and data too, and its bytes are predicted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EXAMPLES: Mapping[type, str] = {int: "10", float: "0.1", str: "text", bool: "tr
 
 
 class Job(Generic[_P, _R]):
-    """A marked `async def train(tree, *, …)`; `round` is the computation of one round, if it was named."""
+    """A marked `async def train(tree, *, …)`."""
 
     def __init__(self, fn: Callable[_P, Awaitable[_R]], round: Computation | None = None) -> None:
         if not inspect.iscoroutinefunction(fn):
@@ -42,7 +42,7 @@ class Job(Generic[_P, _R]):
                 mend="write `async def train(tree, *, …)`",
             )
         self.function = fn
-        self.round = round
+        self._round = round
         self.__doc__ = fn.__doc__
         self.__name__ = fn.__name__
         self.__qualname__ = fn.__qualname__
@@ -55,6 +55,15 @@ class Job(Generic[_P, _R]):
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> Awaitable[_R]:
         return self.function(*args, **kwargs)
+
+    @property
+    def round(self) -> Computation | None:
+        """The computation of one round: the one that was named, or else the first that the body names."""
+        if self._round is not None:
+            return self._round
+        code, known = self.function.__code__, self.function.__globals__
+        named = (known.get(name) for name in code.co_names)
+        return next((one for one in named if isinstance(one, Computation)), None)
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:

@@ -76,7 +76,7 @@ def evaluate(model: Any) -> Any:
     return tierfed.federated_map(lambda p: score(p[0], p[1]), tierfed.federated_zip((model, test)))
 
 
-@tierfed.job(round=step)
+@tierfed.job
 async def train(tree: Any, *, rounds: int = 20, lr: float = 0.1, local_epochs: int = 3, batch: int = 16) -> Any:
     """Return the model after `rounds` rounds."""
     model = await tree.resume() or mlp.initial_model(tree.seed)

@@ -69,7 +69,7 @@ def step(model: Any, hyper: Any, number: Any) -> Any:
     }
 
 
-@tierfed.job(round=step)
+@tierfed.job
 async def train(tree: Any, *, rounds: int = 20, lr: float = 0.1, local_epochs: int = 3, batch: int = 16) -> Any:
     """Return the model after `rounds` rounds; each releases the worst and best region's accuracy beside the score."""
     model = await tree.resume() or mlp.initial_model(tree.seed)
