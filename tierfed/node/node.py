@@ -392,12 +392,11 @@ class Node:
     def tell_progress(self, invocation: Invocation) -> None:
         """Tell the driver, by way of the parents, how far the folds here are."""
         now = asyncio.get_running_loop().time()
-        progress = invocation.round.progress()
         last = self._told.setdefault(invocation.name, now)  # a round that is over at once is not reported
         if now - last < _PROGRESS:
             return
         self._told[invocation.name] = now
-        for p in progress:
+        for p in invocation.round.progress():
             self.tell_in_passing(
                 {
                     "kind": "progress",
