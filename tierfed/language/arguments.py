@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tierfed.errors import TypeMismatch, ValueMismatch
+from tierfed.errors import PlacementError, TypeMismatch, ValueMismatch
 from tierfed.language.trace import packed_arguments
-from tierfed.placements import Placement
+from tierfed.placements import Placement, Tree
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 from tierfed.types.values import check, present
 
@@ -71,6 +71,29 @@ class _Shown(Type):
     """A part that is shown already: `present` gives it back as it is."""
 
     __slots__ = ()
+
+
+def fit(argument: Any, t: FunctionType, tree: Tree) -> None:
+    """Raise unless a held argument has a value for each member, and each part of the result a member to hold it.
+
+    Raises ValueMismatch for the argument and PlacementError for the result.
+    """
+    for where, placement, count in () if t.parameter is None else placed_counts(argument, t.parameter):
+        if count != len(tree.members(placement)):
+            raise ValueMismatch(
+                f"{count} values for the {len(tree.members(placement))} members of {placement}",
+                where=where,
+                mend="pass one value for each member, in member order",
+            )
+    for part in t.result.walk():
+        if not isinstance(part, FederatedType) or not part.all_equal or part.placement not in tree.hierarchy:
+            continue  # a placement that is not there is the compiler's to refuse
+        if not tree.members(part.placement):
+            raise PlacementError(
+                f"the result has a part {part}, and {part.placement} has no member to hold it",
+                where="call",
+                mend="return it from a placement that has members",
+            )
 
 
 def placed_counts(value: Any, t: Type, where: str = "argument") -> Iterator[tuple[str, Placement, int]]:

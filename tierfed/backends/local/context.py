@@ -17,7 +17,7 @@ from tierfed.backends.local.interpret import Provide, interpret
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.nodes import Node
 from tierfed.language import context as contexts
-from tierfed.language.arguments import hold_arguments, placed_counts, shown
+from tierfed.language.arguments import fit, hold_arguments, placed_counts, shown
 from tierfed.language.computation import Computation
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree
 from tierfed.types import FederatedType
@@ -40,13 +40,7 @@ class LocalContext:
         counts = [] if t.parameter is None else list(placed_counts(argument, t.parameter))
         tree = self.tree if self.tree is not None else flat_tree(computation.node, counts)
         tree.check_singletons()
-        for where, placement, count in counts:
-            if count != len(tree.members(placement)):
-                raise ValueMismatch(
-                    f"{count} values for the {len(tree.members(placement))} members of {placement}",
-                    where=where,
-                    mend="pass one value for each member, in member order",
-                )
+        fit(argument, t, tree)
         provide = self._data(tree) if self._data is not None else None
         return shown(interpret(computation.node, argument, tree, provide), t.result)
 

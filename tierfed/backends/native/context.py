@@ -13,9 +13,9 @@ from typing import Any
 from tierfed.backends.loop_thread import LoopThread
 from tierfed.backends.native.driver import Driver, Record
 from tierfed.compiler import Compiled, compile
-from tierfed.errors import TierfedError, ValueMismatch
+from tierfed.errors import TierfedError
 from tierfed.language import context as contexts
-from tierfed.language.arguments import hold_arguments, placed_counts, shown
+from tierfed.language.arguments import fit, hold_arguments, shown
 from tierfed.language.computation import Computation
 from tierfed.leaves import check_deployable
 from tierfed.node.node import Membership
@@ -76,13 +76,7 @@ class NativeContext:
     async def _invoke(self, computation: Computation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         t = computation.type_signature
         argument = hold_arguments(t, args, kwargs)
-        for where, placement, count in () if t.parameter is None else placed_counts(argument, t.parameter):
-            if count != len(self.tree.members(placement)):
-                raise ValueMismatch(
-                    f"{count} values for the {len(self.tree.members(placement))} members of {placement}",
-                    where=where,
-                    mend="pass one value for each member, in member order",
-                )
+        fit(argument, t, self.tree)
         compiled = self.compiled(computation)
         try:
             result, record = await self._driver.invoke(compiled, argument)
