@@ -4,8 +4,8 @@
     ; c-0 was killed by SIGKILL, and with it c-1
 
 The tree sees a connection end; the supervisor sees how the process ended and whom it took
-along, since nodes that are colocated die together.  It may hear of it a moment later: of
-a process that the kernel has no more, the supervisor is asked again until it knows.
+along, since nodes that are colocated die together.  It may hear of it a moment later: about
+the node that is to blame, and processes that the kernel has no more, it is asked again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def explain(error: TierfedError, status: Callable[[], Mapping[str, Any]]) -> Non
     named = set(_WORD.findall(error.what))
     until = time.monotonic() + _MOMENT
     found = _hosts(named, status())
-    while any(map(_unheard, found)) and time.monotonic() < until:
+    while any(_unheard(host, error.node) for host in found) and time.monotonic() < until:
         time.sleep(_PAUSE)
         found = _hosts(named, status())
     error.what = "; ".join([error.what, *(_told(process) for process in found if process["state"] == "ended")])
@@ -42,10 +42,11 @@ def _hosts(named: Collection[str], manifest: Mapping[str, Any]) -> list[Mapping[
     return [process for process in manifest["processes"].values() if not set(process["nodes"]).isdisjoint(named)]
 
 
-def _unheard(process: Mapping[str, Any]) -> bool:
-    """Return whether a process has ended and the supervisor does not know yet."""
-    started = process["state"] != "ended" and process["pid"] is not None
-    return started and not ProcessId(process["pid"], process["start"]).alive
+def _unheard(process: Mapping[str, Any], culprit: str | None) -> bool:
+    """Return whether a process has ended, or closed the culprit's connection, and its end is not known yet."""
+    if process["state"] == "ended" or process["pid"] is None:
+        return False
+    return culprit in process["nodes"] or not ProcessId(process["pid"], process["start"]).alive
 
 
 def _told(process: Mapping[str, Any]) -> str:
