@@ -133,12 +133,12 @@ def test_a_large_tree_fits_the_screen() -> None:
 
 
 def test_many_losses_are_counted(topology: Topology) -> None:
-    """Two are named, the others are a number; the next round starts without them."""
+    """They are named together; the next round starts without them."""
     progress = started(topology, Clock())
     progress.happened(fold("edge-us", 12, 16, lost=4))
     for i in range(4):
         progress.happened({"event": "lost", "node": f"c-us-0{i}", "reason": "killed"})
-    assert "⚠ c-us-00, c-us-01 and 2 more lost" in drawn(progress, 80)
+    assert "⚠ c-us-[00-03] lost" in drawn(progress, 80)
     progress.happened({"event": "round", "round": 4, "of": 10})
     progress.happened(fold("edge-us", 12, 16, inv="a-2"))
     assert "⚠" not in drawn(progress, 80)

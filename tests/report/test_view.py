@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tierfed.report.output import Output
+from tierfed.report.progress import Line
+from tierfed.report.terminal import Picture
 from tierfed.report.view import LiveView, PlainView, view
 from tierfed.topology import load_topology
 
@@ -27,13 +31,31 @@ EVENTS: tuple[dict[str, Any], ...] = (
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that says it is a terminal, and can tell what would stand on its screen."""
 
     encoding = "utf-8"
 
     def isatty(self) -> bool:
         """Return that it is one."""
         return True
+
+    def screen(self) -> list[str]:
+        """Return the lines that all that was written leaves, on a terminal that is tall enough."""
+        lines, row, column = [""], 0, 0
+        for code, up, plain in re.findall(r"(\033\[(?:\??\d*;?)*[a-zA-Z])|(\r)|(.|\n)", self.getvalue()):
+            if code.endswith("A"):
+                row -= int(code[2:-1] or 1)
+            elif code.endswith("K"):
+                lines[row] = ""
+            elif up:
+                column = 0
+            elif plain == "\n":
+                row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+            elif plain:
+                lines[row] = lines[row][:column].ljust(column) + plain + lines[row][column + 1 :]
+                column += 1
+        return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_without_a_terminal_a_line_a_round(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,10 +106,14 @@ def test_on_a_terminal_it_draws_and_clears(no_colour: str, monkeypatch: pytest.M
     with watching:
         for event in EVENTS:
             watching.happened(event)
+            watching._picture.redraw()
     text = terminal.getvalue()
     assert "ready in 1.4 s" in text and "round 3/3" in text and "edge-us" in text
-    assert "⚠ lost c-us-05: its connection was lost" in text
-    assert "\033[2K" in text  # lines cleared: nothing of the tree stays
+    assert "\033[2K" in text
+    assert terminal.screen() == [  # nothing of the tree stays
+        "✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s",
+        "⚠ lost c-us-05: its connection was lost",
+    ]
     assert ("\033[3" not in text.replace("\033[39m", "")) == bool(no_colour)
 
 
@@ -96,3 +122,54 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
     monkeypatch.setattr("sys.stdout", Terminal())
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(view(THREE, Output()), PlainView)
+
+
+def test_threads_that_write_at_once_leave_no_ghosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the picture changes its height, lines written above it by others, or printed, stay once each and whole."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "40")
+    heights = iter(range(10**9))
+
+    def draw(width: int, height: int) -> list[Line]:
+        return [[(f"picture {i}", "")] for i in range(1 + next(heights) % 7)]
+
+    picture = Picture(terminal, draw, colours=False)
+
+    def write(name: str) -> None:
+        for i in range(40):
+            picture.write(f"{name} {i}")
+            picture.redraw()
+
+    def prints() -> None:
+        for i in range(40):
+            print(f"printed {i}")
+
+    with picture:
+        threads = [threading.Thread(target=write, args=(name,)) for name in "ab"] + [threading.Thread(target=prints)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    screen = terminal.screen()
+    for name in ("a", "b", "printed"):
+        assert [line for line in screen if line.startswith(f"{name} ")] == [f"{name} {i}" for i in range(40)]
+    assert len(screen) == 120
+
+
+def test_a_loss_is_told_once_and_with_its_like(capsys: pytest.CaptureFixture[str]) -> None:
+    """Members with one reason share a line, and those that stay away are not told of again."""
+    with view(THREE, Output()) as watching:
+        for number in range(2):
+            watching.happened({"event": "round", "round": number, "of": 2})
+            for i in range(8):
+                watching.happened({"event": "lost", "node": f"c-us-0{i}", "reason": "killed"})
+            watching.happened({"event": "lost", "node": "c-eu-01", "reason": f"late in round {number}"})
+            watching.happened({"event": "invoked"})
+    assert capsys.readouterr().out == """\
+lost c-us-[00-07] ×8: killed
+lost c-eu-01: late in round 0
+round 1/2
+"""

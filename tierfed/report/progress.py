@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from tierfed.report.quantities import metrics, seconds
 from tierfed.topology import Node, Topology
+from tierfed.topology.collapse import collapsed
 from tierfed.topology.draw import size
 
 Event: TypeAlias = Mapping[str, Any]
@@ -168,9 +169,7 @@ def _row(aggregator: Aggregator, now: float, width: int) -> list[Line]:
         line.append((f"  {max(left, 0):.0f} s left", "yellow"))
     if not aggregator.lost and not lost:
         return [_cut(line, width)]
-    more = len(aggregator.lost) - 2
-    names = ", ".join(aggregator.lost[:2]) + (f" and {more} more" if more > 0 else "")
-    told = f"⚠ {names or lost} lost"
+    told = f"⚠ {collapsed(aggregator.lost) if aggregator.lost else lost} lost"
     if _length(line) + len(told) + 2 <= width:
         return [[*line, (f"  {told}", "yellow")]]
     return [_cut(line, width), _cut([(aggregator.below + "  ", "dim"), (told, "yellow")], width)]

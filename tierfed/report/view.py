@@ -15,20 +15,15 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tierfed.errors import TierfedError
 from tierfed.report import failure
-from tierfed.report.fold import folded
+from tierfed.report.losses import Losses
 from tierfed.report.output import Output
 from tierfed.report.progress import Event, Progress
 from tierfed.report.quantities import metrics, seconds
 from tierfed.topology import Topology
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-_REFRESHES = 8  # a second
 
 
 def view(topology: Topology, output: Output) -> LiveView | PlainView:
@@ -44,10 +39,15 @@ class PlainView:
         self._lock = threading.Lock()
         self._round: tuple[int, int] | None = None  # that has released nothing yet
         self._nodes: dict[str, int] = {}
+        self._losses = Losses()
 
     def happened(self, event: Event) -> None:
         """Say what there is to say about an event."""
         with self._lock:
+            if event.get("event") == "lost":
+                return self._losses.add(str(event["node"]), str(event["reason"]))
+            for line in self._losses.take():
+                self._output.say(line)
             match event.get("event"):
                 case "starting":
                     self._nodes = {name: of for name, (_, of) in event["placements"].items()}
@@ -60,8 +60,6 @@ class PlainView:
                     self._round = None
                     told = ", ".join([*metrics(event["metrics"]), seconds(event["seconds"])])
                     self._output.say(f"round {event['round'] + 1}/{event['of']}: {told}")
-                case "lost":
-                    self._output.say(f"lost {event['node']}: {event['reason']}")
                 case "done":
                     self._over()
 
@@ -88,52 +86,38 @@ class LiveView:
     """See the module docstring."""
 
     def __init__(self, topology: Topology, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
+        from tierfed.report.terminal import Picture  # with rich, which lines do not need
 
+        self._lock = threading.Lock()
+        self._losses = Losses()
         self._progress = Progress(topology, clock)
-        self._console = Console(file=output.people, highlight=False, no_color=not output.colours)
-        self._text = Text
-        self._live = Live(
-            get_renderable=self._draw,
-            console=self._console,
-            refresh_per_second=_REFRESHES,
-            transient=True,
-            redirect_stdout=True,
-            redirect_stderr=True,
-        )
-
-    def _draw(self) -> Text:
-        size = self._console.size
-        lines = self._progress.lines(size.width, size.height - 1)
-        return self._text("\n").join(self._text.assemble(*line, no_wrap=True) for line in lines)
+        self._picture = Picture(output.people, self._progress.lines, colours=output.colours)
 
     def happened(self, event: Event) -> None:
         """Take an event; what it changes is drawn when its turn comes, a loss is told at once."""
         self._progress.happened(event)
+        with self._lock:
+            if event.get("event") == "lost":
+                return self._losses.add(str(event["node"]), str(event["reason"]))
+            told = self._losses.take()
+        for line in told:
+            self._picture.write(f"⚠ {line}", "yellow")
         if event.get("event") == "ready":
             nodes = {name: of for name, (_, of) in self._progress.placements.items()}
-            self._say(ready(nodes, event["seconds"]))
-        elif event.get("event") == "lost":
-            self._say(f"⚠ lost {event['node']}: {event['reason']}", "yellow")
+            self._picture.write(ready(nodes, event["seconds"]))
 
     def fail(self, error: TierfedError, *, log: str | None) -> None:
         """Tell people of an error that does not end the run."""
-        self._say(failure.told(error, log=log), "red")
-
-    def _say(self, text: str, style: str = "") -> None:
-        """Write above the tree."""
-        self._console.print(folded(text, self._console.width), style=style, markup=False, soft_wrap=True)
+        self._picture.write(failure.told(error, log=log), "red")
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._picture.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        self._picture.__exit__(kind, error, trace)
 
 
 def ready(nodes: dict[str, int], took: float) -> str:
