@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -147,12 +148,15 @@ def test_threads_that_write_at_once_leave_no_ghosts(monkeypatch: pytest.MonkeyPa
         for i in range(40):
             print(f"printed {i}")
 
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within each other's lines
     with picture:
         threads = [threading.Thread(target=write, args=(name,)) for name in "ab"] + [threading.Thread(target=prints)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    sys.setswitchinterval(before)
     screen = terminal.screen()
     for name in ("a", "b", "printed"):
         assert [line for line in screen if line.startswith(f"{name} ")] == [f"{name} {i}" for i in range(40)]
