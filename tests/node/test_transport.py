@@ -137,6 +137,7 @@ async def test_frames_wait_until_the_link_is_started(net):
         far = up.links["c0"]
         far.post({"kind": 0})
         await far.send({"kind": 1}, [bytes(100)])
+        await asyncio.wait([link.closed], timeout=0.02)
         got = asyncio.Queue()
         link.start(got.put_nowait)
         assert [(await got.get()).header["kind"] for _ in range(2)] == [0, 1]
@@ -161,6 +162,28 @@ async def test_a_pause_from_within_on_frame_holds_the_next_frame(net):
             more.clear()
             assert seen == list(range(kind + 1))
             far.resume()
+
+
+async def test_a_callback_is_never_entered_twice(net):
+    """A callback that pauses and resumes its own link is done with one frame before it gets the next."""
+    async with parent(net) as up:
+        link, _ = await dial(net, up)
+        far, seen, done = up.links["c0"], [], asyncio.Event()
+
+        def pause_and_resume(frame):
+            seen.append(("in", frame.header["kind"]))
+            far.pause()
+            far.resume()
+            seen.append(("out", frame.header["kind"]))
+            if frame.header["kind"] == 3:
+                done.set()
+
+        far.start(pause_and_resume)
+        await link.send({"kind": 0}, [bytes(MB)])  # behind it, the others arrive in one read
+        for kind in range(1, 4):
+            link.post({"kind": kind})
+        await done.wait()
+        assert seen == [(way, kind) for kind in range(4) for way in ("in", "out")]
 
 
 async def test_a_cancelled_send_leaves_the_stream_intact(net):

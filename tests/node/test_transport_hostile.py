@@ -416,6 +416,18 @@ async def test_the_server_closes_without_waiting_for_links():
             await sending
 
 
+async def test_a_peer_that_never_reads_its_goodbye_is_cut():
+    """A close does not wait for small frames that a peer leaves unread."""
+    async with parent(transport, Limits(farewell=0.1, unread=1 << 30)) as up, upgraded(up) as peer:
+        link = up.links["evil"]
+        peer.transport.pause_reading()
+        while link.unread < 100_000:
+            link.post({"kind": "x" * 30_000})
+        link.close(ProtocolError("enough", where="s", mend="read"))
+        async with asyncio.timeout(5):
+            assert (await link.closed).what == "enough"
+
+
 def test_the_token_is_shown_nowhere():
     """Neither a repr nor a welcome holds the token."""
     assert "secret" not in repr(SERVER) and "secret" not in str(SERVER.welcome(1, {}))

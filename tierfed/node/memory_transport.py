@@ -224,8 +224,7 @@ class _End(asyncio.Transport):
         """Take `view` at the time `when`, but after all that was written before it."""
         if self._over:
             return
-        last = self._arriving[-1][0] if self._arriving else 0.0
-        self._arriving.append((max(when, last), view))
+        self._arriving.append((when, view))
         self.under_way += len(view) if view is not None else 0
         self._schedule()
 
