@@ -69,6 +69,8 @@ class Gate:
 
 def obey(order: str) -> None:
     """Do what a leaf was told: nothing, or go to the gate and do as is said there.  Called in the node."""
+    if order == "shout":
+        raise ValueError("\udc80" + "loud " * 200_000 + "the end")
     if not order:
         return
     path, name = order.split()

@@ -14,6 +14,7 @@ from fault_gate import obey
 import tierfed
 
 FEW = 5
+WIDE = 400_000
 MANY = 2_200_000  # float32: 8.8 MB, nine frames of a chunk each
 CLIENTS = tierfed.CLIENTS
 EDGES = tierfed.placement("EDGE_AGGREGATORS")
@@ -44,6 +45,15 @@ def spoilt(number: Any, order: Any) -> Any:
     return found
 
 
+@tierfed.py_computation(np.int32, str, returns=(np.float32, [WIDE]))
+def wide(number: Any, order: Any) -> Any:
+    """An update of two chunks; with the order "nan", an element of the second is none."""
+    found = update(int(number), WIDE)
+    if str(order) == "nan":
+        found[300_017] = np.nan
+    return found
+
+
 _NUMBERS = tierfed.FederatedType(np.int32, CLIENTS)
 _ORDERS = tierfed.FederatedType(str, CLIENTS)
 
@@ -64,6 +74,12 @@ def mean_model(numbers: Any, orders: Any) -> Any:
 def mean_spoilt(numbers: Any, orders: Any) -> Any:
     """The mean of updates of which one may have a NaN."""
     return tierfed.federated_mean(tierfed.federated_map(spoilt, (numbers, orders)))
+
+
+@tierfed.federated_computation(_NUMBERS, _ORDERS)
+def mean_wide(numbers: Any, orders: Any) -> Any:
+    """The mean of updates of 400,000 elements, of which one may have a NaN."""
+    return tierfed.federated_mean(tierfed.federated_map(wide, (numbers, orders)))
 
 
 def update(number: int, size: int) -> np.ndarray[Any, Any]:

@@ -1,7 +1,7 @@
 """Faults that leave the tree whole: one tree of real processes takes them all, one after the other.
 
     server ── e-0 (deadline 1 s) ── c-0 c-1 c-2
-           └─ e-1               ── c-3 c-4 c-5        half of an edge's clients are enough
+           └─ e-1               ── c-3 c-4 c-5        half of an edge's clients are enough; c-5 sends int8
 
 After each test a round over all six clients gives the exact mean: the tree is still good.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fault_gate import Gate
-from fault_programs import mean_of, mean_reading, mean_spoilt, update
+from fault_programs import WIDE, mean_of, mean_reading, mean_spoilt, mean_wide, update
 from fault_trees import Brought, bring_up, orders, patiently, same
 
 TREE = """
@@ -30,7 +30,7 @@ placements:
       e-0: {collect: {deadline: 1s}}
       e-1: {}
     collect: {quorum: 50%, deadline: 40s}
-  CLIENTS: {parent: EDGE_AGGREGATORS, per_parent: 3, name: "c-{n}"}
+  CLIENTS: {parent: EDGE_AGGREGATORS, per_parent: 3, name: "c-{n}", overrides: [{match: {n: 5}, codec: {up: int8}}]}
 """
 ALL = range(6)
 
@@ -129,6 +129,14 @@ def test_nan_without_a_codec_passes_through(tree: Brought) -> None:
         spoilt[2][2] = np.nan
         expected = ((spoilt[0] + spoilt[1] + spoilt[2]) + (spoilt[3] + spoilt[4] + spoilt[5])) / np.float32(6)
     assert np.isnan(got[2]) and np.array_equal(got, expected, equal_nan=True)
+
+
+def test_nan_under_a_lossy_codec_loses_its_sender_alone(tree: Brought) -> None:
+    """The client that would have to quantise a NaN is out, with the place; the mean is that of the others, exactly."""
+    got = tree.result(mean_wide, ALL, orders(6, c_5="nan"))
+    assert same(got, mean_of([0, 1, 2], [3, 4], size=WIDE))
+    (lost,) = tree.recorded()["lost"].items()
+    assert lost[0] == "c-5" and lost[1].endswith(".sum: nan at element 300017 cannot be quantised")
 
 
 def test_an_edge_below_its_quorum_fails_the_round_with_the_first_traceback(tree: Brought, gate: Gate) -> None:
