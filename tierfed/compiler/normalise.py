@@ -89,13 +89,14 @@ def normalise(program: Node) -> Lambda:
     scope = _Scope(itertools.count(1))
     function = _run(program, {}, scope)
     if t.parameter is None:
-        return Lambda(None, None, scope.body(_settled(_called(function, None, scope), scope)))
+        return Lambda(None, None, _numbered(scope.body(_settled(_called(function, None, scope), scope))))
     whole = Reference(PARAMETER, t.parameter)
     parts: list[tuple[str, Node]] = []
     argument = _argument(whole, "arg", parts)
     scope.bindings.extend(parts)
     result = _settled(_called(function, argument, scope), scope)
-    return Lambda(PARAMETER, t.parameter, scope.body(result))
+    kept = {name: Reference(name, part.type) for name, part in ((PARAMETER, whole), *parts)}
+    return Lambda(PARAMETER, t.parameter, _numbered(scope.body(result), kept))
 
 
 def _argument(part: Node, name: str, parts: list[tuple[str, Node]]) -> Node:
@@ -173,6 +174,33 @@ def _plain(body: Node) -> Node:
         if isinstance(body.result, Reference) and body.result.name == name:
             return value
     return body
+
+
+def _numbered(body: Node, kept: Mapping[str, Reference] | None = None) -> Node:
+    """Return `body` with its names, but for those in `kept`, numbered in the order in which they stand.
+
+    So dropping what nobody uses leaves no trace: equal programs have equal normal forms, and one hash.
+    """
+    numbers = itertools.count(1)
+
+    def renamed(node: Node, names: Mapping[str, Reference]) -> Node:
+        match node:
+            case Reference(name=name):
+                return names[name]
+            case Lambda(parameter=str(parameter), parameter_type=t, body=inner) if t is not None:
+                new = f"p{next(numbers)}"
+                return Lambda(new, t, renamed(inner, {**names, parameter: Reference(new, t)}))
+            case Block(bindings=bindings, result=result):
+                known, written = dict(names), []
+                for name, value in bindings:
+                    value = renamed(value, known)
+                    if kept is None or name not in kept:
+                        known[name] = Reference(f"v{next(numbers)}", value.type)
+                    written.append((known[name].name, value))
+                return Block(tuple(written), renamed(result, known))
+        return node.rebuilt(tuple(renamed(child, names) for child in node.children()))
+
+    return renamed(body, kept or {})
 
 
 def without_unused(block: Block) -> Node:
