@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from tierfed.cli import commands
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))  # for the modules that stand beside the tests
@@ -61,5 +64,16 @@ def tierfed(start: Callable[..., Command]) -> Callable[..., tuple[int, str, str]
         command = start(*args)
         out, err = command.communicate(timeout=60)
         return command.returncode, out, err
+
+    return run
+
+
+@pytest.fixture
+def here(folder: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run a command within this process, in the user's folder."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(commands, args)
+        return result.exit_code, result.stdout, result.stderr
 
     return run

@@ -13,7 +13,6 @@ from typing import Any
 import click
 import pytest
 from cli_command import TREE, environment
-from click.testing import CliRunner
 
 from tierfed.cli import COMMANDS, commands
 from tierfed.report.nodes import head
@@ -22,17 +21,6 @@ REPOSITORY = Path(__file__).parents[2]
 THREE = str(REPOSITORY / "topologies" / "three_tier.yaml")
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def here(folder: Path) -> Run:
-    """Run a command within this process, in the user's folder."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        result = CliRunner().invoke(commands, args)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 # -- the group

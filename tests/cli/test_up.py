@@ -134,14 +134,14 @@ def test_a_killed_command_takes_its_tree_along(start: Callable[..., Command], fo
     assert left_over(folder) == {}
 
 
-def test_a_tree_that_stays(tierfed: Run, folder: Path) -> None:
+def test_a_tree_that_stays(tierfed: Run, here: Run, folder: Path) -> None:
     """-d returns when it is ready; ps, run and logs find it; --json everywhere is one document; down ends it."""
     code, out, _ = tierfed("up", "-d", "tree.yaml", "--json")
     document = json.loads(out)
     run = document["run"]
     assert (code, document["status"], document["rounds"]) == (0, "ok", 0) and marked(folder) != {}
 
-    code, out, _ = tierfed("ps")
+    code, out, _ = here("ps")
     head, columns, *rows = out.splitlines()
     assert head.startswith(f"run {run} · small · ready · 7/7 nodes ready · up ")
     assert columns.split() == ["TIER", "NODE", "STATE", "PID", "LISTENS"]
@@ -150,7 +150,7 @@ def test_a_tree_that_stays(tierfed: Run, folder: Path) -> None:
         "CLIENTS c-[0-1] ×2 ready",
         "CLIENTS c-[2-3] ×2 ready",
     ]
-    (one,) = json.loads(tierfed("ps", run[:4], "--json")[1])["runs"]
+    (one,) = json.loads(here("ps", run[:4], "--json")[1])["runs"]
     assert one["tiers"]["CLIENTS"] == {"nodes": 4, "ready": 4}
     assert all(Path(f"/proc/{node['pid']}").exists() for node in one["nodes"])
 
@@ -160,30 +160,30 @@ def test_a_tree_that_stays(tierfed: Run, folder: Path) -> None:
     code, out, _ = tierfed("run", "cli_jobs:raises", "--json")
     assert code == 4 and json.loads(out)["error"]["where"] == "job cli_jobs:raises"
 
-    code, out, _ = tierfed("logs", "CLIENTS", "--level", "info")
+    code, out, _ = here("logs", "CLIENTS", "--level", "info")
     assert code == 0 and " deployed\n" in out
     assert {line.split()[2] for line in out.splitlines()} == {"c-0", "c-1", "c-2", "c-3"}
 
-    code, out, _ = tierfed("down", "--json")
+    code, out, _ = here("down", "--json")
     assert code == 0 and [one["run"] for one in json.loads(out)["runs"]] == [run]
     assert marked(folder) == {}
-    assert tierfed("down", run)[:2] == (0, f"run {run} was down already\n")
-    assert tierfed("ps")[1] == "nothing is up in .tierfed/runs; 1 earlier: tierfed ps --all\n"
+    assert here("down", run)[:2] == (0, f"run {run} was down already\n")
+    assert here("ps")[1] == "nothing is up in .tierfed/runs; 1 earlier: tierfed ps --all\n"
 
 
-def test_keep_runs_the_job_and_leaves_the_tree(tierfed: Run, folder: Path) -> None:
+def test_keep_runs_the_job_and_leaves_the_tree(tierfed: Run, here: Run, folder: Path) -> None:
     """The tree outlives the command, and can be used again."""
     code, out, _ = tierfed("up", "--keep", "tree.yaml", "--json")
     document = json.loads(out)
     assert code == 0 and document["rounds"] == 2
     assert marked(folder) != {}
-    assert tierfed("down")[1].startswith(f"run {document['run']} is down; ")
+    assert here("down")[1].startswith(f"run {document['run']} is down; ")
 
 
 @pytest.mark.parametrize("template", ["two", "three", "four"])
-def test_what_init_writes_runs_as_it_is(tierfed: Run, folder: Path, template: str) -> None:
+def test_what_init_writes_runs_as_it_is(tierfed: Run, here: Run, folder: Path, template: str) -> None:
     """A topology and a program of the user's own: valid, drawn with a prediction, and it learns."""
-    code, out, _ = tierfed("init", "demo", "--template", f"{template}-tier")
+    code, out, _ = here("init", "demo", "--template", f"{template}-tier")
     assert (code, out) == (
         0,
         f"wrote {template}_tier.yaml, program.py, .tierfed/topology.schema.json\n"
@@ -196,7 +196,7 @@ def test_what_init_writes_runs_as_it_is(tierfed: Run, folder: Path, template: st
     assert document["metrics"]["accuracy"] > 0.6
     assert document["tiers"]["CLIENTS"]["bytes_up"] * 3 < document["tiers"]["CLIENTS"]["raw_bytes_up"]
     if template == "three":
-        assert tierfed("validate", file)[1].endswith("job program:train\n")
-        assert "predicted a round: CLIENTS up 510 kB raw -> 136 kB before zstd" in tierfed("show", file)[1]
-        code, _, err = tierfed("init", "demo")
+        assert here("validate", file)[1].endswith("job program:train\n")
+        assert "predicted a round: CLIENTS up 510 kB raw -> 136 kB before zstd" in here("show", file)[1]
+        code, _, err = here("init", "demo")
         assert code == 2 and "demo/three_tier.yaml is there already; init overwrites nothing" in err

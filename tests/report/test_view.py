@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal_screen import screen
 
 from tierfed.report.output import Output
 from tierfed.report.progress import Line
@@ -32,31 +32,13 @@ EVENTS: tuple[dict[str, Any], ...] = (
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal, and can tell what would stand on its screen."""
+    """A stream that says it is a terminal."""
 
     encoding = "utf-8"
 
     def isatty(self) -> bool:
         """Return that it is one."""
         return True
-
-    def screen(self) -> list[str]:
-        """Return the lines that all that was written leaves, on a terminal that is tall enough."""
-        lines, row, column = [""], 0, 0
-        for code, up, plain in re.findall(r"(\033\[(?:\??\d*;?)*[a-zA-Z])|(\r)|(.|\n)", self.getvalue()):
-            if code.endswith("A"):
-                row -= int(code[2:-1] or 1)
-            elif code.endswith("K"):
-                lines[row] = ""
-            elif up:
-                column = 0
-            elif plain == "\n":
-                row, column = row + 1, 0
-                lines += [""] * (row + 1 - len(lines))
-            elif plain:
-                lines[row] = lines[row][:column].ljust(column) + plain + lines[row][column + 1 :]
-                column += 1
-        return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_without_a_terminal_a_line_a_round(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +93,7 @@ def test_on_a_terminal_it_draws_and_clears(no_colour: str, monkeypatch: pytest.M
     text = terminal.getvalue()
     assert "ready in 1.4 s" in text and "round 3/3" in text and "edge-us" in text
     assert "\033[2K" in text
-    assert terminal.screen() == [  # nothing of the tree stays
+    assert screen(terminal.getvalue()) == [  # nothing of the tree stays
         "✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s",
         "⚠ lost c-us-05: its connection was lost",
     ]
@@ -157,10 +139,10 @@ def test_threads_that_write_at_once_leave_no_ghosts(monkeypatch: pytest.MonkeyPa
         for thread in threads:
             thread.join()
     sys.setswitchinterval(before)
-    screen = terminal.screen()
+    lines = screen(terminal.getvalue())
     for name in ("a", "b", "printed"):
-        assert [line for line in screen if line.startswith(f"{name} ")] == [f"{name} {i}" for i in range(40)]
-    assert len(screen) == 120
+        assert [line for line in lines if line.startswith(f"{name} ")] == [f"{name} {i}" for i in range(40)]
+    assert len(lines) == 120
 
 
 def test_a_loss_is_told_once_and_with_its_like(capsys: pytest.CaptureFixture[str]) -> None:

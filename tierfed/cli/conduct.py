@@ -96,7 +96,7 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
                 watching.fail(shown[0], log=failure.log_of(shown[0], tree.run_dir) if tree else None)
 
         try:
-            with watching, output.user_code():
+            with output.user_code(), watching:
                 tree = start(heard)
                 remember(tree, what)
                 try:
