@@ -1,0 +1,386 @@
+"""Random programs, the trees that they run on, and what they are given.
+
+    @given(cases())        case.program, case.tree, case.arguments
+
+A program is a list of steps (`program_steps`), each on results of earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import oracle
+import program_leaves as leaves
+from hypothesis import assume
+from hypothesis import strategies as st
+from oracle import Oracle, each, zeros
+from program_functions import (
+    BINARY,
+    COUNTED,
+    FIRST,
+    FLOATS,
+    INT32,
+    LAST,
+    NOTED,
+    NUMBERS,
+    STR,
+    Folding,
+    added_up,
+    affine,
+    functions,
+    of_numbers,
+    taken_away,
+    tensors_in,
+)
+from program_steps import (
+    Argument,
+    Arithmetic,
+    Broadcast,
+    Constant,
+    Data,
+    Eval,
+    Fold,
+    Local,
+    Map,
+    Place,
+    Program,
+    Select,
+    Step,
+    UserFold,
+    Zero,
+    Zip,
+)
+from program_trees import HIERARCHIES, argument, held, is_struct_of_placed, trees
+
+from tierfed.placements import Hierarchy, Placement, Tree
+from tierfed.types import FederatedType, SequenceType, StructType, TensorType, Type
+
+numbers = st.builds(
+    TensorType, st.sampled_from(NUMBERS), st.sampled_from([(), (), (3,), (2, 2), (0,)])
+) | st.sampled_from([INT32, INT32, TensorType("float32"), TensorType("float32", (3,))])
+values: st.SearchStrategy[Type] = st.one_of(
+    numbers,
+    numbers,
+    st.lists(numbers, min_size=1, max_size=3).map(lambda ts: StructType(ts, tuple)),
+    st.lists(numbers, min_size=1, max_size=2).map(
+        lambda ts: StructType([(f"n{i}", t) for i, t in enumerate(ts)], dict)
+    ),
+    st.tuples(numbers, numbers).map(lambda p: StructType([StructType(p, tuple), p[0]], tuple)),
+    st.sampled_from([STR, TensorType("bool"), TensorType("int32", (None,)), SequenceType(np.int32)]),
+)
+
+
+class _Drafted:
+    """A program as it is drawn: its steps so far."""
+
+    def __init__(self, draw: st.DrawFn, hierarchy: Hierarchy) -> None:
+        self.draw = draw
+        self.hierarchy = hierarchy
+        self.steps: list[Step] = []
+        self.weights: list[int] = []  # arguments that are never negative
+        self.must: list[int] = []  # what may turn out to be over nobody: it has to be looked at
+
+    def add(self, step: Step) -> int:
+        self.steps.append(step)
+        return len(self.steps) - 1
+
+    def unplaced(self) -> dict[int, Type]:
+        return {i: s.t for i, s in enumerate(self.steps) if s.at is None and not isinstance(s, Constant)}
+
+    def pick(self, fits: Callable[[Step], bool]) -> int | None:
+        """A step that fits; later ones come first, so that programs get deep."""
+        found = [i for i, s in enumerate(self.steps) if fits(s)]
+        return None if not found else self.draw(st.sampled_from(found[::-1]))
+
+    def placed(self, fits: Callable[[Type], bool] = lambda t: True) -> int | None:
+        return self.pick(lambda s: s.at is not None and fits(s.t.member))
+
+    def lower(self, p: Placement) -> list[Placement]:
+        return [q for q in self.hierarchy.placements if q != p and p in self.hierarchy.path_to_root(q)]
+
+    def higher(self, p: Placement) -> list[Placement]:
+        return list(self.hierarchy.path_to_root(p)[1:])
+
+    def place(self) -> Placement:
+        return self.draw(st.sampled_from(self.hierarchy.placements))
+
+    # -- one method a kind of step: the index of what was added, None if nothing fits
+
+    def constant(self) -> int | None:
+        t = self.draw(values.filter(lambda t: isinstance(t, TensorType) and t.is_static))
+        return self.add(Place(FederatedType(t, self.place(), True), self.add(Constant(t, self.draw(held(t))))))
+
+    def zero(self) -> int | None:
+        t = self.draw(values.filter(of_numbers).filter(lambda t: all(p.is_static for p in tensors_in(t))))
+        return self.add(Zero(t))
+
+    def value(self) -> int | None:
+        x = self.pick(lambda s: s.at is None)
+        return None if x is None else self.add(Place(FederatedType(self.steps[x].t, self.place(), True), x))
+
+    def eval(self) -> int | None:
+        p = self.place()
+        x = self.pick(lambda s: s.at is None) if self.draw(st.booleans()) else None
+        t = INT32 if x is None else self.steps[x].t
+        return self.add(Eval(FederatedType(t, p, p.singleton), x))
+
+    def data(self) -> int | None:
+        uri, t = self.draw(
+            st.sampled_from([("rows", leaves.ROWS), ("vector", TensorType("float32", (3,))), ("number", INT32)])
+        )
+        return self.add(Data(FederatedType(t, self.place(), False), uri))
+
+    def map(self) -> int | None:
+        x = self.placed()
+        if x is None:
+            return None
+        t = self.steps[x].t
+        fn = self.draw(functions(t.member, self.unplaced()))
+        apply = t.placement.singleton and self.draw(st.booleans())
+        gives = FederatedType(fn.gives, t.placement, t.all_equal or apply)
+        captures = any(word.strip(",").isdigit() for word in fn.name.split())
+        return self.add(Map(gives, fn, x, apply, not captures and self.draw(st.booleans())))
+
+    def local(self) -> int | None:
+        x = self.pick(lambda s: s.at is None and not isinstance(s, Constant))
+        if x is None:
+            return None
+        fn = self.draw(functions(self.steps[x].t, self.unplaced(), deep=False))
+        return self.add(Local(fn.gives, fn, x))
+
+    def select(self) -> int | None:
+        x = self.placed(lambda t: isinstance(t, StructType))
+        if x is None:
+            return None
+        t = self.steps[x].t
+        index = self.draw(st.integers(0, len(t.member) - 1))
+        return self.add(Select(FederatedType(t.member[index], t.placement, t.all_equal), x, index))
+
+    def arithmetic(self) -> int | None:
+        left = self.pick(lambda s: of_numbers(s.t.member if s.at else s.t) and not isinstance(s, Constant))
+        if left is None:
+            return None
+        a = self.steps[left]
+        member = a.t.member if a.at else a.t
+        right = self.pick(
+            lambda s: (
+                (s.at is None or a.at is None or s.at == a.at)
+                and (s.t.member if s.at else s.t) == member
+                and not isinstance(s, Constant)
+            )
+        )
+        names = [*BINARY, "divide"] if of_numbers(member, FLOATS) else list(BINARY)[:3]
+        name = self.draw(st.sampled_from(names))
+        called = self.draw(st.booleans())
+        b = self.steps[right]
+        p = a.at or b.at
+        if p is None:
+            t: Type = member
+        elif a.at and b.at:
+            t = FederatedType(member, p, p.singleton)  # zipped first
+        else:
+            t = FederatedType(member, p, (a if a.at else b).t.all_equal)
+        return self.add(Arithmetic(t, name, left, right, called))
+
+    def zip(self) -> int | None:
+        x = self.placed()
+        if x is None:
+            return None
+        p = self.steps[x].at
+        rest = [i for i, s in enumerate(self.steps) if s.at == p]
+        parts = (x, *self.draw(st.lists(st.sampled_from(rest), max_size=2)))
+        form = self.draw(st.sampled_from(["tuple", "dict", "nested"]))
+        types = [self.steps[i].t.member for i in parts]
+        if form == "dict":
+            t = StructType([(f"e{i}", e) for i, e in enumerate(types)], dict)
+        elif form == "nested":
+            t = StructType([types[0], StructType(types, tuple)], tuple)
+        else:
+            t = StructType(types, tuple)
+        return self.add(Zip(FederatedType(t, p, p.singleton), form, parts))
+
+    def broadcast(self) -> int | None:
+        x = self.pick(lambda s: s.at is not None and bool(self.lower(s.at)))
+        if x is None:
+            return None
+        t = self.steps[x].t
+        to = self.draw(st.sampled_from(self.lower(t.placement)))
+        return self.add(Broadcast(FederatedType(t.member, to, t.all_equal), x))
+
+    def rising(self, fits: Callable[[Type], bool] = lambda t: True) -> tuple[int, Placement] | None:
+        x = self.pick(lambda s: s.at is not None and bool(self.higher(s.at)) and fits(s.t.member))
+        return None if x is None else (x, self.draw(st.sampled_from(self.higher(self.steps[x].at))))
+
+    def static(self, t: Type, names: Sequence[str] = NUMBERS) -> bool:
+        return of_numbers(t, names) and all(p.is_static for p in tensors_in(t))
+
+    def sum(self) -> int | None:
+        found = self.rising(self.static)
+        if found is None:
+            return None
+        x, to = found
+        return self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), "sum", x))
+
+    def extremum(self) -> int | None:
+        found = self.rising(lambda t: self.static(t, [n for n in NUMBERS if n != "complex64"]))
+        if found is None:
+            return None
+        x, to = found
+        name = self.draw(st.sampled_from(["min", "max"]))
+        self.must.append(self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), name, x)))
+        return self.must[-1]
+
+    def mean(self) -> int | None:
+        found = self.rising(lambda t: self.static(t, FLOATS))
+        if found is None:
+            return None
+        x, to = found
+        weights = [i for i in self.weights if self.steps[i].at == self.steps[x].at]
+        weight = self.draw(st.sampled_from([None, *weights]))
+        self.must.append(self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), "mean", x, weight)))
+        return self.must[-1]
+
+    def fold(self) -> int | None:
+        found = self.rising(lambda t: not isinstance(t, SequenceType))
+        if found is None:
+            return None
+        x, to = found
+        t = self.steps[x].t.member
+        one_hop = len(self.hierarchy.path(self.steps[x].at, to)) == 2
+        own = [i for i, u in self.unplaced().items() if u == t]  # zeros of the value's own type
+        choices: list[tuple[Folding, Type, int | None]] = [(COUNTED, INT32, None)]
+        if t == INT32:
+            choices += [(NOTED, STR, None)] * 2
+        if self.static(t):
+            choices += [(affine(t), StructType([("a", t), ("b", t)], dict), None)] * 3
+        for k in own:
+            choices += [(LAST, t, k), (FIRST, t, k)]
+            if self.static(t):
+                choices += [(added_up(t), t, k), (taken_away(t), t, k)]
+        fold, zero, k = self.draw(st.sampled_from(choices))
+        if k is None:
+            starts = [i for i, u in self.unplaced().items() if u == zero]
+            k = self.draw(st.sampled_from([None, *starts])) if starts else None
+        if k is None:
+            k = self.add(Constant(zero, unit(zero)))
+        reduce = self.draw(st.booleans())
+        report = self.draw(st.none() | functions(zero, self.unplaced())) if not reduce else None
+        merges = not (
+            reduce and (one_hop or fold.name in ("added up", "taken away", "last")) and self.draw(st.booleans())
+        )
+        gives = FederatedType(zero if report is None else report.gives, to, to.singleton)
+        return self.add(UserFold(gives, fold, x, k, report, reduce, merges))
+
+
+def unit(t: Type) -> Any:
+    """The unit of `COUNTED`, `NOTED` or `affine`, as a user writes it."""
+    if isinstance(t, StructType):
+        of = t["a"]
+        return {"a": _user(of, each(of, np.ones_like, zeros(of))), "b": _user(of, zeros(of))}
+    return "" if t == STR else np.int32(0)
+
+
+def _user(t: Type, x: Any) -> Any:
+    """A held value in containers that a user would write."""
+    if isinstance(t, StructType):
+        parts = [_user(e, v) for e, v in zip(t.parts(), x, strict=True)]
+        return dict(zip(t.names, parts, strict=True)) if None not in t.names else tuple(parts)
+    return x
+
+
+_KINDS = (
+    ["map"] * 5
+    + ["broadcast", "fold"] * 5
+    + ["sum", "zip", "arithmetic"] * 3
+    + ["mean", "extremum", "select", "data"] * 2
+    + ["value", "eval", "constant", "local", "zero"]
+)
+
+
+@st.composite
+def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 9) -> Program:
+    """A program for `hierarchy`."""
+    drafted = _Drafted(draw, hierarchy)
+    parameters = draw(_parameters(hierarchy))
+    for i, t in enumerate(parameters):
+        parts = [((i, j), e) for j, e in enumerate(t.parts())] if is_struct_of_placed(t) else [((i,), t)]
+        for path, part in parts:
+            at = drafted.add(Argument(part, path))
+            if isinstance(part, FederatedType) and isinstance(part.member, TensorType) and part.member.name in WEIGHTS:
+                if part.member.shape == ():
+                    drafted.weights.append(at)
+    for _ in range(draw(st.integers(1, most))):
+        getattr(drafted, draw(st.sampled_from(_KINDS)))()
+    whole = [i for i, s in enumerate(drafted.steps) if not isinstance(s, Constant)]
+    chosen = [*drafted.must, whole[-1], *draw(st.lists(st.sampled_from(whole), max_size=3))]
+    results = tuple(dict.fromkeys(chosen))
+    form = draw(st.sampled_from(["dict", "tuple", "one"] if len(results) == 1 else ["dict", "tuple"]))
+    return Program(tuple(parameters), tuple(drafted.steps), results, form)
+
+
+WEIGHTS = ("uint8", "uint64")
+
+
+@st.composite
+def _parameters(draw: st.DrawFn, hierarchy: Hierarchy) -> list[Type]:
+    leaf = draw(st.sampled_from([p for p in hierarchy.placements if not hierarchy.children(p)]))
+    first = draw(numbers)
+    found: list[Type] = [FederatedType(first, leaf, False)]
+    if draw(st.booleans()):
+        found.append(FederatedType(draw(st.sampled_from(["uint8", "uint64"])), leaf, False))
+    if draw(st.booleans()):
+        found.append(first)  # unplaced, and of a type that fits
+    for _ in range(draw(st.integers(0, 4 - len(found)))):
+        t = draw(values)
+        kind = draw(st.sampled_from(["placed", "placed", "all-equal", "unplaced", "struct"]))
+        p = draw(st.sampled_from(hierarchy.placements))
+        if kind == "unplaced":
+            found.append(t)
+        elif kind == "struct":
+            other = FederatedType(draw(values), draw(st.sampled_from(hierarchy.placements)), draw(st.booleans()))
+            found.append(StructType([FederatedType(t, p, False), other], tuple))
+        else:
+            found.append(FederatedType(t, p, kind == "all-equal"))
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, a tree of its hierarchy, and held arguments for it."""
+
+    program: Program
+    tree: Tree
+    arguments: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        below = {m.name: [c.name for c in m.children] for m in self.tree.root.walk() if m.children}
+        return f"{self.program}\n  on {below}\n  with {self.arguments}"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # what hypothesis shows
+
+    def expected(self) -> Any:
+        """The parts of the result as the oracle folds them; Empty where there is nobody to fold."""
+        try:
+            return self.program.means(self.arguments, Oracle.of(self.tree))
+        except oracle.Empty:
+            return oracle.Empty
+
+
+@st.composite
+def cases(draw: st.DrawFn, on: Sequence[Hierarchy] = tuple(HIERARCHIES.values())) -> Case:
+    """A program on a tree with arguments."""
+    hierarchy = draw(st.sampled_from(list(on)))
+    program = draw(programs(hierarchy))
+    return draw(given_to(program, draw(trees(hierarchy))))
+
+
+@st.composite
+def given_to(draw: st.DrawFn, program: Program, tree: Tree) -> Case:
+    """A case of this program on this tree; what the result has all-equal is somewhere."""
+    shown = [program.steps[i].t for i in program.results]
+    assume(all(tree.members(t.placement) for t in shown if isinstance(t, FederatedType) and t.all_equal))
+    return Case(program, tree, tuple(draw(argument(t, tree)) for t in program.parameters))
