@@ -67,6 +67,23 @@ def test_the_round_is_held_against_the_topology() -> None:
     assert [error.where for error in found] == ["job.params", "placements.CLIENTS.codec.up"]
 
 
+def test_a_tier_that_is_not_there() -> None:
+    """A program that names a tier does not fit a topology without it; the round is named."""
+    edge = tierfed.placement("EDGE_AGGREGATORS")
+
+    @tierfed.federated_computation(FederatedType(to_type("int32"), CLIENTS))
+    def regional(values: Any) -> Any:
+        return tierfed.federated_max(tierfed.federated_max(values, to=edge))
+
+    @tierfed.job(round=regional)
+    async def job(tree: Any) -> None:
+        """Do nothing."""
+
+    (error,) = misfits(job, {}, tree(FAN_OUT))
+    assert "regional: " in str(error.where) and "no tier EDGE_AGGREGATORS in the hierarchy" in error.what
+    assert misfits(job, {}, tree({"EDGE_AGGREGATORS": 1, "CLIENTS": 1})) == []
+
+
 def test_a_round_that_is_no_computation() -> None:
     """The decorator says what it wants, when it is used."""
     with pytest.raises(TypeMismatch, match="is no computation"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierfed.errors import JobError, LeafError, RoundFailed, TierfedError, TopologyError
+from tierfed.errors import CompileError, JobError, LeafError, RoundFailed, TierfedError, TopologyError
 from tierfed.report import failure
 from tierfed.topology import parse_topology
 
@@ -19,6 +19,17 @@ def test_an_error_says_where_what_and_how_to_mend() -> None:
     assert failure.told(error) == """\
 error: job.params: train has no parameter epoch
   to mend: did you mean 'epochs'?"""
+
+
+def test_a_place_that_takes_a_screen_is_cut() -> None:
+    """The type of a large program keeps its beginning and its end; the document has all of it."""
+    where = "a value of (" + ",".join(f"w{i}=float32[784,64]" for i in range(99)) + ")@SERVER"
+    error = CompileError("no tier REGION", where=where, mend="add it")
+    text = failure.told(error)
+    assert text.startswith("error: a value of (w0=") and text.endswith(")@SERVER: no tier REGION\n  to mend: add it")
+    assert " … " in text and len(text) < 250
+    document = failure.document(error)
+    assert document is not None and document["where"] == where
 
 
 def test_a_traceback_from_a_node_is_shown_with_its_log() -> None:

@@ -85,6 +85,7 @@ def misfits(job: Job[..., Any], params: Mapping[str, Any], topology: Topology | 
         try:
             found += plan.misfits(topology, compile(job.round, topology.hierarchy))
         except TierfedError as error:
+            error.where = f"{job.round.name}: {error.where}" if error.where else job.round.name
             found.append(error)
     return found
 

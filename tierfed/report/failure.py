@@ -20,6 +20,7 @@ from tierfed.errors import TierfedError, TopologyError
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells have it
 RUN_FAILED = 4
+_LONGEST = 160  # letters of a place, told to people
 
 
 def told(error: BaseException, *, log: str | None = None, traceback: bool = True) -> str:
@@ -28,12 +29,20 @@ def told(error: BaseException, *, log: str | None = None, traceback: bool = True
         return "\n".join(str(problem) for problem in error.problems)
     if not isinstance(error, TierfedError):
         return f"error: {type(error).__name__}: {error}\n" + _bar("".join(format_exception(error)))
-    lines = [f"error: {error}"]
+    where = f"{_shortened(error.where)}: " if error.where else ""
+    lines = [f"error: {where}{error.what}"]
+    if error.mend:
+        lines.append(f"  to mend: {error.mend}")
     if error.node is not None:
         lines.append(f"  node {error.node}" + (f", its log: {log}" if log else ""))
     if error.remote_traceback and traceback:
         lines.append(_bar(error.remote_traceback))
     return "\n".join(lines)
+
+
+def _shortened(where: str) -> str:
+    """Return `where` without its middle if it is long: the type of a program takes a screen."""
+    return where if len(where) <= _LONGEST else f"{where[: _LONGEST // 2]} … {where[-_LONGEST // 4 :]}"
 
 
 def _bar(text: str) -> str:
