@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tierfed.node.invocation")
 
+_ACKNOWLEDGE = 0.02  # seconds that an acknowledgement may wait
 _INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
 
 _Frames = list[tuple[dict[str, Any], Any]]
@@ -114,6 +115,7 @@ class Invocation:
         self._arrived: dict[Site, asyncio.Event] = {site: asyncio.Event() for site in self._receives}
         self._readers: dict[tuple[str, Site], _Upload] = {}
         self._whole: dict[tuple[str, Site], Contribution] = {}
+        self._acknowledged: list[tuple[str, UpSite, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
@@ -165,6 +167,9 @@ class Invocation:
             return
         self.over = True
         self._step(Committed() if committed else Cancelled(reason))
+        if committed:
+            self._acknowledged.clear()
+        self._send_acknowledgements()
         end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason}
         for child in self.members:
             self.node.tell_child(child.name, end)
@@ -219,7 +224,7 @@ class Invocation:
             case Accept(member=member, site=site, digest=digest, again=again):
                 if not again and self._incoming is not None:
                     self._whole[member, _site(site)] = self._incoming
-                self._answer(member, "accepted", site, {"digest": digest})
+                self._acknowledge(member, site, digest)
             case Reject(member=member, site=site, why=why, detail=detail):
                 log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
@@ -264,6 +269,17 @@ class Invocation:
             member,
             {"kind": kind, "inv": self.name, "att": self.attempt, "site": None if site is None else str(site), **more},
         )
+
+    def _acknowledge(self, member: str, site: UpSite, digest: str) -> None:
+        """Tell a child that its contribution is here, a little later: a commit that comes first says so too."""
+        if not self._acknowledged:
+            asyncio.get_running_loop().call_later(_ACKNOWLEDGE, self._send_acknowledgements)
+        self._acknowledged.append((member, site, digest))
+
+    def _send_acknowledgements(self) -> None:
+        for member, site, digest in self._acknowledged:
+            self._answer(member, "accepted", site, {"digest": digest})
+        self._acknowledged.clear()
 
     def _let_go(self, member: str, site: Site) -> None:
         self._readers.pop((member, site), None)
