@@ -225,6 +225,8 @@ class Invocation:
                 if not again and self._incoming is not None:
                     self._whole[member, _site(site)] = self._incoming
                 self._acknowledge(member, site, digest)
+                if again:  # it sends again because it waits for an answer
+                    self._send_acknowledgements()
             case Reject(member=member, site=site, why=why, detail=detail):
                 log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
