@@ -56,6 +56,7 @@ DRIVER_PLACEMENT = "DRIVER"
 _PROGRESS = 0.1  # seconds between two reports of one fold
 _REMEMBERED = 1024  # invocations known to be over
 _UNREAD = 64 * 1024  # bytes that the parent may be behind with before it is spared what is not needed
+_GOODBYE = "it said goodbye"
 _DIALLING = 60.0  # seconds until the log says that the parent does not answer
 
 
@@ -162,10 +163,13 @@ class Node:
             self.ready.set()
             await asyncio.wait([bulk.closed, control.closed], return_when=asyncio.FIRST_COMPLETED)
             reason = (bulk.closed if bulk.closed.done() else control.closed).result()
-            log.warning("the parent %s is gone: %s", parent.name, "it said goodbye" if reason is None else reason.what)
+            if reason is None:
+                log.info("the parent %s is gone: %s", parent.name, _GOODBYE)
+            else:
+                log.warning("the parent %s is gone: %s", parent.name, reason.what)
             self.ready.clear()
             self._listening.forget(parent.name)
-            parent.drop("its connection was lost")
+            parent.drop("its connection was lost", reason)
             self._epoch += 1
             self._give_up(f"{parent.name}, the parent of {self.me.name}, is gone")
             losses = losses + 1 if loop.time() - since < backoff.most else 0
@@ -276,17 +280,17 @@ class Node:
     def _gone(self, peer: Peer, link: Link, reason: TierfedError | None) -> None:
         """A link of a child, or of the driver, is closed."""
         if link in (peer.bulk, peer.control):  # else its loss was noticed before
-            self._lost(peer, "it said goodbye" if reason is None else reason.what)
+            self._lost(peer, _GOODBYE if reason is None else reason.what, reason)
 
-    def _lost(self, peer: Peer, why: str) -> None:
+    def _lost(self, peer: Peer, why: str, reason: TierfedError | None = None) -> None:
         """A child, or the driver, is lost to what is under way."""
         epoch = peer.epoch
-        peer.drop(why)
+        peer.drop(why, reason)
         self._listening.forget(peer.name)
         if peer is self._driver:
             self._give_up("the driver is gone")
             return
-        log.warning("the child %s is gone: %s", peer.name, why)
+        log.log(logging.INFO if why == _GOODBYE else logging.WARNING, "the child %s is gone: %s", peer.name, why)
         for invocation in tuple(self._invocations.values()):
             invocation.child_gone(peer.name, f"its connection was lost: {why}", epoch)
 

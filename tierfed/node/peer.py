@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tierfed.errors import TierfedError
 from tierfed.node.link import Link
 from tierfed.node.programs import Deployed
 
@@ -37,10 +38,10 @@ class Peer:
         if self.control is not None:
             self.control.post(header)
 
-    def drop(self, why: str) -> None:
-        """Close both links; that they are closed is no news then."""
+    def drop(self, why: str, error: TierfedError | None = None) -> None:
+        """Close both links, giving `error` as the reason; that they are closed is no news then."""
         links, self.bulk, self.control, self.why_not = (self.bulk, self.control), None, None, why
         self.deployed = Deployed()  # whoever comes next may be another process
         for link in links:
             if link is not None:
-                link.close()
+                link.close(error)
