@@ -33,6 +33,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "PlacementError",
         "ProtocolError",
         "RoundFailed",
+        "SettingError",
+        "StorageError",
         "TierfedError",
         "TopologyError",
         "TypeMismatch",

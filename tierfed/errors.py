@@ -13,6 +13,7 @@
     ├─ ProtocolError           a frame that its peer had no business sending
     ├─ DataError               a data set, URI or provider that is not there     exit 2
     ├─ JobError                a job, or parameters of one, that cannot be run   exit 2
+    ├─ SettingError            an environment variable that cannot be             exit 2
     ├─ LeafError               a local computation raised                        exit 4
     ├─ EmptyAggregate          a mean, min or max over nobody                    exit 4
     ├─ RoundFailed             below quorum, past its deadline                   exit 4
@@ -39,6 +40,7 @@ __all__ = [
     "PlacementError",
     "ProtocolError",
     "RoundFailed",
+    "SettingError",
     "StorageError",
     "TierfedError",
     "TopologyError",
@@ -163,6 +165,12 @@ class DataError(TierfedError):
 
 class JobError(TierfedError):
     """A job, or parameters of one, that cannot be run."""
+
+    exit_code = 2
+
+
+class SettingError(TierfedError):
+    """An environment variable that says what cannot be."""
 
     exit_code = 2
 

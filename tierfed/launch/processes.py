@@ -31,7 +31,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tierfed.errors import NotReady, TierfedError
+from tierfed.errors import NotReady, SettingError, TierfedError
 from tierfed.launch import control, interpreter, manifest, runs, user_code
 from tierfed.launch.logs import LEVELS
 from tierfed.launch.pids import ProcessId
@@ -354,14 +354,14 @@ def _check(assignments: Sequence[NodeAssignment]) -> None:
 def _leaf_threads() -> str:
     text = os.environ.get("TIERFED_LEAF_THREADS") or "1"
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise TierfedError(f"{text!r} is no number of threads", where="TIERFED_LEAF_THREADS", mend="write 1 or more")
+        raise SettingError(f"{text!r} is no number of threads", where="TIERFED_LEAF_THREADS", mend="write 1 or more")
     return text
 
 
 def _log_level() -> str:
     text = os.environ.get("TIERFED_LOG") or "INFO"
     if text.upper() not in LEVELS:
-        raise TierfedError(
+        raise SettingError(
             f"{text!r} is no level", where="TIERFED_LOG", mend=f"one of {', '.join(one.lower() for one in LEVELS)}"
         )
     return text.upper()
