@@ -244,6 +244,20 @@ async def test_a_frame_that_stalls_is_cut(part, end, caplog):
         await bystander(up)
 
 
+async def test_what_the_kernel_holds_counts_for_the_pace():
+    """The loop is not woken for little of a large payload, and does not take that for a stall."""
+    large = frame({"kind": "chunk"}, bytes(4_000_000))
+    loop = asyncio.get_running_loop()
+    async with parent(transport, QUICK) as up, upgraded(up) as peer:
+        began = loop.time()
+        peer.write(large[:100_000])
+        for window in (1, 2, 3):
+            loop.call_later(0.1 * window + 0.05, peer.write, large[:50_000])
+        assert b"0 bytes of a payload in 0.1 s" in await peer.gone()
+        assert loop.time() - began > 0.4
+        assert up.links["evil"].received_bytes < 150_000  # the rest was never read
+
+
 async def test_an_idle_link_is_not_cut():
     """Between frames a peer may be silent; liveness is the control plane's."""
     async with parent(transport, QUICK) as up:

@@ -24,6 +24,7 @@ from typing import Any
 
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.hello import Hello
+from tierfed.node.inlet import Inlet
 from tierfed.node.outgoing import Outgoing
 from tierfed.node.pace import Pace, Progress
 from tierfed.node.telling import told
@@ -71,6 +72,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._turn = asyncio.Lock()
         self._outgoing: Outgoing | None = None
+        self._inlet: Inlet | None = None
         self._greet: Callable[[Link, Frame], None] | None = greet
         self._on_frame: OnFrame | None = None
         self._allocate: Allocate | None = None
@@ -200,6 +202,8 @@ class Link(asyncio.BufferedProtocol):
         except Exception as error:
             self._refuse(error)
             return
+        if self._inlet is not None:
+            self._inlet.expect(len(self._decoder.get_buffer()) if self._decoder.within == "payload" else 0)
         self._frames += len(frames)
         self._waiting.extend(frames)
         if not self._paused:
@@ -260,7 +264,8 @@ class Link(asyncio.BufferedProtocol):
         self._fail(error)
 
     def _progress(self) -> Progress:
-        return Progress(self.received_bytes, self._frames, self._decoder.within)
+        held = 0 if self._inlet is None else self._inlet.waiting()
+        return Progress(self.received_bytes + held, self._frames, self._decoder.within)
 
     def _too_slow(self, what: str) -> None:
         self._fail(ProtocolError(what, where=self.name, mend="see what slows the peer or its network"))
@@ -272,6 +277,7 @@ class Link(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._outgoing = Outgoing(transport, self._broken)
+        self._inlet = Inlet.under(transport)
         self._timers.append(self._loop.call_later(self.limits.handshake, self._too_late))
 
     def _too_late(self) -> None:
