@@ -28,7 +28,7 @@ def two(quorum: str = "100%", deadline: str = "60s") -> Topology:
 
 
 class Net(MemoryTransport):
-    """A network in which the links of those `away` lose what is written: both ways, or for the `deaf` downwards alone."""
+    """A network in which what is written on the links of those `away` is lost; for the `deaf`, downwards alone."""
 
     def __init__(self) -> None:
         super().__init__(delay=self._delay)

@@ -44,7 +44,6 @@ from tierfed.node.round_events import (
     Action,
     Arrived,
     Begun,
-    Broken,
     Cancelled,
     Close,
     Collect,
@@ -68,7 +67,7 @@ from tierfed.node.run_slice import Env, run_slice
 from tierfed.node.summary import Summary, together
 from tierfed.node.telling import cut, told
 from tierfed.placements import Placement
-from tierfed.topology.assignment import ChildAssignment
+from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types.values import nbytes
 from tierfed.wire.frame import Frame
 from tierfed.wire.message import Message, MessageReader, encode_message
@@ -108,7 +107,7 @@ class Invocation:
         self.budget = budget
         self.over = False
         me = node.me
-        self.part = _part(compiled, me.placement, me.name)
+        self.part = _part(compiled, me)
         self._folds = {s.site: s for s in self.part.steps if isinstance(s, Fold)}
         self._receives = {s.site: s for s in self.part.steps if isinstance(s, Receive)}
         self._down: dict[Site, MessageReader] = {}
@@ -377,7 +376,6 @@ class Invocation:
         """What a child sends is not what the program expects: it is lost, with the reason."""
         self._readers.pop((upload.member, upload.site), None)
         if not self.over:
-            self._step(Broken(upload.member, _up(upload.site), _reason(error), upload.epoch))
             self._step(Failed(upload.member, _up(upload.site), _reason(error), error.to_dict()))
 
     def _complete(self, upload: _Upload) -> None:
@@ -571,13 +569,14 @@ def _site(site: UpSite) -> Site:
     return Site(site.phase, site.index)
 
 
-def _part(compiled: Compiled, placement: str, node: str) -> Slice:
-    """Return the slice of the placement; raises ProtocolError for a program of another hierarchy."""
-    for place, part in compiled.slices.items():
-        if place.name == placement:
-            return part
-    raise ProtocolError(
-        f"the program has no slice for {placement}",
-        where=node,
-        mend=f"compile it for the hierarchy of the tree; it was for {', '.join(p.name for p in compiled.slices)}",
-    )
+def _part(compiled: Compiled, me: NodeAssignment) -> Slice:
+    """Return the slice of a node; raises ProtocolError unless the program is for the hierarchy that the node is in."""
+    parts = {placement.name: part for placement, part in compiled.slices.items()}
+    lacking = [p for p in (me.placement, *(p for c in me.children for p in c.members_below)) if p not in parts]
+    if lacking:
+        raise ProtocolError(
+            f"the program has no slice for {lacking[0]}",
+            where=me.name,
+            mend=f"compile it for the hierarchy of the tree; it was for {', '.join(parts)}",
+        )
+    return parts[me.placement]

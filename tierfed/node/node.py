@@ -247,7 +247,7 @@ class Node:
         driver = self._driver
         if peer.epoch != driver.epoch:
             if driver.bulk is not None or driver.control is not None:
-                raise ProtocolError(
+                raise NotReady(
                     "another driver is at work", where=f"hello to {self.me.name}", mend="wait for it, or end it"
                 )
             driver.epoch = peer.epoch
@@ -478,7 +478,12 @@ class Node:
             earlier.end(committed=False, reason=f"attempt {attempt} has begun")
         compiled, data = known
         own = min(self.me.deadline, float(budget)) if self.me.children else float(budget)
-        invocation = Invocation(self, name, attempt, compiled, own)
+        try:
+            invocation = Invocation(self, name, attempt, compiled, own)
+        except TierfedError as error:  # a program that is not of this tree
+            error.node = error.node or self.me.name
+            self.tell_parent({"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
+            return
         self._invocations[name] = invocation
         dead: dict[str, str] = {}
         begin = {

@@ -23,7 +23,7 @@ from tierfed.codecs import codec
 from tierfed.compiler.normalise import bindings_of, result_of
 from tierfed.compiler.serialize import compiled_to_bytes
 from tierfed.compiler.slices import Compiled, Receive, Send, Slot
-from tierfed.errors import ProtocolError, RoundFailed, TierfedError
+from tierfed.errors import NotReady, ProtocolError, RoundFailed, TierfedError
 from tierfed.ir.evaluate import evaluate
 from tierfed.ir.nodes import free_names
 from tierfed.leaves import load
@@ -43,6 +43,8 @@ log = logging.getLogger("tierfed.driver")
 
 _FOREVER = 1e9  # seconds: the root's own deadlines are shorter
 _ATTEMPT = 1
+_GIVING_WAY = 1.0  # seconds for the driver before us to be gone
+_PAUSE = 0.02  # seconds between two questions whether it is
 
 
 @dataclass(slots=True)
@@ -96,18 +98,17 @@ class Driver:
     async def connect(
         self, address: tuple[str, int], membership: Membership, *, timeout: float = 10.0, over: Transport = transport
     ) -> None:
-        """Dial the root at `address`; raises NotReady or the root's own error."""
+        """Dial the root at `address`; raises NotReady, as when another driver is at work, or the root's own error."""
         loop = asyncio.get_running_loop()
-        epoch = time.monotonic_ns()
-        links: list[Link] = []
-        try:
-            for plane in ("control", "bulk"):
-                hello = Hello(membership.run, membership.token, DRIVER, DRIVER_PLACEMENT, plane, epoch)
-                links.append(await over.dial(address, hello, deadline=loop.time() + timeout))
-        except BaseException:
-            for link in links:
-                link.close()
-            raise
+        until = loop.time() + _GIVING_WAY
+        while True:
+            try:
+                links = await self._dial(address, membership, loop.time() + timeout, over)
+                break
+            except NotReady:  # one that has just left may not be gone yet
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(_PAUSE)
         self._control, self._bulk = links
         self._root = links[0].peer.node if links[0].peer is not None else self._root
         self._listening.silent(loop.time())
@@ -117,6 +118,22 @@ class Driver:
         self._bulk.start(self._from_bulk)
         for link in links:
             link.closed.add_done_callback(lambda done: self._lost(done.result()))
+
+    async def _dial(
+        self, address: tuple[str, int], membership: Membership, deadline: float, over: Transport
+    ) -> list[Link]:
+        """Return the control link and the bulk link, both or none."""
+        epoch = time.monotonic_ns()
+        links: list[Link] = []
+        try:
+            for plane in ("control", "bulk"):
+                hello = Hello(membership.run, membership.token, DRIVER, DRIVER_PLACEMENT, plane, epoch)
+                links.append(await over.dial(address, hello, deadline=deadline))
+        except BaseException:
+            for link in links:
+                link.close()
+            raise
+        return links
 
     async def close(self) -> None:
         """Say goodbye."""
