@@ -52,6 +52,7 @@ log = logging.getLogger("tierfed.node")
 
 DRIVER = "driver"
 DRIVER_PLACEMENT = "DRIVER"
+ANOTHER_DRIVER = "another driver is at work"
 
 _PROGRESS = 0.1  # seconds between two reports of one fold
 _REMEMBERED = 1024  # invocations known to be over
@@ -247,9 +248,7 @@ class Node:
         driver = self._driver
         if peer.epoch != driver.epoch:
             if driver.bulk is not None or driver.control is not None:
-                raise NotReady(
-                    "another driver is at work", where=f"hello to {self.me.name}", mend="wait for it, or end it"
-                )
+                raise NotReady(ANOTHER_DRIVER, where=f"hello to {self.me.name}", mend="wait for it, or end it")
             driver.epoch = peer.epoch
         self._attach(driver, link, self._control_from_parent)
         return {"epoch": driver.epoch}

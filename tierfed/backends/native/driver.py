@@ -30,7 +30,7 @@ from tierfed.leaves import load
 from tierfed.node import transport
 from tierfed.node.hello import Hello
 from tierfed.node.link import Link
-from tierfed.node.node import DRIVER, DRIVER_PLACEMENT, Membership
+from tierfed.node.node import ANOTHER_DRIVER, DRIVER, DRIVER_PLACEMENT, Membership
 from tierfed.node.programs import Deployed
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.reception import Transport
@@ -105,8 +105,8 @@ class Driver:
             try:
                 links = await self._dial(address, membership, loop.time() + timeout, over)
                 break
-            except NotReady:  # one that has just left may not be gone yet
-                if loop.time() >= until:
+            except NotReady as error:  # one that has just left may not be gone yet
+                if error.what != ANOTHER_DRIVER or loop.time() >= until:
                     raise
             await asyncio.sleep(_PAUSE)
         self._control, self._bulk = links
