@@ -24,7 +24,8 @@ def seven() -> Any:
 @tierfed.py_computation(np.float32, returns=np.float32)
 def halve(x: Any) -> Any:
     """Half of `x`."""
-    return np.float32(x * np.float32(0.5))
+    with np.errstate(all="ignore"):
+        return np.float32(x * np.float32(0.5))
 
 
 @tierfed.py_computation(np.int32, np.int32, returns=np.int32)
@@ -36,7 +37,8 @@ def mix(a: Any, b: Any) -> Any:
 @tierfed.py_computation((np.float32, [3]), returns={"total": np.float32, "sorted": (np.float32, [3])})
 def digest(x: Any) -> Any:
     """The sum of three numbers, and the three in order."""
-    return {"total": np.float32(x.sum(dtype=np.float32)), "sorted": np.sort(x)}
+    with np.errstate(all="ignore"):
+        return {"total": np.float32(x.sum(dtype=np.float32)), "sorted": np.sort(x)}
 
 
 @tierfed.py_computation(np.int32, returns=np.str_)

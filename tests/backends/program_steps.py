@@ -38,6 +38,11 @@ class Step:
         """Compute it; `v` are the oracle's values so far."""
         raise NotImplementedError
 
+    def uses(self) -> tuple[int, ...]:
+        """The earlier steps that it works on; what its functions capture is not among them."""
+        named = (getattr(self, name, None) for name in ("x", "left", "right", "weight", "zero"))
+        return (*(i for i in named if i is not None), *getattr(self, "parts", ()))
+
     @property
     def at(self) -> Placement | None:
         """Where its value is."""

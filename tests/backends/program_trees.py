@@ -69,8 +69,8 @@ def _numbers(rng: np.random.Generator, t: TensorType, shape: tuple[int, ...], st
 
 
 @st.composite
-def trees(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 14) -> Tree:
-    """A tree of `hierarchy`: uneven, with aggregators that have no children."""
+def trees(draw: st.DrawFn, hierarchy: Hierarchy, least: int = 0, most: int = 18) -> Tree:
+    """A tree of `hierarchy`: uneven, and with aggregators that have no children unless `least` is 1."""
     room = [most]
     numbers_of: collections.Counter[str] = collections.Counter()
 
@@ -79,8 +79,8 @@ def trees(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 14) -> Tree:
         numbers_of[str(p)] += 1
         children = []
         for below in hierarchy.children(p):
-            count = 1 if below.singleton else draw(st.integers(0, 3))
-            for _ in range(min(count, room[0]) or (1 if below.singleton else 0)):
+            count = 1 if below.singleton else draw(st.sampled_from([2, 1, 3, 2, least]))
+            for _ in range(min(count, room[0]) or (1 if below.singleton else least)):
                 room[0] -= 1
                 children.append(grow(below))
         return Member(name, p, tuple(children))

@@ -27,7 +27,6 @@ from program_functions import (
     NOTED,
     NUMBERS,
     STR,
-    Folding,
     added_up,
     affine,
     functions,
@@ -211,8 +210,12 @@ class _Drafted:
         return self.add(Broadcast(FederatedType(t.member, to, t.all_equal), x))
 
     def rising(self, fits: Callable[[Type], bool] = lambda t: True) -> tuple[int, Placement] | None:
-        x = self.pick(lambda s: s.at is not None and bool(self.higher(s.at)) and fits(s.t.member))
-        return None if x is None else (x, self.draw(st.sampled_from(self.higher(self.steps[x].at))))
+        def far(s: Step) -> bool:
+            return s.at is not None and len(self.higher(s.at)) > nearest and fits(s.t.member)
+
+        nearest = self.draw(st.sampled_from([1, 0]))  # over several tiers, if anything is
+        x = self.pick(far)
+        return None if x is None else (x, self.draw(st.sampled_from(self.higher(self.steps[x].at)[::-1])))
 
     def static(self, t: Type, names: Sequence[str] = NUMBERS) -> bool:
         return of_numbers(t, names) and all(p.is_static for p in tensors_in(t))
@@ -244,33 +247,38 @@ class _Drafted:
         return self.must[-1]
 
     def fold(self) -> int | None:
-        found = self.rising(lambda t: not isinstance(t, SequenceType))
+        own = self.unplaced()
+        kind = self.draw(st.sampled_from(["own", "own", "affine", "noted", "counted"]))
+        fits: dict[str, Callable[[Type], bool]] = {
+            "own": lambda t: t in own.values() and not isinstance(t, SequenceType),
+            "affine": self.static,
+            "noted": lambda t: t == INT32,
+            "counted": lambda t: True,
+        }
+        found = self.rising(fits[kind])
         if found is None:
             return None
         x, to = found
         t = self.steps[x].t.member
-        one_hop = len(self.hierarchy.path(self.steps[x].at, to)) == 2
-        own = [i for i, u in self.unplaced().items() if u == t]  # zeros of the value's own type
-        choices: list[tuple[Folding, Type, int | None]] = [(COUNTED, INT32, None)]
-        if t == INT32:
-            choices += [(NOTED, STR, None)] * 2
-        if self.static(t):
-            choices += [(affine(t), StructType([("a", t), ("b", t)], dict), None)] * 3
-        for k in own:
-            choices += [(LAST, t, k), (FIRST, t, k)]
-            if self.static(t):
-                choices += [(added_up(t), t, k), (taken_away(t), t, k)]
-        fold, zero, k = self.draw(st.sampled_from(choices))
-        if k is None:
-            starts = [i for i, u in self.unplaced().items() if u == zero]
-            k = self.draw(st.sampled_from([None, *starts])) if starts else None
+        match kind:
+            case "own":  # the zero is of the value's own type, and given: no unit of anything
+                sums = [added_up(t), taken_away(t)] * 2 if self.static(t) else []
+                fold, zero = self.draw(st.sampled_from([FIRST, LAST, *sums])), t
+            case "affine":
+                fold, zero = affine(t), StructType([("a", t), ("b", t)], dict)
+            case "noted":
+                fold, zero = NOTED, STR
+            case _:
+                fold, zero = COUNTED, INT32
+        starts = [i for i, u in own.items() if u == zero]
+        k = self.draw(st.sampled_from(starts)) if kind == "own" or (starts and self.draw(st.booleans())) else None
         if k is None:
             k = self.add(Constant(zero, unit(zero)))
         reduce = self.draw(st.booleans())
         report = self.draw(st.none() | functions(zero, self.unplaced())) if not reduce else None
-        merges = not (
-            reduce and (one_hop or fold.name in ("added up", "taken away", "last")) and self.draw(st.booleans())
-        )
+        one_hop = len(self.hierarchy.path(self.steps[x].at, to)) == 2
+        itself = one_hop or fold.name in ("added up", "taken away", "last")  # op serves as merge, or there is none
+        merges = not (reduce and itself and self.draw(st.booleans()))
         gives = FederatedType(zero if report is None else report.gives, to, to.singleton)
         return self.add(UserFold(gives, fold, x, k, report, reduce, merges))
 
@@ -295,13 +303,20 @@ _KINDS = (
     ["map"] * 5
     + ["broadcast", "fold"] * 5
     + ["sum", "zip", "arithmetic"] * 3
-    + ["mean", "extremum", "select", "data"] * 2
+    + ["mean"] * 4
+    + ["extremum", "select", "data"] * 2
     + ["value", "eval", "constant", "local", "zero"]
 )
 
 
+def unused(steps: Sequence[Step]) -> list[int]:
+    """The steps that no other uses, but for parameters and constants."""
+    used = {i for step in steps for i in step.uses()}
+    return [i for i, s in enumerate(steps) if i not in used and not isinstance(s, Argument | Constant)]
+
+
 @st.composite
-def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 9) -> Program:
+def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 10) -> Program:
     """A program for `hierarchy`."""
     drafted = _Drafted(draw, hierarchy)
     parameters = draw(_parameters(hierarchy))
@@ -312,10 +327,11 @@ def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 9) -> Program:
             if isinstance(part, FederatedType) and isinstance(part.member, TensorType) and part.member.name in WEIGHTS:
                 if part.member.shape == ():
                     drafted.weights.append(at)
-    for _ in range(draw(st.integers(1, most))):
+    for _ in range(draw(st.integers(2, most))):
         getattr(drafted, draw(st.sampled_from(_KINDS)))()
     whole = [i for i, s in enumerate(drafted.steps) if not isinstance(s, Constant)]
-    chosen = [*drafted.must, whole[-1], *draw(st.lists(st.sampled_from(whole), max_size=3))]
+    shown = [i for i in unused(drafted.steps) if draw(st.sampled_from([True, True, True, False]))]  # some are dead code
+    chosen = [*drafted.must, *shown, *draw(st.lists(st.sampled_from(whole), min_size=0 if shown else 1, max_size=2))]
     results = tuple(dict.fromkeys(chosen))
     form = draw(st.sampled_from(["dict", "tuple", "one"] if len(results) == 1 else ["dict", "tuple"]))
     return Program(tuple(parameters), tuple(drafted.steps), results, form)
@@ -327,11 +343,11 @@ WEIGHTS = ("uint8", "uint64")
 @st.composite
 def _parameters(draw: st.DrawFn, hierarchy: Hierarchy) -> list[Type]:
     leaf = draw(st.sampled_from([p for p in hierarchy.placements if not hierarchy.children(p)]))
-    first = draw(numbers)
+    first = draw(numbers | numbers.filter(lambda t: of_numbers(t, FLOATS)))
     found: list[Type] = [FederatedType(first, leaf, False)]
     if draw(st.booleans()):
         found.append(FederatedType(draw(st.sampled_from(["uint8", "uint64"])), leaf, False))
-    if draw(st.booleans()):
+    if draw(st.sampled_from([True, True, False])):
         found.append(first)  # unplaced, and of a type that fits
     for _ in range(draw(st.integers(0, 4 - len(found)))):
         t = draw(values)
@@ -371,11 +387,11 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, on: Sequence[Hierarchy] = tuple(HIERARCHIES.values())) -> Case:
-    """A program on a tree with arguments."""
+def cases(draw: st.DrawFn, on: Sequence[Hierarchy] = tuple(HIERARCHIES.values()), least: int = 0) -> Case:
+    """A program on a tree, in which aggregators have `least` children, with arguments."""
     hierarchy = draw(st.sampled_from(list(on)))
     program = draw(programs(hierarchy))
-    return draw(given_to(program, draw(trees(hierarchy))))
+    return draw(given_to(program, draw(trees(hierarchy, least))))
 
 
 @st.composite

@@ -91,7 +91,7 @@ def at_random(seed: int) -> Callable[[Leg], float]:
     return lambda leg: random.Random(zlib.crc32(repr((seed, leg)).encode())).random() / 100
 
 
-@examples(200)
+@examples(120)
 @given(cases(), st.integers(0, 999))
 def test_daemons_agree_whatever_arrives_first(case: Case, seed: int) -> None:
     """Daemons on the transport in memory, with every message late by its own time, agree bit for bit."""
@@ -203,7 +203,7 @@ def drawn(count: int) -> list[Case]:
 
 def test_random_programs_say_everything() -> None:
     """Each public intrinsic is among them, over one hop and over several, and so is each way of folding."""
-    found = drawn(400)
+    found = drawn(300)
     uris: Counter[str] = Counter()
     hops: Counter[tuple[str, int]] = Counter()
     folds: Counter[str] = Counter()
@@ -227,16 +227,14 @@ def test_random_programs_say_everything() -> None:
     assert down_and_up >= 5, "aggregate, broadcast and aggregate again"
     assert sum(case.expected() is not None for case in found) == len(found)
     childless = sum(any(not m.children and m.placement.name != "CLIENTS" for m in c.tree.root.walk()) for c in found)
-    assert childless >= 50
+    assert childless >= 40
 
 
 def _comes_back(steps: tuple[Step, ...]) -> bool:
     """Whether what was folded goes down, and what is made of it is folded again."""
     state = dict.fromkeys(range(len(steps)), 0)
     for i, step in enumerate(steps):
-        sources = [v for k, v in vars(step).items() if k in ("x", "left", "right") and isinstance(v, int)]
-        sources += list(getattr(step, "parts", ()))
-        before = max((state[s] for s in sources), default=0)
+        before = max((state[s] for s in step.uses()), default=0)
         if isinstance(step, Fold | UserFold):
             before = 3 if before >= 2 else 1
         elif isinstance(step, Broadcast) and before == 1:
