@@ -77,7 +77,7 @@ def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> A
 
 
 def _accumulated(given: Arguments) -> Type:
-    return pair(given["zero"], federated(given["value"], _NAME).member)
+    return pair(unplaced(given["zero"], _NAME, "zero"), federated(given["value"], _NAME).member)
 
 
 def _merged(given: Arguments) -> Type:

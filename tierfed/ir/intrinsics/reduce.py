@@ -90,7 +90,7 @@ def _expand(arguments: tuple[Node, ...], t: FunctionType) -> Node:
 
 
 def _operated(given: Arguments) -> Type:
-    return pair(given["zero"], federated(given["value"], _NAME).member)
+    return pair(unplaced(given["zero"], _NAME, "zero"), federated(given["value"], _NAME).member)
 
 
 def _merged(given: Arguments) -> Type:
