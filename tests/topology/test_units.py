@@ -68,7 +68,7 @@ def test_shares_are_rounded_up_from_the_exact_figure(share: str, of: int, count:
         (Duration, "9" * 99 + "s", "'" + "9" * 99 + "s' is no quantity; write a number with a unit, such as 20s"),
         (Rate, "4mbps", "4mbps: mbps is bytes a second in tc and bits to most readers; write 4mbit or 32mbit"),
         (Rate, "4Mbit", "4Mbit: no unit 'Mbit' here; did you mean 4mbit?"),
-        (Percent, 0.8, "0.8 has no unit; write 0.8%"),
+        (Percent, 0.8, "0.8 has no unit; write 0.8%, or 80%"),
         (Percent, "101%", "101% is more than 100%"),
     ],
 )

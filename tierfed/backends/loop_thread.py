@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from tierfed.errors import NoSuchRun
 
 _T = TypeVar("_T")
 
@@ -23,7 +26,7 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, waiting for it here; Ctrl-C cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._submitted(work)
         try:
             return future.result()
         except BaseException:
@@ -32,7 +35,13 @@ class LoopThread:
 
     async def arun(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, from another loop."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(self._submitted(work))
+
+    def _submitted(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        if self._loop.is_closed():
+            work.close()
+            raise NoSuchRun("this tree is down", where="call", mend="call it inside its `with tierfed.up(…)`")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Cancel what is left and end the loop."""

@@ -162,7 +162,7 @@ def fetch(source: Provider, uri: str, type: Type, member: MemberInfo) -> Any:
         if error.node is None:
             error.node = member.name
         raise
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:  # the two would end the node, or just this thread
         raise DataError(
             f"{_name(source)} raised {error.__class__.__name__}: {error}",
             where=where,

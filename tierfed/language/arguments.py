@@ -6,7 +6,7 @@ is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from tierfed.errors import PlacementError, TypeMismatch, ValueMismatch
@@ -33,7 +33,7 @@ def hold(value: Any, t: Type, where: str) -> Any:
     if isinstance(t, FederatedType):
         if t.all_equal:
             return check(value, t.member, where)
-        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__iter__"):
             raise ValueMismatch(
                 f"expected {t}, got {type(value).__name__}",
                 where=where,

@@ -131,7 +131,11 @@ class Value:
         at = key + len(t) if key < 0 else key
         if not 0 <= at < len(t):
             # an IndexError too, so that Python's own unpacking stops here
-            raise _NoElement(f"{t} has {len(t)} elements, and no [{key}]", where=user_line())
+            raise _NoElement(
+                f"{t} has {len(t)} elements, and no [{key}]",
+                where=user_line(),
+                mend=f"the last is [{len(t) - 1}]" if len(t) else "it is empty",
+            )
         return self._select(at)
 
     def __iter__(self) -> Iterator[Value]:
@@ -189,7 +193,9 @@ class Value:
         member = t.member if isinstance(t, FederatedType) else t
         if not isinstance(member, StructType):
             raise TypeMismatch(
-                f"a value of {t} has no elements: {what}", where=user_line(), mend="select from a struct"
+                f"a value of {t} has no elements: {what}",
+                where=user_line(),
+                mend="select from a struct, or compute on arrays in a leaf: @tierfed.py_computation",
             )
         return member
 
@@ -201,6 +207,28 @@ class Value:
             return Value(Selection(node, at))
         select = Lambda("x", t.member, Selection(Reference("x", t.member), at))
         return bound(apply_intrinsic("federated_map", (select, node)))
+
+
+def _no_operator(sign: str) -> Callable[..., Any]:
+    def operator(self: Value, *others: Any) -> Any:
+        raise TypeMismatch(
+            f"a traced value of {self.type_signature} has no {sign}",
+            where=user_line(),
+            mend="compute it in a leaf: @tierfed.py_computation",
+        )
+
+    return operator
+
+
+# Refused by name: Python's own `==` would compare two traced values by identity, and answer.
+for _sign, _names in {
+    "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge",
+    "**": "pow rpow", "//": "floordiv rfloordiv", "%": "mod rmod", "@": "matmul rmatmul",
+    "&": "and rand", "|": "or ror", "^": "xor rxor", "unary -": "neg", "abs()": "abs",
+    "int()": "int index", "float()": "float", "complex()": "complex",
+}.items():  # fmt: skip
+    for _name in _names.split():
+        setattr(Value, f"__{_name}__", _no_operator(_sign))
 
 
 class _NoElement(TypeMismatch, IndexError):
@@ -304,10 +332,11 @@ def packed_arguments(parameter: Type, args: tuple[Any, ...], kwargs: Mapping[str
     if len(args) == 1 and not kwargs and isinstance(parameter, StructType) and isinstance(args[0], Mapping):
         return args[0]
     if not isinstance(parameter, StructType):
+        named = f" by name: {', '.join(kwargs)}" if kwargs else ""
         raise TypeMismatch(
-            f"one argument of {parameter} is taken, {len(args) + len(kwargs)} were given",
+            f"one argument of {parameter} is taken, {len(args) + len(kwargs)} were given{named}",
             where=user_line(),
-            mend="pass one argument",
+            mend="pass one argument, by position",
         )
     names = parameter.names
     values: list[Any] = list(args)
@@ -361,7 +390,10 @@ def arithmetic(uri: str, left: Any, right: Any) -> Value:
 def user_line() -> str:
     """Return `file:line` of the user's own code that led here."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE + "/"):
+    while frame is not None and (
+        frame.f_code.co_filename.startswith(_PACKAGE + "/")
+        or frame.f_globals.get("__name__", "").startswith("numpy.")  # as under np.mean(x)
+    ):
         if frame.f_code.co_filename.startswith(_PROGRAMS):
             break
         if frame.f_back is None:

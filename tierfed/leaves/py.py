@@ -155,11 +155,11 @@ def _run(leaf: Compiled, fn: Callable[..., Any], *argument: Any) -> Any:
         given = tuple(present_lazily(value, part) for value, part in parts)
     try:
         result = fn(*given)
-    except TierfedError:
+    except (TierfedError, KeyboardInterrupt):
         raise
-    except Exception as problem:
+    except BaseException as problem:  # sys.exit too: it would end the node, and GeneratorExit nothing but this call
         raise LeafError(
-            f"raised {type(problem).__name__}: {problem}",
+            f"raised {told(problem)}",
             where=f"leaf {name}",
             remote_traceback=traceback.format_exc(),
         ) from problem
@@ -167,6 +167,15 @@ def _run(leaf: Compiled, fn: Callable[..., Any], *argument: Any) -> Any:
         return check(result, t.result, f"the result of {name}")
     except TierfedError as bad:
         raise LeafError(bad.what, where=bad.where, mend=bad.mend) from bad
+
+
+def told(problem: BaseException) -> str:
+    """Return an exception as its class and what it says, if it says anything."""
+    try:
+        said = str(problem)
+    except Exception:
+        said = "(its __str__ raised)"
+    return f"{type(problem).__name__}: {said}" if said else type(problem).__name__
 
 
 def parameters_of(fn: Callable[..., Any], count: int) -> list[str]:

@@ -82,6 +82,11 @@ def _built(
     problems = Problems()
     place = Place(0, 0, label)
     for setting, values in (("codec", codec), ("collect", collect), ("colocate", colocate)):
+        if not isinstance(values, Mapping | None):
+            problems.add(
+                place, (setting,), f"expected a mapping from placements, as in {{'CLIENTS': …}}, got {values!r}"
+            )
+            continue
         for placement, value in (values or {}).items():
             if str(placement) in placements:
                 placements[str(placement)][setting] = value

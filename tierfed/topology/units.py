@@ -124,7 +124,8 @@ def _read(value: object, units: dict[str, Fraction], usual: str) -> Fraction:
     if not isinstance(value, str):
         if value < 0 or not math.isfinite(value):
             raise UnitError(f"{value} is no quantity; write a number with a unit, such as 20{usual}")
-        raise UnitError(f"{value} has no unit; write {value}{usual}")
+        share = f", or {100 * value:g}%" if usual == "%" and 0 < value <= 1 else ""
+        raise UnitError(f"{value} has no unit; write {value}{usual}{share}")
     match = _QUANTITY.fullmatch(value.strip())
     if match is None:
         raise UnitError(f"{value!r} is no quantity; write a number with a unit, such as 20{usual}")

@@ -67,15 +67,15 @@ class NativeContext:
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        return self._loop.run(self._invoke(computation, args, kwargs))
+        return self._loop.run(self._invoke(computation, hold_arguments(computation.type_signature, args, kwargs)))
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        return await self._loop.arun(self._invoke(computation, args, kwargs))
+        argument = hold_arguments(computation.type_signature, args, kwargs)
+        return await self._loop.arun(self._invoke(computation, argument))
 
-    async def _invoke(self, computation: Computation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    async def _invoke(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature
-        argument = hold_arguments(t, args, kwargs)
         fit(argument, t, self.tree)
         compiled = self.compiled(computation)
         try:

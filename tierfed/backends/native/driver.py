@@ -36,7 +36,7 @@ from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.reception import Transport
 from tierfed.node.telling import cut, heard
 from tierfed.types import FederatedType, StructType, Type
-from tierfed.wire.frame import Frame
+from tierfed.wire.frame import PAYLOAD_LIMIT, Frame
 from tierfed.wire.message import MessageReader, encode_message
 
 log = logging.getLogger("tierfed.driver")
@@ -182,7 +182,7 @@ class Driver:
     async def _begin(self, bulk: Link, compiled: Compiled, name: str, argument: Any) -> None:
         frames: list[tuple[dict[str, Any], Any]] = []
         if not self._deployed.has(compiled.hash):
-            frames.append(({"kind": "deploy", "hash": compiled.hash}, [compiled_to_bytes(compiled)]))
+            frames.append(({"kind": "deploy", "hash": compiled.hash}, [compiled_to_bytes(compiled, PAYLOAD_LIMIT)]))
         begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
         await bulk.send_all([*frames, (begin, ())])
         self._deployed.sent(compiled.hash)
