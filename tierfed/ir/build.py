@@ -45,6 +45,8 @@ def _local_function(fn: Node, uri: str) -> None:
     placed = first_placed(fn.body if isinstance(fn, Lambda) else fn)
     if placed is None:
         return
+    while isinstance(placed, Struct):  # name what is placed, and not the struct that it was put in
+        placed = next(found for part in placed.children() if (found := first_placed(part)) is not None)
     if isinstance(placed, Reference | Selection):
         raise TypeMismatch(
             f"the function given to {uri} uses {shortened(placed)}, which is placed: {placed.type}",
