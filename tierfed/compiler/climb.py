@@ -34,14 +34,18 @@ def climb(program: Node, hierarchy: Hierarchy) -> Node:
     Raises CompileError if something names a tier outside `hierarchy`, an aggregate does not
     rise, or a broadcast does not descend.
     """
-    for node in program.walk():
-        for t in node.type.walk():
-            if isinstance(t, FederatedType) and t.placement not in hierarchy:
-                raise CompileError(
-                    f"no tier {t.placement} in the hierarchy {hierarchy}",
-                    where=_named(node, t.placement),
-                    mend=f"add {t.placement} to `placements:` in the topology, or use a tier it lists",
-                )
+    outside = [
+        (node, t.placement)
+        for node in program.walk()
+        for t in node.type.walk()
+        if isinstance(t, FederatedType) and t.placement not in hierarchy
+    ]
+    for node, placement in sorted(outside, key=lambda found: not _operates(found[0])):
+        raise CompileError(
+            f"no tier {placement} in the hierarchy {hierarchy}",
+            where=_named(node, placement),
+            mend=f"add {placement} to `placements:` in the topology, or use a tier it lists",
+        )
 
     def hops(node: Node) -> Node:
         if not (isinstance(node, Call) and isinstance(node.function, Intrinsic)):
@@ -56,6 +60,11 @@ def climb(program: Node, hierarchy: Hierarchy) -> Node:
         return node
 
     return transformed(program, hops)
+
+
+def _operates(node: Node) -> bool:
+    """Return whether `node` is an operation, which an error names rather than the program around it."""
+    return isinstance(node, Call) and isinstance(node.function, Intrinsic)
 
 
 def _named(node: Node, placement: Placement) -> str:
