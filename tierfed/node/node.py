@@ -294,8 +294,8 @@ class Node:
             invocation.child_gone(peer.name, f"its connection was lost: {why}", epoch)
 
     def epochs(self) -> dict[str, int]:
-        """Return the epoch under which each child is connected."""
-        return {name: c.epoch for name, c in self._links.items() if c.epoch >= 0}
+        """Return the epoch under which each child is connected; one that is still dialling is not."""
+        return {name: child.epoch for name, child in self._links.items() if child.up}
 
     def epoch(self, member: str) -> int:
         """Return the epoch under which a child is connected."""
@@ -493,7 +493,7 @@ class Node:
             if child.up:
                 invocation.spawn(self.send_beginning(assigned.name, begin, data))
             else:
-                dead[assigned.name] = f"it is not connected: {child.why_not}"
+                dead[assigned.name] = f"it is not connected: {child.absence}"
         invocation.begin(dead)
 
     def forget(self, invocation: Invocation) -> None:

@@ -33,6 +33,11 @@ class Peer:
         """Whether both links are there."""
         return self.bulk is not None and self.control is not None
 
+    @property
+    def absence(self) -> str:
+        """Why it is not up."""
+        return "it is dialling" if self.bulk is not None or self.control is not None else self.why_not
+
     def post(self, header: dict[str, Any]) -> None:
         """Post a small frame on the control link, if there is one."""
         if self.control is not None:
