@@ -553,7 +553,8 @@ def random_program(rng: random.Random, hierarchy: Hierarchy) -> Node:
     """Return a program of ten operations by lot, over values at every tier and two without a placement."""
 
     def body(model: Any, x: Any, rate: Any, other: Any) -> Any:
-        values: dict[Placement, list[Any]] = {SERVER: [model], CLIENTS: [x]}
+        own = tierfed.federated_value(np.float32(1.5), CLIENTS)  # sent up while the arguments come down
+        values: dict[Placement, list[Any]] = {SERVER: [model], CLIENTS: [x, own]}
         for _ in range(10):
             source = rng.choice(list(values))
             value = rng.choice(values[source])
