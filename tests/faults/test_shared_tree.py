@@ -153,7 +153,7 @@ def test_an_edge_below_its_quorum_fails_the_round_with_the_first_traceback(tree:
         "1 of 3 CLIENTS left, quorum is 2; the first lost is c-4: "
         "leaf reading: raised ValueError: the sensor of c-4 is broken; after it c-5"
     )
-    assert error.mend == "see `tierfed logs c-4`, or lower collect.quorum at the parent of EDGE_AGGREGATORS"
+    assert error.mend == "see `tierfed logs c-4`, or lower collect.quorum at the parent of CLIENTS"
     assert "ValueError: the sensor of c-4 is broken" in (error.remote_traceback or "")
     assert "That was at c-4:\nTraceback" in "".join(error.__notes__)
 

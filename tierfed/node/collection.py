@@ -144,11 +144,14 @@ class Collection:
         what = error.get("what")
         said = f" ({what})" if what and what not in loss.reason else ""
         culprit = error.get("node") or member
+        mend = f"see `tierfed logs {culprit}`, or lower collect.quorum at the parent of {self.placement}"
+        if told := error.get("mend"):  # what would mend the first cause comes first
+            mend = told if error.get("kind") == "RoundFailed" else f"{told}; or {mend}"
         return RoundFailed(
             f"{len(self.members) - len(self.lost)} of {len(self.members)} {self.placement} left, "
             f"quorum is {self.quorum}; the first lost is {member}: {loss.reason}{said}{others}",
             where=f"{node}, site {next(iter(self.folds))} of invocation {invocation}",
-            mend=f"see `tierfed logs {culprit}`, or lower collect.quorum at the parent of {self.placement}",
+            mend=mend,
             node=culprit,
             remote_traceback=error.get("traceback"),
         )
