@@ -60,17 +60,46 @@ def _function(value: Any, parameter: Type | None) -> Node:
         return node
     if not callable(value):
         raise TypeMismatch(f"{value!r} is no function", where=user_line(), mend="pass a computation or a function")
-    count = len(inspect.signature(value).parameters)
-    if isinstance(parameter, StructType) and count == len(parameter) > 1:
-        return trace(value, parameter, lambda argument: tuple(argument))
-    return trace(value, parameter)
+    wanted = _positional(value)
+    unpacked = isinstance(parameter, StructType) and len(parameter) > 1 and wanted == len(parameter)
+    if wanted is not None and not unpacked and wanted != (parameter is not None):
+        raise TypeMismatch(
+            f"a function of {wanted} parameters is given {parameter or 'nothing'}",
+            where=user_line(),
+            mend=_arity(parameter),
+        )
+    return trace(value, parameter, tuple if unpacked else None)
+
+
+def _positional(fn: Callable[..., Any]) -> int | None:
+    """Return how many arguments `fn` must be given, None if it takes any number or does not say.
+
+    A default, as in `lambda x, rate=rate: …`, is a capture and no parameter.
+    """
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except ValueError:  # some of Python's own
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind is not p.VAR_KEYWORD and p.default is p.empty for p in parameters)
+
+
+def _arity(parameter: Type | None) -> str:
+    if parameter is None:
+        return "let it take nothing"
+    several = f", or {len(parameter)}" if isinstance(parameter, StructType) and len(parameter) > 1 else ""
+    return f"let it take one parameter{several}"
 
 
 def _callable(op: Operator) -> Callable[..., Value]:
     signature = _signature(op)
 
     def call(*args: Any, **kwargs: Any) -> Value:
-        given = signature.bind(*args, **kwargs)
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as bad:
+            raise TypeMismatch(str(bad), where=f"{user_line()}: {op.uri}", mend=_written(op.uri, signature)) from None
         given.apply_defaults()
         with located(op.uri):
             return _apply(op, given.arguments)
@@ -79,6 +108,11 @@ def _callable(op: Operator) -> Callable[..., Value]:
     call.__doc__ = f"{op.doc}\n\n    {op.uri} : {op.signature}\n\nRaises TypeMismatch, with the mend."
     call.__signature__ = signature  # type: ignore[attr-defined]  # what help() shows
     return call
+
+
+def _written(name: str, signature: inspect.Signature) -> str:
+    shown = (n if p.default is p.empty else f"{n}={p.default}" for n, p in signature.parameters.items())
+    return f"call {name}({', '.join(shown)})"
 
 
 def _apply(op: Operator, given: dict[str, Any]) -> Value:

@@ -86,6 +86,14 @@ def trace(
     return Lambda(name, parameter, body)
 
 
+_UFUNCS: dict[np.ufunc, str] = {
+    np.add: "generic_plus",
+    np.subtract: "generic_minus",
+    np.multiply: "generic_multiply",
+    np.divide: "generic_divide",
+}
+
+
 class Value:
     """A traced value: what a computation's body works with.
 
@@ -96,7 +104,6 @@ class Value:
 
     __slots__ = ("_node",)
     _node: Node
-    __array_ufunc__ = None  # numpy leaves arithmetic with traced values to them
 
     def __init__(self, node: Node) -> None:
         object.__setattr__(self, "_node", node)
@@ -184,6 +191,17 @@ class Value:
 
     def __rtruediv__(self, other: Any) -> Value:
         return arithmetic("generic_divide", other, self)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Value:
+        """Return what numpy's own arithmetic means here, as in `array + x`; the rest of numpy is refused."""
+        uri = _UFUNCS.get(ufunc) if method == "__call__" and not kwargs else None
+        if uri is None:
+            raise TypeMismatch(
+                f"numpy's {ufunc.__name__} is called with a traced value of {self.type_signature}",
+                where=user_line(),
+                mend="compute it in a leaf: @tierfed.py_computation",
+            )
+        return arithmetic(uri, *inputs)
 
     def __repr__(self) -> str:
         return f"<traced {shortened(self._node)} : {self.type_signature}>"
