@@ -251,17 +251,23 @@ def test_a_history_that_cannot_be_written_fails_the_round(tmp_path: Path, monkey
     monkeypatch.setattr(History, "open", staticmethod(limited))
 
     async def main() -> None:
-        async with served(MemoryTransport(), four(), histories=tmp_path, complete=False) as tree:
-            await works(tree)
+        topology = fan_out({"CLIENTS": 4})
+        silent = topology.members(tierfed.CLIENTS)[0].name
+        async with served(MemoryTransport(), topology, absent=[silent], histories=tmp_path, complete=False) as tree:
+            member = await tree.joined(silent)
             full.append(tree.root)
             error = await tree.failure(tree.ask(FEW, VALUES))
+            assert now() < 1, "it did not wait for the one that is silent"
             assert isinstance(error, StorageError) and error.node == tree.root
             assert str(error) == (
                 f"{tree.root}: the history cannot be written: No space left on device\n"
                 "  to mend: free space in the run's folder"
             )
             full.clear()
-            await works(tree)
+            asked = tree.ask(FEW, VALUES)
+            assert (await member.begun())["inv"] != (again := await member.begun())["inv"]
+            await member.send(member.upload(tree.compiled(FEW), again, VALUES[0]))
+            assert (await asked)[0].tolist() == [3.0] * 5
 
     virtually(main())
 
@@ -288,6 +294,28 @@ def test_one_driver_at_a_time() -> None:
             tree.driver = second
             await second.connect(tree.addresses[tree.root], RUN, over=net)
             await works(tree)
+
+    virtually(main())
+
+
+def test_a_driver_that_goes_away_leaves_nothing_running() -> None:
+    """A round whose driver is gone ends in the whole tree at once, and not at its deadline."""
+
+    async def main() -> None:
+        topology = four()
+        silent = topology.members(tierfed.CLIENTS)[0].name
+        async with served(MemoryTransport(delay=_by_plane), topology, absent=[silent]) as tree:
+            member = await tree.joined(silent)
+            asked = tree.ask(FEW, VALUES)
+            await member.begun()
+            assert all(node._invocations for node in tree.nodes.values() if node.me.children)
+            await tree.driver.close()
+            assert (await member.answer(kind="end"))["reason"] == "the driver is gone"
+            await until(lambda: not any(node._invocations for node in tree.nodes.values()))
+            assert now() < 1
+            assert (await tree.failure(asked)).what == f"the root {tree.root} is gone"
+            tree.driver = Driver()
+            await tree.driver.connect(tree.addresses[tree.root], RUN, over=tree.net)
 
     virtually(main())
 

@@ -128,7 +128,7 @@ def at_one(tree: Served, name: str) -> bool:
     return node.ready.is_set() and parent.connected(name) and parent.epoch(name) == node._epoch
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(30), *(pytest.param(n, marks=pytest.mark.slow) for n in range(30, 1030))])
 def test_schedule(seed: int, tmp_path: Path) -> None:
     """Every seed keeps the promises of the module's docstring."""
 

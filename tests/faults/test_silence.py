@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,5 +162,58 @@ def test_a_deadline_holds_whatever_is_silent() -> None:
             start = now()
             _, record = await tree.ask(FEW, VALUES)
             assert 4.9 < now() - start < 5.2 and record.lost == {first: "deadline"}
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("deadline", [10.0, 2.0])
+def test_an_edge_is_done_before_its_parent_gives_it_up(deadline: float) -> None:
+    """With one deadline for all tiers, a silent client costs its edge nothing: the partial is at the root in time."""
+
+    async def main() -> None:
+        collect = {name: {"quorum": "50%", "deadline": f"{deadline:g}s"} for name in ("SERVER", "EDGE_AGGREGATORS")}
+        topology = fan_out({"EDGE_AGGREGATORS": 2, "CLIENTS": 2}, collect=collect)
+        silent = topology.members(tierfed.CLIENTS)[0].name
+        async with served(MemoryTransport(delay=lambda leg: 0.01), topology, absent=[silent]) as tree:
+            await tree.joined(silent)
+            start = now()
+            result, record = await tree.ask(FEW, [np.full(5, n, np.float32) for n in (9, 1, 2, 3)])
+            assert result.tolist() == [2.0] * 5 and record.lost == {silent: "deadline"}
+            assert record.counts == {"CLIENTS": 3, "EDGE_AGGREGATORS": 2, "SERVER": 1}
+            assert 0.8 * deadline < now() - start < deadline
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("quorum", ["50%", "100%"])
+def test_a_member_lost_between_two_phases_is_in_the_first_alone(quorum: str) -> None:
+    """Each aggregate is exact over its own set: the mean had everybody, the sum after it those who were left."""
+
+    @tierfed.federated_computation(tierfed.FederatedType(np.float32, tierfed.CLIENTS))
+    def spread(values: Any) -> Any:
+        mean = tierfed.federated_mean(values)
+        off = tierfed.federated_map(lambda p: p[0] - p[1], (values, tierfed.federated_broadcast(mean)))
+        return {"mean": mean, "off": tierfed.federated_sum(off)}
+
+    async def main() -> None:
+        net = MemoryTransport(delay=lambda leg: 0.01)
+        topology = fan_out({"CLIENTS": 3}, collect={"SERVER": {"quorum": quorum, "deadline": "30s"}})
+        first = topology.members(tierfed.CLIENTS)[0].name
+        async with served(net, topology) as tree:
+            asked = tree.ask(spread, [1, 2, 6])
+            root = tree.nodes[tree.root]
+            await until(lambda: any(i.round.closed for i in root._invocations.values()))
+            net.sever(first)
+            if quorum == "50%":
+                (mean, off), record = await asked
+                assert (mean, off) == (3.0, (2 - 3) + (6 - 3)) and record.counts["CLIENTS"] == 2
+                assert record.lost[first].startswith("its connection was lost: ")
+            else:
+                error = await tree.failure(asked)
+                assert error.what.startswith(f"2 of 3 CLIENTS left, quorum is 3; the first lost is {first}: its conn")
+            await until(lambda: root.connected(first))
+            (mean, off), record = await tree.ask(spread, [1, 2, 6])
+            assert (mean, off) == (3.0, 0.0) and record.lost == {}
+            assert now() < 5
 
     virtually(main())
