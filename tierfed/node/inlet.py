@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import termios
-from typing import Any
+from asyncio.trsock import TransportSocket
 
 __all__ = ["Inlet"]
 
@@ -30,7 +30,7 @@ _PART = 512 * 1024  # bytes
 class Inlet:
     """See the module docstring."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: TransportSocket) -> None:
         self._sock = sock
         self._least = 1
 
@@ -38,7 +38,7 @@ class Inlet:
     def under(transport: asyncio.Transport) -> Inlet | None:
         """Return the inlet of `transport`, if there is a plain socket under it, on Linux."""
         sock = transport.get_extra_info("socket")
-        plain = sock is not None and transport.get_extra_info("sslcontext") is None
+        plain = isinstance(sock, TransportSocket) and transport.get_extra_info("sslcontext") is None
         return Inlet(sock) if plain and sys.platform == "linux" else None
 
     def expect(self, left: int) -> None:
