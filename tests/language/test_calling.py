@@ -181,3 +181,15 @@ def test_a_result_needs_somebody_to_hold_it() -> None:
         "  to mend: return it from a placement that has members"
     )
     assert program(X)(lambda x: x + x)([]) == []
+
+
+@pytest.mark.parametrize("body", [lambda v, y: v + y, lambda v, y: y.a, lambda v, y: (v, y), lambda v, y: (y, v * v)])
+def test_a_captured_placed_value_is_told_as_such(body: Any) -> None:
+    """Whether it is added to, selected from or put in a struct, what is told is its name and how to pass it."""
+    y = FederatedType([("a", F)] if "a" in body.__code__.co_names else F, SERVER)
+    with pytest.raises(TypeMismatch) as error:
+        program(X, y)(lambda x, y: tierfed.federated_map(lambda v: body(v, y), x))
+    assert str(error.value).partition(": ")[2] == (
+        f"federated_map: the function given to federated_map uses x1.y, which is placed: {y}\n"
+        "  to mend: pass it as part of the value: federated_zip([x, federated_broadcast(y)])"
+    )

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from tierfed.errors import TypeMismatch
-from tierfed.ir.nodes import Call, Intrinsic, Lambda, Node, Reference, Selection, Struct, first_placed, shortened
+from tierfed.ir.nodes import (
+    Call,
+    Intrinsic,
+    Lambda,
+    Node,
+    Reference,
+    Selection,
+    Struct,
+    first_placed,
+    free_names,
+    shortened,
+)
 from tierfed.placements import Placement
-from tierfed.types import FunctionType, StructType, Type
+from tierfed.types import FederatedType, FunctionType, StructType, Type
 
 
 def pack(arguments: tuple[Node, ...]) -> Node | None:
@@ -45,6 +56,7 @@ def _local_function(fn: Node, uri: str) -> None:
     placed = first_placed(fn.body if isinstance(fn, Lambda) else fn)
     if placed is None:
         return
+    placed = _captured(fn) or placed
     while isinstance(placed, Struct):  # name what is placed, and not the struct that it was put in
         placed = next(found for part in placed.children() if (found := first_placed(part)) is not None)
     if isinstance(placed, Reference | Selection):
@@ -58,6 +70,26 @@ def _local_function(fn: Node, uri: str) -> None:
         where=uri,
         mend="a function given to an intrinsic works on one member's value: take federated parts out of it",
     )
+
+
+def _captured(fn: Node) -> Node | None:
+    """Return the placed value from outside that `fn` selects from or computes with, as in `lambda v: v + y`.
+
+    None if there is none, or if `fn` calls more of the placed operators than selection and arithmetic do.
+    """
+    parts = tuple(fn.walk())
+    called = {n.uri for n in parts if isinstance(n, Intrinsic) and n.type.contains(FederatedType)}
+    if not called <= {"federated_map", "federated_zip"}:
+        return None
+    free = free_names(fn)
+    return next((n for n in parts if isinstance(n.type, FederatedType) and _root(n) in free), None)
+
+
+def _root(node: Node) -> str | None:
+    """Return the name that `node` selects from, None if it is no selection from a name."""
+    while isinstance(node, Selection):
+        node = node.source
+    return node.name if isinstance(node, Reference) else None
 
 
 def local(uri: str, t: FunctionType) -> Intrinsic:
