@@ -19,6 +19,8 @@ from tierfed.launch.processes import launch
 
 def main(run_dir: Path, entry: str, *rest: str) -> int:
     """Hold a tree until a signal comes."""
+    for number in (signal.SIGHUP, signal.SIGINT):  # whoever runs the tests may ignore them, as nohup does
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     with launch(
         SMALL,
         run_dir=run_dir,
