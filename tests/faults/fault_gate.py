@@ -3,7 +3,7 @@
     with Gate() as gate:
         asked = …invoke(program, [gate.order("c-0"), "", ""])      c-0 will wait at the gate
         gate.arrived("c-0")                                         it computes now
-        gate.say("c-0", "raise")                                    go | raise | kill
+        gate.say("c-0", "raise")                                    go | raise | exit | interrupt | kill
 
 A leaf that is told nothing, since the gate was closed, goes on.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -83,5 +84,9 @@ def obey(order: str) -> None:
             return
     if word == "raise":
         raise ValueError(f"the sensor of {name} is broken")
+    if word == "exit":
+        sys.exit("enough")
+    if word == "interrupt":
+        raise KeyboardInterrupt
     if word == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -70,6 +70,21 @@ def test_an_error_too_long_for_a_frame_arrives_all_the_same(tree: Brought) -> No
     assert (error.remote_traceback or "").rstrip().endswith("the end")
 
 
+def test_a_leaf_that_exits_fails_the_round_and_not_its_process(tree: Brought, gate: Gate) -> None:
+    """`sys.exit` in a leaf ends the leaf: it is told like any other error, and the node is there for the next round."""
+    asked = tree.ask(mean_reading, range(3), orders(3, c_0=gate.order("c-0")))
+    gate.say("c-0", "exit")
+    error = tree.failure(asked)
+    assert error.what.endswith("the first lost is c-0: leaf reading: raised SystemExit: enough")
+    assert 'sys.exit("enough")' in (error.remote_traceback or "")
+
+    asked = tree.ask(mean_reading, range(3), orders(3, c_0=gate.order("c-0")))
+    gate.say("c-0", "interrupt")
+    error = tree.failure(asked)
+    assert error.what.endswith("the first lost is c-0: leaf: raised KeyboardInterrupt")
+    assert "raise KeyboardInterrupt" in (error.remote_traceback or "")
+
+
 def test_nan_under_a_lossy_codec_names_client_tensor_and_index(tree: Brought) -> None:
     """Before it is quantised a NaN is refused, where it is; nobody else's update suffers."""
     for _ in range(2):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,33 @@ async def test_what_one_member_sends_is_bounded(tree: Served) -> None:
     assert reason is not None
     assert reason.what.startswith("a frame announces a payload of 1073741824 bytes, at most ")
     await behaves(tree, await third(tree, epoch=2))
+
+
+STARTED, GO = threading.Event(), threading.Event()
+
+
+@tierfed.py_computation(np.float32, np.float32, returns=np.float32)
+def slowly(a: Any, b: Any) -> Any:
+    """Add, when the test says so."""
+    STARTED.set()
+    assert GO.wait(10), "the loop stands still"
+    return np.float32(a + b)
+
+
+async def test_an_operator_that_computes_for_long_holds_up_its_fold_alone(tree: Served) -> None:
+    """While a fold step of the user's is computing, its node answers, beats and takes uploads."""
+
+    @tierfed.federated_computation(tierfed.FederatedType(np.float32, tierfed.CLIENTS))
+    def reduced(values: Any) -> Any:
+        return tierfed.federated_reduce(values, 0, lambda a, b: slowly(a, b))
+
+    asked = tree.ask(reduced, [1, 2, 6])
+    await until(STARTED.is_set)
+    reader, writer = await asyncio.open_connection(*tree.addresses[tree.root])
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.read()).endswith(b"alive\n")
+    writer.close()
+    assert not GO.is_set() and not asked.done()
+    GO.set()
+    result, record = await asked
+    assert result == 3.0 and list(record.lost) == [tree.topology.members(tierfed.CLIENTS)[2].name]

@@ -139,6 +139,15 @@ def test_nan_under_a_lossy_codec_loses_its_sender_alone(tree: Brought) -> None:
     assert lost[0] == "c-5" and lost[1].endswith(".sum: nan at element 300017 cannot be quantised")
 
 
+def test_a_program_is_deployed_once(tree: Brought) -> None:
+    """However many rounds run it, each node gets a program once, by its hash; the others of this module too."""
+    for _ in range(3):
+        tree.result(mean_reading, ALL, orders(6))
+    for node in ("server", "e-0", "c-2"):
+        said = [row["message"] for row in tree.logged(node, "INFO") if row["message"].endswith(" deployed")]
+        assert len(said) == len(set(said)) >= 1
+
+
 def test_an_edge_below_its_quorum_fails_the_round_with_the_first_traceback(tree: Brought, gate: Gate) -> None:
     """Two of three clients of an edge raise: the edge is lost, and the root, which needs both, says by whom."""
     asked = tree.ask(mean_reading, ALL, orders(6, c_4=gate.order("c-4"), c_5=gate.order("c-5")))

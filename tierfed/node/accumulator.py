@@ -14,6 +14,7 @@ import numpy as np
 
 from tierfed.compiler.slices import Fold, FoldSlot
 from tierfed.ir.evaluate import evaluate
+from tierfed.ir.nodes import Compiled
 from tierfed.leaves import load
 from tierfed.types import StructType, TensorType, Type
 from tierfed.wire.message import MessageReader
@@ -34,6 +35,12 @@ class Accumulator:
     def result(self) -> dict[str, Any]:
         """Return the folded values by slot."""
         return {slot.name: slot.result() for slot in self._slots}
+
+
+def has_leaves(step: Fold) -> bool:
+    """Return whether folding calls functions of the user's, which may take their time."""
+    expressions = (e for f in step.folds for e in (f.zero, f.operator) if e is not None)
+    return any(isinstance(node, Compiled) for e in expressions for node in e.walk())
 
 
 class Contribution:

@@ -37,7 +37,7 @@ from tierfed.compiler.slices import (
     incoming,
 )
 from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
-from tierfed.node.accumulator import Accumulator, Contribution
+from tierfed.node.accumulator import Accumulator, Contribution, has_leaves
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -117,6 +117,7 @@ class Invocation:
         self._acknowledged: list[tuple[str, UpSite, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
+        self._slow = {site for site, step in self._folds.items() if has_leaves(step)}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -289,7 +290,7 @@ class Invocation:
     def _fold_in(self, member: str, site: Site) -> None:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
-        if contribution.reader.raw_bytes > _INLINE:
+        if contribution.reader.raw_bytes > _INLINE or site in self._slow:
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
         try:
@@ -486,7 +487,8 @@ class Invocation:
 
     async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
-        self._sums[step.site] = Accumulator(step, env)
+        begin = functools.partial(Accumulator, step, env)
+        self._sums[step.site] = await self.apart(begin) if step.site in self._slow else begin()
         self._step(Reached(_up(step.site), asyncio.get_running_loop().time() + self.budget))
         self.node.tell_progress(self)
         close = await self._future(step.site)

@@ -22,6 +22,7 @@ import contextvars
 import logging
 import random
 import tempfile
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from tierfed.data import MemberInfo, fetch, provider
-from tierfed.errors import NotReady, ProtocolError, TierfedError
+from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
 from tierfed.node.headers import ident_of, report_of, short
 from tierfed.node.hello import Hello
@@ -505,9 +506,12 @@ class Node:
     # -- what slices need
 
     async def apart(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns, computed by the process's thread for leaves, on this node's behalf."""
+        """Return what `work` returns, computed by the process's thread for leaves, on this node's behalf.
+
+        Raises what `work` raises; what would end the process is an error of `work` alone.
+        """
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._leaves, context.run, work)
+        return await asyncio.get_running_loop().run_in_executor(self._leaves, context.run, _contained, work)
 
     def data(self, uri: str, t: Type) -> Any:
         """Return what this member has under `uri`, held as a value of `t`."""
@@ -515,6 +519,22 @@ class Node:
             self._provider = provider(self.me.data)
         me = self.me
         return fetch(self._provider, uri, t, MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed))
+
+
+def _contained(work: Callable[[], Any]) -> Any:
+    """Return what `work` returns; user code may exit, or interrupt itself, also where it is imported."""
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as problem:
+        said = f": {problem}" if str(problem) else ""
+        raise LeafError(
+            f"raised {type(problem).__name__}{said}",
+            where="leaf",
+            mend="see the traceback",
+            remote_traceback=traceback.format_exc(),
+        ) from problem
 
 
 def handed_down(budget: float) -> float:
