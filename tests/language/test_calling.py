@@ -95,11 +95,14 @@ def test_help_shows_the_parameters(name: str) -> None:
     fn = getattr(tierfed, name)
     assert fn.__name__ == name
     assert fn.__doc__ and fn.__doc__.startswith("Return the ") and f"{name} : " in fn.__doc__
-    assert list(inspect.signature(fn).parameters) == {
-        "federated_mean": ["value", "weight", "to"],
-        "federated_aggregate": ["value", "zero", "accumulate", "merge", "report", "to"],
-        "generic_plus": ["left", "right"],
-    }[name]
+    assert (
+        list(inspect.signature(fn).parameters)
+        == {
+            "federated_mean": ["value", "weight", "to"],
+            "federated_aggregate": ["value", "zero", "accumulate", "merge", "report", "to"],
+            "generic_plus": ["left", "right"],
+        }[name]
+    )
 
 
 def test_functions_of_any_form() -> None:
@@ -193,3 +196,32 @@ def test_a_captured_placed_value_is_told_as_such(body: Any) -> None:
         f"federated_map: the function given to federated_map uses x1.y, which is placed: {y}\n"
         "  to mend: pass it as part of the value: federated_zip([x, federated_broadcast(y)])"
     )
+
+
+@pytest.mark.parametrize("what", [len, functools.partial(plus, 1), np.sin, str.upper], ids=repr)
+def test_a_leaf_is_a_def(what: Any) -> None:
+    """What has no source of its own cannot be found by its name and digest: refused where it is decorated."""
+    for decorate in (
+        lambda: tierfed.py_computation(what, F, returns=F),
+        lambda: tierfed.py_computation(F, returns=F)(what),
+    ):
+        with pytest.raises(TypeMismatch) as error:
+            decorate()
+        assert str(error.value).partition(": ")[2] == (
+            f"py_computation: {what!r} is no function that was written with def\n"
+            "  to mend: write `def …` at the top level of a module, and decorate that"
+        )
+
+
+def test_what_has_a_default_needs_no_type() -> None:
+    """In both decorators: a program of one type from a function of one parameter and a captured one."""
+    programs = [program(X)(lambda x, k=k: tierfed.federated_sum(x * F(k))) for k in (1, 10)]
+    assert [p([1, 2]) for p in programs] == [3, 30]
+    assert program(X)(functools.partial(lambda to, x: tierfed.federated_sum(x, to=to), SERVER))([1, 2]) == 3
+    assert scaled(3) == 6
+
+
+@tierfed.py_computation(F, returns=F)
+def scaled(x: Any, by: Any = 2) -> Any:
+    """`x` times what stands in the signature."""
+    return F(x * by)

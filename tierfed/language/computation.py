@@ -10,6 +10,7 @@ current context.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from types import FunctionType as FunctionKind
 from typing import Any, overload
@@ -18,7 +19,7 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Node
 from tierfed.language.context import current
-from tierfed.language.trace import Value, invoke, located, trace, tracing
+from tierfed.language.trace import Value, invoke, located, trace, tracing, user_line
 from tierfed.leaves import py
 from tierfed.types import FederatedType, FunctionType, StructType, Type, to_type
 
@@ -91,7 +92,7 @@ def federated_computation(*types: Any) -> Any:
 
 
 def _is_undecorated(spec: Any) -> bool:
-    return callable(spec) and not isinstance(spec, type | Type) and hasattr(spec, "__code__")
+    return callable(spec) and not isinstance(spec, type | Type)
 
 
 def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
@@ -100,9 +101,10 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
     def unpack(argument: Value) -> tuple[Any, ...]:
         return (argument,) if len(names) == 1 else tuple(argument[i] for i in range(len(names)))
 
-    with located(fn.__qualname__):
+    name = getattr(fn, "__qualname__", type(fn).__name__)  # a partial has none
+    with located(name):
         node = check(trace(fn, parameter, unpack))
-    return Computation(node, fn.__qualname__, fn)
+    return Computation(node, name, fn)
 
 
 @overload
@@ -121,6 +123,12 @@ def py_computation(*types: Any, returns: Any) -> Any:
 
 
 def _python(fn: Callable[..., Any], types: tuple[Any, ...], returns: Any) -> Computation:
+    if not inspect.isfunction(fn):
+        raise TypeMismatch(
+            f"{fn!r} is no function that was written with def",
+            where=f"{user_line()}: py_computation",
+            mend="write `def …` at the top level of a module, and decorate that",
+        )
     parameter, _ = _parameter(fn, types)
     t = FunctionType(parameter, to_type(returns))
     for part in t.walk():

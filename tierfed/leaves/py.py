@@ -179,19 +179,17 @@ def told(problem: BaseException) -> str:
 
 
 def parameters_of(fn: Callable[..., Any], count: int) -> list[str]:
-    """Return the names of the `count` positional parameters of `fn`.
+    """Return the names of the first `count` positional parameters of `fn`; those after them have defaults.
 
     Raises CompileError if it does not take so many.
     """
-    names = [
-        p.name
-        for p in inspect.signature(fn).parameters.values()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    positional = [
+        p for p in inspect.signature(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    if len(names) != count:
+    if not sum(p.default is p.empty for p in positional) <= count <= len(positional):
         raise CompileError(
-            f"{fn.__qualname__} has {len(names)} parameters, and {count} types were given",
+            f"{getattr(fn, '__qualname__', fn)} has {len(positional)} parameters, and {count} types were given",
             where="computation",
             mend="give one type for each parameter",
         )
-    return names
+    return [p.name for p in positional[:count]]
