@@ -52,6 +52,18 @@ def slices_hash(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> str:
     return hashlib.sha256(written(_sliced(hierarchy, slices), "slices")).hexdigest()
 
 
+def slice_to_bytes(slice_: Slice) -> bytes:
+    """Return one slice as bytes, whose SHA-256 names it alone."""
+    message = slices_pb2.Slice()
+    _write_slice(slice_, message)
+    return written(message, "slice")
+
+
+def slice_hash(slice_: Slice) -> str:
+    """Return the hash of one slice, in hexadecimal."""
+    return hashlib.sha256(slice_to_bytes(slice_)).hexdigest()
+
+
 def compiled_to_bytes(compiled: Compiled, limit: int = MAX_BYTES) -> bytes:
     """Return `compiled` as bytes; raises ProtocolError beyond `limit` bytes."""
     message = slices_pb2.Compiled(hash=compiled.hash)
@@ -93,11 +105,14 @@ def _sliced(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> slices_p
             write_placement(below, edge.below)
             write_placement(above, edge.above)
     for placement in hierarchy.placements:
-        into = message.slice.add()
-        write_placement(placement, into.placement)
-        for step in slices[placement].steps:
-            _write_step(step, into.step.add())
+        _write_slice(slices[placement], message.slice.add())
     return message
+
+
+def _write_slice(slice_: Slice, into: slices_pb2.Slice) -> None:
+    write_placement(slice_.placement, into.placement)
+    for step in slice_.steps:
+        _write_step(step, into.step.add())
 
 
 def _write_step(step: Step, into: slices_pb2.Step) -> None:
