@@ -8,6 +8,9 @@ CLIENTS
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from tierfed.compiler.slices import (
     Broadcast,
     Compiled,
@@ -18,11 +21,12 @@ from tierfed.compiler.slices import (
     Receive,
     Scatter,
     Send,
+    Slice,
     Slot,
     Step,
 )
-from tierfed.ir.nodes import Node
 
+_Cut: TypeAlias = Callable[[object, int], str]  # what is shown, within a number of characters if need be
 _WIDTH = 96
 
 
@@ -30,29 +34,32 @@ def show(compiled: Compiled) -> str:
     """Return the slices of `compiled` as text, the deepest tier first."""
     lines = [f"program {compiled.hash[:12]} over {compiled.hierarchy}", f"type    {compiled.program.type}"]
     for placement in reversed(compiled.hierarchy.placements):
-        steps = compiled.slices[placement].steps
-        lines.append("")
-        lines.append(str(placement) if steps else f"{placement}  (takes no part)")
-        lines.extend(f"  {_line(step)}" for step in steps)
+        lines += ["", *slice_lines(compiled.slices[placement])]
     return "\n".join(lines)
 
 
-def _line(step: Step) -> str:
+def slice_lines(slice_: Slice, *, whole: bool = False) -> list[str]:
+    """Return the lines that show one slice; `whole` leaves long types and expressions uncut."""
+    head = str(slice_.placement) if slice_.steps else f"{slice_.placement}  (takes no part)"
+    return [head, *(f"  {_line(step, _whole if whole else _cut)}" for step in slice_.steps)]
+
+
+def _line(step: Step, cut: _Cut) -> str:
     match step:
         case Receive(site=site, slots=slots):
-            return _row("receive", _names(slots), site)
+            return _row("receive", _names(slots, cut), site)
         case Load(slot=slot, uri=uri):
-            return _row("load", f"{_typed(slot)} = data#{uri}")
+            return _row("load", f"{_typed(slot, cut)} = data#{uri}")
         case Compute(slot=slot, expression=expression):
-            return _row("compute", f"{_typed(slot)} = {_cut(expression)}")
+            return _row("compute", f"{_typed(slot, cut)} = {cut(expression, _WIDTH)}")
         case Broadcast(site=site, to=to, slots=slots):
-            return _row("broadcast", f"{_names(slots)} to {to}", site)
+            return _row("broadcast", f"{_names(slots, cut)} to {to}", site)
         case Scatter(site=site, to=to, slots=slots):
-            return _row("scatter", f"{_names(slots)} over {to}", site)
+            return _row("scatter", f"{_names(slots, cut)} over {to}", site)
         case Fold(site=site, source=source, folds=folds):
-            return _row("fold", f"{'; '.join(_fold(f) for f in folds)} of {source}", site)
+            return _row("fold", f"{'; '.join(_fold(f, cut) for f in folds)} of {source}", site)
         case Send(site=site, slots=slots):
-            return _row("send", _names(slots) or "nothing", site)
+            return _row("send", _names(slots, cut) or "nothing", site)
     raise AssertionError(type(step))
 
 
@@ -60,22 +67,26 @@ def _row(verb: str, what: str, site: object = "") -> str:
     return f"{verb:<10}{what}" + (f"   phase {site}" if site else "")
 
 
-def _names(slots: tuple[Slot, ...]) -> str:
-    return ", ".join(_typed(s) for s in slots)
+def _names(slots: tuple[Slot, ...], cut: _Cut) -> str:
+    return ", ".join(_typed(s, cut) for s in slots)
 
 
-def _typed(slot: Slot) -> str:
-    return f"{slot.name}:{_cut(slot.type, 40)}" + (f" of each of {slot.many}" if slot.many is not None else "")
+def _typed(slot: Slot, cut: _Cut) -> str:
+    return f"{slot.name}:{cut(slot.type, 40)}" + (f" of each of {slot.many}" if slot.many is not None else "")
 
 
-def _fold(fold: FoldSlot) -> str:
+def _fold(fold: FoldSlot, cut: _Cut) -> str:
     if fold.kind == "gather":
         return f"{fold.slot.name} = gather {fold.incoming.name}"
     how = "sum" if fold.plus else fold.kind
-    operator = "" if fold.plus or fold.operator is None else f" with {_cut(fold.operator, 60)}"
-    return f"{_typed(fold.slot)} = {how} {fold.incoming.name}{operator}"
+    operator = "" if fold.plus or fold.operator is None else f" with {cut(fold.operator, 60)}"
+    return f"{_typed(fold.slot, cut)} = {how} {fold.incoming.name}{operator}"
 
 
-def _cut(what: Node | object, limit: int = _WIDTH) -> str:
+def _cut(what: object, limit: int) -> str:
     shown = str(what)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _whole(what: object, limit: int) -> str:
+    return str(what)
