@@ -335,19 +335,19 @@ COMPILED = [
         lambda: program(E)(lambda x: tierfed.federated_sum(x, to=CLIENTS)),
         lambda: program(E)(lambda x: tierfed.federated_sum(x)),
         "CLIENTS is not above EDGE_AGGREGATORS in SERVER > EDGE_AGGREGATORS > CLIENTS",
-        "an aggregate rises: name a placement above its source with to=")),
+        "an aggregate rises: name a placement above the value's with to=, here SERVER")),
     (FORKED, Wrong(
         "an aggregate to the other branch",
         lambda: program(X)(lambda x: tierfed.federated_max(x, to=SENSORS)),
         lambda: program(X)(lambda x: tierfed.federated_max(x, to=EDGE)),
         "SENSORS is not above CLIENTS in SERVER > EDGE_AGGREGATORS > (CLIENTS, SENSORS)",
-        "an aggregate rises: name a placement above its source with to=")),
+        "an aggregate rises: name a placement above the value's with to=, here EDGE_AGGREGATORS or SERVER")),
     (THREE, Wrong(
         "a broadcast that rises",
         lambda: program(X)(lambda x: tierfed.federated_broadcast(x, to=EDGE)),
         lambda: program(S)(lambda x: tierfed.federated_broadcast(x, to=EDGE)),
         "EDGE_AGGREGATORS is not below CLIENTS in SERVER > EDGE_AGGREGATORS > CLIENTS",
-        "a broadcast descends: name a placement below its source with to=")),
+        "a broadcast descends, and there is no tier below: use the value where it is")),
     (Hierarchy.chain(SERVER, EDGE, SENSORS), Wrong(
         "a broadcast to CLIENTS, since it names no other",
         lambda: program(S)(lambda x: tierfed.federated_broadcast(x)),
@@ -400,7 +400,7 @@ def test_it_does_not_fit_its_hierarchy(hierarchy, row):
     with pytest.raises(CompileError) as error:
         tierfed.compile(wrong, hierarchy)
     assert (error.value.what, error.value.mend) == (row.what, row.mend)
-    assert error.value.where
+    assert str(error.value.where).startswith(f"{__file__}:{line_of(row.program)}")
     assert tierfed.compile(row.mended(), hierarchy).slices
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from tierfed.compiler.climb import climb
 from tierfed.compiler.expand import expand
+from tierfed.compiler.fit import fit_tiers
 from tierfed.compiler.normalise import normalise
 from tierfed.compiler.serialize import slices_hash
 from tierfed.compiler.slice import slice_program
 from tierfed.compiler.slices import Compiled, Slice
+from tierfed.errors import CompileError
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Lambda, Node
 from tierfed.language.computation import Computation
 from tierfed.placements import Hierarchy
+from tierfed.user_line import tell_line
 
 __all__ = ["Compiled", "Slice", "compile", "lowered"]
 
@@ -23,6 +26,7 @@ __all__ = ["Compiled", "Slice", "compile", "lowered"]
 def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
     """Return `program` in normal form and made of hops, which means the same on any tree of `hierarchy`."""
     flat = check(normalise(program))
+    fit_tiers(flat, hierarchy)
     expanded = check(normalise(check(expand(flat))))
     hops = check(normalise(check(climb(expanded, hierarchy))))
     assert isinstance(hops, Lambda)
@@ -35,6 +39,10 @@ def compile(program: Computation | Node, hierarchy: Hierarchy) -> Compiled:
     Raises CompileError where the program does not fit the hierarchy.
     """
     node = program.node if isinstance(program, Computation) else program
-    hops = lowered(node, hierarchy)
-    slices = slice_program(hops, hierarchy)
+    try:
+        hops = lowered(node, hierarchy)
+        slices = slice_program(hops, hierarchy)
+    except CompileError as bad:  # a call tells its own line; what is of no call, the program's
+        tell_line(bad, program.line if isinstance(program, Computation) else None)
+        raise
     return Compiled(hops, hierarchy, slices, slices_hash(hierarchy, slices))

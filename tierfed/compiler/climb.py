@@ -18,12 +18,10 @@ an aggregate means, recurses tier by tier.
 
 from __future__ import annotations
 
-from tierfed.errors import CompileError, PlacementError
+from tierfed.compiler.fit import called_uri, ends_of, fit_tiers
 from tierfed.ir.build import apply_intrinsic, is_identity, unpack
-from tierfed.ir.intrinsics.reduce import needs_merge
-from tierfed.ir.nodes import Call, Intrinsic, Node, transformed
-from tierfed.placements import Hierarchy, Placement
-from tierfed.types import FederatedType
+from tierfed.ir.nodes import Call, Node, transformed, written_at
+from tierfed.placements import Hierarchy
 
 
 def climb(program: Node, hierarchy: Hierarchy) -> Node:
@@ -31,71 +29,22 @@ def climb(program: Node, hierarchy: Hierarchy) -> Node:
 
     The type of the program is unchanged, and climbing twice is climbing once.
 
-    Raises CompileError if something names a tier outside `hierarchy`, an aggregate does not
-    rise, or a broadcast does not descend.
+    Raises CompileError as `fit_tiers` does.
     """
-    outside = [
-        (node, t.placement)
-        for node in program.walk()
-        for t in node.type.walk()
-        if isinstance(t, FederatedType) and t.placement not in hierarchy
-    ]
-    for node, placement in sorted(outside, key=lambda found: not _operates(found[0])):
-        raise CompileError(
-            f"no tier {placement} in the hierarchy {hierarchy}",
-            where=_named(node, placement),
-            mend=f"add {placement} to `placements:` in the topology, or use a tier it lists",
-        )
+    fit_tiers(program, hierarchy)
 
     def hops(node: Node) -> Node:
-        if not (isinstance(node, Call) and isinstance(node.function, Intrinsic)):
+        split = _SPLIT.get(called_uri(node))
+        if split is None or not isinstance(node, Call):
             return node
-        match node.function.uri:
-            case "federated_aggregate":
-                return _aggregate(node, hierarchy)
-            case "federated_reduce":
-                return _reduce(node, hierarchy)
-            case "federated_broadcast":
-                return _broadcast(node, hierarchy)
-        return node
+        return written_at(split(node, hierarchy), node.line)
 
     return transformed(program, hops)
 
 
-def _operates(node: Node) -> bool:
-    """Return whether `node` is an operation, which an error names rather than the program around it."""
-    return isinstance(node, Call) and isinstance(node.function, Intrinsic)
-
-
-def _named(node: Node, placement: Placement) -> str:
-    """Return what to call `node` in an error: the operation, what it takes, where it goes."""
-    if isinstance(node, Call) and isinstance(node.function, Intrinsic):
-        taken = next((t for t in node.children()[-1].type.walk() if isinstance(t, FederatedType)), None)
-        return f"{node.function.uri}{f' of {taken}' if taken else ''} to {placement}"
-    return f"a value of {node.type}"
-
-
-def _way(node: Call, source: FederatedType, to: Placement, hierarchy: Hierarchy) -> tuple[Placement, ...]:
-    assert isinstance(node.function, Intrinsic)
-    try:
-        return hierarchy.path(source.placement, to)
-    except PlacementError:
-        raise CompileError(
-            f"{to} is not above {source.placement} in {hierarchy}",
-            where=f"{node.function.uri} of {source} to {to}",
-            mend="an aggregate rises: name a placement above its source with to=",
-        ) from None
-
-
-def _ends(node: Call) -> tuple[FederatedType, FederatedType]:
-    source = next(t for t in node.children()[-1].type.walk() if isinstance(t, FederatedType))
-    assert isinstance(node.type, FederatedType)
-    return source, node.type
-
-
 def _aggregate(node: Call, hierarchy: Hierarchy) -> Node:
-    source, result = _ends(node)
-    way = _way(node, source, result.placement, hierarchy)
+    source, result = ends_of(node)
+    way = hierarchy.path(source.placement, result.placement)
     x, zero, accumulate, merge, report = unpack(node.argument, 5)
     partial: Node = apply_intrinsic("hop_accumulate", (x, zero, accumulate), to=way[1])
     for above in way[2:]:
@@ -105,25 +54,20 @@ def _aggregate(node: Call, hierarchy: Hierarchy) -> Node:
 
 def _reduce(node: Call, hierarchy: Hierarchy) -> Node:
     """A reduce that `expand` left as it is cannot merge partials, and may cross one hop only."""
-    source, result = _ends(node)
-    _way(node, source, result.placement, hierarchy)
-    bad = needs_merge(hierarchy, source.placement, result.placement)
-    if bad is not None:
-        raise bad
-    return apply_intrinsic("hop_accumulate", unpack(node.argument, 3), to=result.placement)
+    return apply_intrinsic("hop_accumulate", unpack(node.argument, 3), to=ends_of(node)[1].placement)
 
 
 def _broadcast(node: Call, hierarchy: Hierarchy) -> Node:
-    source, result = _ends(node)
-    try:
-        way = hierarchy.path(result.placement, source.placement)
-    except PlacementError:
-        raise CompileError(
-            f"{result.placement} is not below {source.placement} in {hierarchy}",
-            where=f"federated_broadcast of {source} to {result.placement}",
-            mend="a broadcast descends: name a placement below its source with to=",
-        ) from None
+    source, result = ends_of(node)
+    way = hierarchy.path(result.placement, source.placement)
     value: Node = unpack(node.argument, 1)[0]
     for below in reversed(way[:-1]):
         value = apply_intrinsic("hop_broadcast", (value,), to=below)
     return value
+
+
+_SPLIT = {
+    "federated_aggregate": _aggregate,
+    "federated_reduce": _reduce,
+    "federated_broadcast": _broadcast,
+}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from tierfed.ir.build import unpack
 from tierfed.ir.intrinsics import operator
-from tierfed.ir.nodes import Call, Intrinsic, Node, transformed
+from tierfed.ir.nodes import Call, Intrinsic, Node, transformed, written_at
 
 
 def expand(program: Node) -> Node:
@@ -31,4 +31,4 @@ def _expanded(node: Node) -> Node:
         return node
     arguments = unpack(node.argument, len(op.unpacked(node.function.of.parameter)))
     written = op.expand(arguments, node.function.of)
-    return written if written == node else transformed(written, _expanded)
+    return node if written == node else transformed(written_at(written, node.line), _expanded)

@@ -129,15 +129,15 @@ def _run(node: Node, env: Mapping[str, Node], scope: _Scope) -> Node:
         case Lambda():
             used = free_names(node)
             return _Closure(node, tuple((name, env[name]) for name in used))
-        case Call(function=function, argument=argument):
+        case Call(function=function, argument=argument, line=line):
             f = _run(function, env, scope)
-            return _called(f, None if argument is None else _run(argument, env, scope), scope)
+            return _called(f, None if argument is None else _run(argument, env, scope), scope, line)
         case Data():
             return scope.emit(node)
     return node
 
 
-def _called(function: Node, argument: Node | None, scope: _Scope) -> Node:
+def _called(function: Node, argument: Node | None, scope: _Scope, line: str | None = None) -> Node:
     """Return the symbolic value of a call."""
     if isinstance(function, _Closure):
         env = dict(function.env)
@@ -145,7 +145,7 @@ def _called(function: Node, argument: Node | None, scope: _Scope) -> Node:
             env[function.function.parameter] = argument
         return _run(function.function.body, env, scope)
     given = None if argument is None else _settled(argument, scope)
-    return scope.emit(Call(_settled(function, scope), given))
+    return scope.emit(Call(_settled(function, scope), given, line))
 
 
 def _settled(node: Node, scope: _Scope) -> Node:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from tierfed.errors import TypeMismatch
+from tierfed.errors import CompileError, TypeMismatch
 from tierfed.ir.intrinsics import operator
 from tierfed.ir.intrinsics.operator import World
 from tierfed.ir.nodes import (
@@ -28,6 +28,7 @@ from tierfed.ir.nodes import (
     Struct,
 )
 from tierfed.types import FunctionType
+from tierfed.user_line import tell_line
 
 
 class Leaves(Protocol):
@@ -60,9 +61,13 @@ def evaluate(node: Node, names: Mapping[str, Any], leaves: Leaves, world: DataWo
             for name, value in bindings:
                 inner[name] = evaluate(value, inner, leaves, world)
             return evaluate(result, inner, leaves, world)
-        case Call(function=Intrinsic(uri=uri, of=t), argument=argument):
+        case Call(function=Intrinsic(uri=uri, of=t), argument=argument, line=line):
             values = () if argument is None else (evaluate(argument, names, leaves, world),)
-            return _apply(uri, t, values, world)
+            try:
+                return _apply(uri, t, values, world)
+            except CompileError as bad:  # a program that does not fit its tree
+                tell_line(bad, line)
+                raise
         case Call(function=function, argument=argument):
             f = evaluate(function, names, leaves, world)
             return f() if argument is None else f(evaluate(argument, names, leaves, world))

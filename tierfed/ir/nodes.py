@@ -95,10 +95,11 @@ class Lambda(Node):
 
 @dataclass(frozen=True, slots=True)
 class Call(Node):
-    """`f(a)`, or `f()` when `argument` is None."""
+    """`f(a)`, or `f()` when `argument` is None; `line` is where the user wrote it, for errors alone."""
 
     function: Node
     argument: Node | None = None
+    line: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         f = self.function.type
@@ -119,7 +120,7 @@ class Call(Node):
         return (self.function,) if self.argument is None else (self.function, self.argument)
 
     def rebuilt(self, children: tuple[Node, ...]) -> Node:
-        return Call(children[0], children[1] if self.argument is not None else None)
+        return Call(children[0], children[1] if self.argument is not None else None, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,13 @@ def transformed(node: Node, change: Callable[[Node], Node]) -> Node:
     children = node.children()
     new = tuple(transformed(c, change) for c in children)
     return change(node if all(a is b for a, b in zip(new, children, strict=True)) else node.rebuilt(new))
+
+
+def written_at(node: Node, line: str | None) -> Node:
+    """Return `node`, whose calls that have no line are from now on those of `line`."""
+    if line is None:
+        return node
+    return transformed(node, lambda n: replace(n, line=line) if isinstance(n, Call) and n.line is None else n)
 
 
 def first_placed(node: Node) -> Node | None:

@@ -19,9 +19,10 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Node
 from tierfed.language.context import current
-from tierfed.language.trace import Value, invoke, located, trace, tracing, user_line
+from tierfed.language.trace import Value, invoke, trace, tracing
 from tierfed.leaves import py
 from tierfed.types import FederatedType, FunctionType, StructType, Type, to_type
+from tierfed.user_line import located, user_line
 
 
 class Computation:
@@ -40,6 +41,12 @@ class Computation:
     def node(self) -> Node:
         """The program."""
         return self._node
+
+    @property
+    def line(self) -> str | None:
+        """`file:line` of the function that it was made of, None if it was read from bytes."""
+        code = getattr(inspect.unwrap(self.python_function), "__code__", None) if self.python_function else None
+        return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
     @property
     def type_signature(self) -> FunctionType:

@@ -19,9 +19,10 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, zero_node
 from tierfed.ir.intrinsics import TABLE, Operator
 from tierfed.ir.nodes import Data, Node
-from tierfed.language.trace import Value, as_node, bound, located, trace, user_line
+from tierfed.language.trace import Value, as_node, bound, trace
 from tierfed.placements import CLIENTS, SERVER, Placement, as_placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type, to_type
+from tierfed.user_line import located, user_line
 
 
 def _destinations(op: Operator) -> list[inspect.Parameter]:

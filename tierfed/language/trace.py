@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +23,7 @@ from tierfed.ir.nodes import Block, Call, Lambda, Literal, Node, Reference, Sele
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 from tierfed.types.values import Struct as StructValue
 from tierfed.types.values import check, infer
-
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
-_PROGRAMS = f"{_PACKAGE}/learning/"  # written in the language, as a user would
+from tierfed.user_line import located, user_line
 
 
 class Scope:
@@ -58,8 +54,10 @@ def tracing() -> Scope | None:
 
 
 def bound(node: Node) -> Value:
-    """Return `node` bound in the scope that is being traced, or as it is outside one."""
+    """Return `node` bound in the scope that is being traced, or as it is outside one; a call gets its line."""
     scope = _scope.get()
+    if isinstance(node, Call) and node.line is None:
+        node = Call(node.function, node.argument, user_line())
     return Value(node) if scope is None else scope.bind(node)
 
 
@@ -403,34 +401,3 @@ def arithmetic(uri: str, left: Any, right: Any) -> Value:
         return bound(
             apply_intrinsic("federated_map", (Lambda("p", at.member, apply_intrinsic(uri, sides)), placed_node))
         )
-
-
-def user_line() -> str:
-    """Return `file:line` of the user's own code that led here."""
-    frame = sys._getframe(1)
-    while frame is not None and (
-        frame.f_code.co_filename.startswith(_PACKAGE + "/")
-        or frame.f_globals.get("__name__", "").startswith("numpy.")  # as under np.mean(x)
-    ):
-        if frame.f_code.co_filename.startswith(_PROGRAMS):
-            break
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-class located:  # noqa: N801  # read as a statement: `with located("federated_sum"):`
-    """Put the user's own line before `where` of a type error raised inside."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        if isinstance(error, TypeMismatch):
-            where = error.where or self.what
-            if ".py:" not in where and "<" not in where:
-                error.where = f"{user_line()}: {where}"

@@ -1,0 +1,67 @@
+"""The user's own line: where in the user's code an error came about.
+
+    climate.py:8: federated_zip: two placements, CLIENTS and SERVER: …
+
+It is the innermost frame that is not TierFed's, nor numpy's, nor the standard library's: a
+program of `tierfed.learning` counts as a user's, since it is written as one.  A process that
+runs no code of a user (a daemon that reads a program) has none, and says none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from tierfed.errors import CompileError, PlacementError, TierfedError, TypeMismatch, ValueMismatch
+
+_PACKAGE = f"{Path(__file__).resolve().parent}{os.sep}"
+_PROGRAMS = f"{_PACKAGE}learning{os.sep}"
+_LIBRARY = f"{Path(os.__file__).resolve().parent}{os.sep}"
+_INSTALLED = (f"{_LIBRARY}site-packages{os.sep}", f"{_LIBRARY}dist-packages{os.sep}")
+_TOLD = (TypeMismatch, ValueMismatch, PlacementError, CompileError)
+_HAS_LINE = re.compile(r".*?:\d+(: |\Z)")
+
+
+def user_line() -> str:
+    """Return `file:line` of the user's code that led here, nothing if there is none."""
+    frame = sys._getframe(1)
+    while _is_ours(frame.f_code.co_filename, frame.f_globals):
+        if frame.f_back is None:
+            return ""
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_ours(file: str, module: dict[str, object]) -> bool:
+    """Return whether `file` is none of the user's: the package's, numpy's, or Python's own."""
+    if file.startswith(_PACKAGE):
+        return not file.startswith(_PROGRAMS)
+    if file.startswith("<frozen ") or str(module.get("__name__")).startswith("numpy."):  # as under np.mean(x)
+        return True
+    return file.startswith(_LIBRARY) and not file.startswith(_INSTALLED)
+
+
+def tell_line(error: TierfedError, line: str | None, what: str = "") -> None:
+    """Put `line` before `where` of `error`, which is `what` if it says none; what has a line keeps it."""
+    where = error.where or what
+    if line and not _HAS_LINE.match(where):
+        error.where = f"{line}: {where}" if where else line
+
+
+class located:  # noqa: N801  # read as a statement: `with located("federated_sum"):`
+    """Put the user's line before `where` of an error about a program or its arguments that is raised inside.
+
+    An error that says nowhere gets `what` as its place.  For functions that users call.
+    """
+
+    def __init__(self, what: str = "") -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if isinstance(error, _TOLD):
+            tell_line(error, user_line(), self.what)
