@@ -100,7 +100,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith(("federated_", "generic_")) and name not in _HOME:
+    if name.startswith(("federated_", "generic_", "sequence_")) and name not in _HOME:
         callables = importlib.import_module(_OPERATORS).CALLABLES
         if name in callables:
             return callables[name]

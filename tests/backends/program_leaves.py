@@ -71,6 +71,12 @@ def joined(left: Any, right: Any) -> Any:
     return f"{left}{right}"
 
 
+@tierfed.py_computation((np.float32, [3, 2]), np.int32, returns=(np.float32, [2]))
+def row_of(rows: Any, key: Any) -> Any:
+    """One row of a table."""
+    return rows[key]
+
+
 def told_apart(uri: str, type: Any, member: Any) -> Any:
     """Return the data of a member: other for each, and the same whenever it is asked for."""
     number = sum(map(ord, f"{uri} {member.name}")) % 97

@@ -1,4 +1,7 @@
-"""What each operator gives, computed a second time in plain numpy, on small trees of every shape."""
+"""What each operator gives, computed a second time in plain numpy, on small trees of every shape.
+
+The same rows run in the reference interpreter and on daemons over sockets.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import program_leaves
 import pytest
+from served import on_sockets
 
 import tierfed
 from tierfed import CLIENTS, SERVER, EmptyAggregate, FederatedType, LeafError, TypeMismatch, ValueMismatch
 from tierfed.backends.local import LocalContext
 from tierfed.ir.intrinsics import TABLE
+from tierfed.ir.intrinsics.secure import SECURE_SUMS
 from tierfed.language.operators import CALLABLES
 from tierfed.placements import Hierarchy, Member, Placement, Tree
 
@@ -41,14 +47,23 @@ def _childless() -> Tree:
     return Tree(Hierarchy.chain(SERVER, EDGE, CLIENTS), Member("server", SERVER, edges))
 
 
+def _grown(hierarchy: Hierarchy, counts: dict[str, int]) -> Tree:
+    """A tree whose members have names that a topology allows."""
+
+    def named(m: Member) -> Member:
+        return Member(m.name.replace(".", "-"), m.placement, tuple(map(named, m.children)))
+
+    return Tree(hierarchy, named(Tree.grown(hierarchy, counts).root))
+
+
 TREES = {
-    "flat": Tree.grown(Hierarchy.chain(SERVER, CLIENTS), {"CLIENTS": 4}),
-    "three tiers": Tree.grown(Hierarchy.chain(SERVER, EDGE, CLIENTS), {str(EDGE): 2, "CLIENTS": 3}),
-    "five tiers": Tree.grown(
+    "flat": _grown(Hierarchy.chain(SERVER, CLIENTS), {"CLIENTS": 4}),
+    "three tiers": _grown(Hierarchy.chain(SERVER, EDGE, CLIENTS), {str(EDGE): 2, "CLIENTS": 3}),
+    "five tiers": _grown(
         Hierarchy.chain(SERVER, "CONTINENTS", "REGIONS", EDGE, CLIENTS),
         {"CONTINENTS": 2, "REGIONS": 1, str(EDGE): 2, "CLIENTS": 2},
     ),
-    "two leaf placements": Tree.grown(_FORKED, {str(EDGE): 2, "CLIENTS": 2, "SENSORS": 3}),
+    "two leaf placements": _grown(_FORKED, {str(EDGE): 2, "CLIENTS": 2, "SENSORS": 3}),
     "a childless edge": _childless(),
 }
 
@@ -184,6 +199,89 @@ def _reduce(s: Shape) -> Iterator[Case]:
     yield (INTS,), (lambda x: tierfed.federated_reduce(x, np.int64(0), count, to=s.mid)), (s.ints,), one_hop
 
 
+def _collect(s: Shape) -> Iterator[Case]:
+    ragged = [np.arange(i % 3, dtype=F) for i in range(len(s.ints))]
+    named = [{"text": "ä" * (i % 2), "pair": p} for i, p in enumerate(s.pairs)]
+    for values, t in (
+        (s.ints, I),
+        (ragged, "float32[?]"),
+        ([f"{i}" for i in s.ints], np.str_),
+        (named, tierfed.StructType([("text", tierfed.TensorType("str")), ("pair", PAIR)])),
+    ):
+        for to, expected in s.folds(lambda g, values=values: [values[i] for i in g], empty=True):
+            body = lambda x, to=to: tierfed.federated_collect(x, to=to)  # noqa: E731
+            yield (FederatedType(t, CLIENTS),), body, (values,), expected
+    own = lambda: tierfed.federated_collect(tierfed.federated_value(np.int32(3), CLIENTS), s.mid)  # noqa: E731
+    yield (), own, (), s.at(s.mid, [[I(3)] * len(g) for g in s.below(s.mid)])
+
+
+def _select(s: Shape) -> Iterator[Case]:
+    table = {"rows": np.arange(6, dtype=F).reshape(3, 2), "bias": F(0.5)}
+    t = tierfed.to_type({"rows": (F, [3, 2]), "bias": F})
+    keys = [np.array([i % 3, 2, 0], I) for i in range(len(s.ints))]
+    pick = program_leaves.row_of
+    rows = [[table["rows"][k] for k in own] for own in keys]
+    for above in dict.fromkeys((SERVER, s.mid)):
+        body = lambda k, v, above=above: tierfed.federated_select(  # noqa: E731
+            k, tierfed.federated_value(np.int32(2), above), v, lambda m, key: {"row": pick(m.rows, key), "key": key}
+        )
+        expected = [[{"row": r, "key": k} for r, k in zip(*both, strict=True)] for both in zip(rows, keys, strict=True)]
+        yield (FederatedType((I, [3]), CLIENTS), FederatedType(t, above, True)), body, (keys, table), expected
+    leaf = lambda k, v: tierfed.federated_select(k, tierfed.federated_value(2, SERVER), v.rows, pick)  # noqa: E731
+    yield (FederatedType((I, [3]), CLIENTS), FederatedType(t, SERVER, True)), leaf, (keys, table), rows
+    none = lambda k, v: tierfed.federated_select(k, tierfed.federated_value(0, SERVER), v, lambda m, _: m)  # noqa: E731
+    ragged = [np.zeros(i % 3, I) for i in range(len(s.ints))]
+    picked = [[F(9)] * len(own) for own in ragged]
+    yield (FederatedType("int32[?]", CLIENTS), FederatedType(F, SERVER, True)), none, (ragged, 9), picked
+
+
+def _rows(s: Shape) -> list[list[np.int32]]:
+    """A sequence for each client, one of them empty."""
+    return [[I(i), I(-2)][: i % 3] for i in range(len(s.ints))]
+
+
+ROWS_AT = FederatedType("int32*", CLIENTS)
+
+
+def _sequence_map(s: Shape) -> Iterator[Case]:
+    twice = lambda v: {"two": v + v, "one": v}  # noqa: E731
+    expected = [[{"two": v + v, "one": v} for v in row] for row in _rows(s)]
+    yield (
+        ("int32*",),
+        (lambda x: tierfed.sequence_map(twice, x)),
+        ([1, 2],),
+        [{"two": I(2), "one": I(1)}, {"two": I(4), "one": I(2)}],
+    )
+    yield (ROWS_AT,), (lambda x: tierfed.sequence_map(twice, x)), (_rows(s),), expected
+    inside = lambda x: tierfed.federated_map(lambda r: tierfed.sequence_map(twice, r), x)  # noqa: E731
+    yield (ROWS_AT,), inside, (_rows(s),), expected
+
+
+def _sequence_reduce(s: Shape) -> Iterator[Case]:
+    op = lambda u, v: u + u + v  # noqa: E731  # does not commute
+
+    def reduced(row: list[np.int32]) -> Any:
+        total = I(1)
+        for v in row:
+            total = I(total + total + v)
+        return total
+
+    yield ("int32*",), (lambda x: tierfed.sequence_reduce(x, 1, op)), ([5, 6, 7],), reduced([I(5), I(6), I(7)])
+    yield ("int32*",), (lambda x: tierfed.sequence_reduce(x, 1, op)), ([],), I(1)
+    yield (ROWS_AT,), (lambda x: tierfed.sequence_reduce(x, 1, op)), (_rows(s),), list(map(reduced, _rows(s)))
+    count = lambda x: tierfed.federated_sum(tierfed.sequence_reduce(x, np.int64(0), lambda n, v: n + 1))  # noqa: E731
+    yield (ROWS_AT,), count, (_rows(s),), np.int64(sum(map(len, _rows(s))))
+
+
+def _sequence_sum(s: Shape) -> Iterator[Case]:
+    pairs = [{"a": I(1), "b": np.array([1, 2], F)}, {"a": I(5), "b": np.array([0, 3], F)}]
+    yield (tierfed.SequenceType(PAIR),), tierfed.sequence_sum, (pairs,), {"a": I(6), "b": np.array([1, 5], F)}
+    yield (tierfed.SequenceType(PAIR),), tierfed.sequence_sum, ([],), {"a": I(0), "b": np.zeros(2, F)}
+    yield (ROWS_AT,), tierfed.sequence_sum, (_rows(s),), [np.sum(row, dtype=I) for row in _rows(s)]
+    total = lambda x: tierfed.sequence_sum(tierfed.federated_collect(x))  # noqa: E731  # at the server
+    yield (INTS,), total, (s.ints,), np.sum(s.ints, dtype=I)
+
+
 def _broadcast(s: Shape) -> Iterator[Case]:
     n = len(s.ints)
     same = lambda x: tierfed.federated_map(lambda v: v, tierfed.federated_broadcast(x))  # noqa: E731
@@ -197,23 +295,34 @@ def _broadcast(s: Shape) -> Iterator[Case]:
 def _map(s: Shape) -> Iterator[Case]:
     yield (INTS,), (lambda x: tierfed.federated_map(lambda v: v * v, x)), (s.ints,), [i * i for i in s.ints]
     yield (FederatedType(I, CLIENTS, True),), (lambda x: tierfed.federated_map(lambda v: v + 1, x)), (5,), I(6)
-    yield (INTS, INTS), (lambda x, y: tierfed.federated_map(lambda a, b: a - b, (x, y))), (
-        s.ints,
-        s.ints[::-1],
-    ), [a - b for a, b in zip(s.ints, s.ints[::-1], strict=True)]
+    yield (
+        (INTS, INTS),
+        (lambda x, y: tierfed.federated_map(lambda a, b: a - b, (x, y))),
+        (
+            s.ints,
+            s.ints[::-1],
+        ),
+        [a - b for a, b in zip(s.ints, s.ints[::-1], strict=True)],
+    )
 
 
 def _apply(s: Shape) -> Iterator[Case]:
-    yield (FederatedType(PAIR, SERVER),), (
-        lambda x: tierfed.federated_apply(lambda p: p.b + p.b, x)
-    ), ({"a": 1, "b": np.array([2, 3], F)},), np.array([4, 6], F)
+    yield (
+        (FederatedType(PAIR, SERVER),),
+        (lambda x: tierfed.federated_apply(lambda p: p.b + p.b, x)),
+        ({"a": 1, "b": np.array([2, 3], F)},),
+        np.array([4, 6], F),
+    )
 
 
 def _zip(s: Shape) -> Iterator[Case]:
     n = len(s.ints)
-    yield (INTS, FederatedType(F, CLIENTS, True)), (
-        lambda x, y: tierfed.federated_zip({"x": x, "both": (y, x)})
-    ), (s.ints, 0.5), [{"x": i, "both": (F(0.5), i)} for i in s.ints[:n]]
+    yield (
+        (INTS, FederatedType(F, CLIENTS, True)),
+        (lambda x, y: tierfed.federated_zip({"x": x, "both": (y, x)})),
+        (s.ints, 0.5),
+        [{"x": i, "both": (F(0.5), i)} for i in s.ints[:n]],
+    )
     yield (FederatedType(I, SERVER, True),), (lambda x: tierfed.federated_zip((x, x))), (3,), (I(3), I(3))
 
 
@@ -234,7 +343,8 @@ def _data(s: Shape) -> Iterator[Case]:
     def body() -> Any:
         return tierfed.federated_map(lambda v: v + v, tierfed.federated_data("own", I, CLIENTS))
 
-    yield (), body, (), [i + i for i in s.ints]
+    own = [program_leaves.told_apart("own", I, m) for m in s.tree.members(CLIENTS)]
+    yield (), body, (), [i + i for i in own]
 
 
 def _binary(name: str, reference: Callable[[Any, Any], Any]) -> Callable[[Shape], Iterator[Case]]:
@@ -273,6 +383,11 @@ ROWS: dict[str, Callable[[Shape], Iterator[Case]]] = {
     "federated_mean": _mean,
     "federated_min": _extremum("min"),
     "federated_max": _extremum("max"),
+    "federated_collect": _collect,
+    "federated_select": _select,
+    "sequence_map": _sequence_map,
+    "sequence_reduce": _sequence_reduce,
+    "sequence_sum": _sequence_sum,
     "generic_plus": _binary("plus", np.add),
     "generic_minus": _binary("minus", np.subtract),
     "generic_multiply": _binary("multiply", np.multiply),
@@ -283,22 +398,23 @@ ROWS: dict[str, Callable[[Shape], Iterator[Case]]] = {
 
 def test_every_public_operator_has_a_row():
     """One that is added without a row here is not believed."""
-    assert {uri for uri, op in TABLE.items() if op.public} | set(CALLABLES) == set(ROWS)
-    assert all(hasattr(tierfed, name) for name in ROWS)
+    assert {uri for uri, op in TABLE.items() if op.public} | set(CALLABLES) == set(ROWS) | SECURE_SUMS
+    assert all(hasattr(tierfed, name) for name in {*ROWS, *SECURE_SUMS})
 
 
 def alike(actual: Any, expected: Any) -> bool:
     """Whether two results are equal in kind, dtype, shape and bits."""
     if isinstance(expected, dict):
-        return isinstance(actual, dict) and list(actual) == list(expected) and all(
-            alike(actual[k], expected[k]) for k in expected
+        return (
+            isinstance(actual, dict)
+            and list(actual) == list(expected)
+            and all(alike(actual[k], expected[k]) for k in expected)
         )
     if isinstance(expected, list | tuple):
-        return type(actual) is type(expected) and len(actual) == len(expected) and all(
-            map(alike, actual, expected)
-        )
+        return type(actual) is type(expected) and len(actual) == len(expected) and all(map(alike, actual, expected))
     a, e = np.asarray(actual), np.asarray(expected)
-    return a.dtype == e.dtype and a.shape == e.shape and np.array_equal(a, e, equal_nan=True)
+    numbers = e.dtype.kind not in "OU"
+    return a.dtype == e.dtype and a.shape == e.shape and np.array_equal(a, e, equal_nan=numbers)
 
 
 @pytest.mark.parametrize("shape", TREES)
@@ -306,11 +422,29 @@ def alike(actual: Any, expected: Any) -> bool:
 def test_it_gives_what_numpy_gives(name, shape):
     """On each tree, at the server and at the tier above the clients."""
     s = Shape(TREES[shape])
-    values = dict(zip((m.name for m in s.tree.members(CLIENTS)), s.ints, strict=True))
-    with LocalContext(s.tree, lambda tree: lambda uri, t, member: values[member.name]):
-        for types, body, args, expected in ROWS[name](s):
-            actual = _traced(types, body)(*args)
-            assert alike(actual, expected), f"{actual!r} is not {expected!r}"
+    with LocalContext(s.tree, lambda tree: program_leaves.told_apart) as context:
+        _as_expected(context, ROWS[name](s))
+
+
+@pytest.fixture(scope="module", params=TREES)
+def daemons(request):
+    """A tree, and a context that is connected to its daemons."""
+    tree = TREES[request.param]
+    with on_sockets(tree) as context:
+        yield Shape(tree), context
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_daemons_give_what_numpy_gives(name, daemons):
+    """The same, by processes that each run their own slice."""
+    s, context = daemons
+    _as_expected(context, ROWS[name](s))
+
+
+def _as_expected(context: Any, cases: Iterator[Case]) -> None:
+    for types, body, args, expected in cases:
+        actual = context.invoke(_traced(types, body), *args)
+        assert alike(actual, expected), f"{actual!r} is not {expected!r}"
 
 
 def _traced(types: tuple[Any, ...], body: Callable[..., Any]) -> tierfed.Computation:

@@ -15,6 +15,7 @@ from tierfed.compiler.slice import slice_program
 from tierfed.compiler.slices import Compiled, Slice
 from tierfed.errors import CompileError
 from tierfed.ir.check import check
+from tierfed.ir.intrinsics.secure import refuse_secure
 from tierfed.ir.nodes import Lambda, Node
 from tierfed.language.computation import Computation
 from tierfed.placements import Hierarchy
@@ -25,6 +26,7 @@ __all__ = ["Compiled", "Slice", "compile", "lowered"]
 
 def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
     """Return `program` in normal form and made of hops, which means the same on any tree of `hierarchy`."""
+    refuse_secure(program)
     flat = check(normalise(program))
     fit_tiers(flat, hierarchy)
     expanded = check(normalise(check(expand(flat))))

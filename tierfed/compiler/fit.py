@@ -62,6 +62,15 @@ def _fit(node: Node, hierarchy: Hierarchy) -> None:
             bad = needs_merge(hierarchy, source.placement, result.placement)
             if bad is not None:
                 raise bad
+    elif uri == "federated_select":
+        keys, above = op.unpacked(node.children()[-1].type)[:2]
+        assert isinstance(keys, FederatedType) and isinstance(above, FederatedType)
+        if not hierarchy.is_above(above.placement, keys.placement):
+            raise CompileError(
+                f"{above.placement} is not above {keys.placement} in {hierarchy}",
+                where=_named(node),
+                mend="select from what stands above the keys",
+            )
     elif op.direction == "descends":
         source, result = ends_of(node)
         if not hierarchy.is_above(source.placement, result.placement):

@@ -3,7 +3,7 @@
 Nodes check their own shape when they are made.  What needs more than one node is checked
 here: every name is bound where it is used, at the type it is used at; every intrinsic is in
 the table, at a type that its rule allows; no function given to an intrinsic touches anything
-placed.  It runs on whatever comes off a wire, and after every pass.
+placed; no raw data rises one by one (`raw_data`).  It runs on whatever comes off a wire, and after every pass.
 
 An error prints the neighbourhood of the failing node:
 
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from tierfed.errors import TypeMismatch
 from tierfed.ir.intrinsics import operator
 from tierfed.ir.nodes import Block, Call, Intrinsic, Lambda, Node, Reference, first_placed, shortened
+from tierfed.ir.raw_data import refuse_raw
 from tierfed.types import Type
 
 _MAX_DEPTH = 400
@@ -28,6 +29,7 @@ def check(program: Node, bound: Mapping[str, Type] | None = None) -> Node:
     Raises TypeMismatch that shows the failing node between >> and << within its parent.
     """
     _check(program, dict(bound or {}), None, 0)
+    refuse_raw(program)
     return program
 
 

@@ -1,6 +1,6 @@
 """The operators as Python functions, derived from the table of intrinsics.
 
-    federated_sum(x, to=SERVER)     federated_map(fn, x)     generic_plus(a, b)
+    federated_sum(x, to=SERVER)     federated_map(fn, x)     generic_plus(a, b)     sequence_map(fn, x)
 
 A plain Python function given where a function is expected is traced, at the type that the
 other arguments determine.
@@ -18,10 +18,10 @@ import numpy as np
 from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, zero_node
 from tierfed.ir.intrinsics import TABLE, Operator
-from tierfed.ir.nodes import Data, Node
+from tierfed.ir.nodes import Data, Lambda, Node, Reference
 from tierfed.language.trace import Value, as_node, bound, trace
 from tierfed.placements import CLIENTS, SERVER, Placement, as_placement
-from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type, to_type
+from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, Type, to_type
 from tierfed.user_line import located, user_line
 
 
@@ -127,14 +127,16 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
         if p.function_of is None:
             like: Type | None = None
             first = types.get(op.parameters[0].name)
-            if p.name == "zero" and op.uri == "federated_reduce" and isinstance(first, FederatedType):
-                zero = given[p.name]  # a number of numpy's has a dtype of its own
-                plain = isinstance(zero, int | float | complex) and not isinstance(zero, np.generic)
-                like = first.member if plain and isinstance(first.member, TensorType) else None
+            if p.name == "zero" and op.uri in ("federated_reduce", "sequence_reduce"):
+                like = _counted_from(given[p.name], first)
             if p.name == "right":
                 like = first
             nodes[p.name] = _argument(given[p.name], p.federated, like)
             types[p.name] = nodes[p.name].type
+    over = nodes.get("value") if op.uri in _sequences else None
+    if over is not None and isinstance(over.type, FederatedType):  # at each member, under a name that no trace gives
+        types["value"] = over.type.member
+        nodes["value"] = Reference("p", over.type.member)
     for p in present:
         if p.function_of is not None:
             nodes[p.name] = _function(given[p.name], p.function_of(types))
@@ -142,7 +144,18 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
     if op.with_optional is not None and len(present) == len(op.parameters):
         uri = op.with_optional
     arguments = tuple(nodes[p.name] for p in present)
+    if over is not None and isinstance(over.type, FederatedType):
+        fn = Lambda("p", over.type.member, apply_intrinsic(uri, arguments))
+        return bound(apply_intrinsic("federated_map", (fn, over)))
     return bound(apply_intrinsic(uri, arguments, None if to is None else as_placement(to)))
+
+
+def _counted_from(zero: Any, of: Type | None) -> Type | None:
+    """Return the dtype that a plain Python number takes as the zero of a reduce: that of what is reduced."""
+    element = of.member if isinstance(of, FederatedType) else of
+    element = element.element if isinstance(element, SequenceType) else element
+    plain = isinstance(zero, int | float | complex) and not isinstance(zero, np.generic)  # numpy's have their own
+    return element if plain and isinstance(element, TensorType) else None
 
 
 def federated_data(uri: str, type: Any, placement: Placement | str) -> Value:
@@ -169,6 +182,7 @@ def generic_zero(type: Any) -> Value:
         return bound(zero_node(t))
 
 
+_sequences = ("sequence_map", "sequence_reduce", "sequence_sum")  # on a placed sequence, at each member
 _arithmetic = ("generic_plus", "generic_minus", "generic_multiply", "generic_divide")
 
 

@@ -1,8 +1,9 @@
 """Accumulator: the values that one fold step is building up from the children's messages.
 
 A sum of fixed tensors is added to in place, chunk by chunk, by the codec itself: no decoded
-copy of a child's update is ever made.  Any other operator gets each child's decoded values.
-The order is the round's, member order; this only folds what it is given next.
+copy of a child's update is ever made.  What is collected grows in a list.  Any other operator
+gets each child's decoded values.  The order is the round's, member order; this only folds what
+it is given next.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 
 from tierfed.compiler.slices import Fold, FoldSlot
 from tierfed.ir.evaluate import evaluate
-from tierfed.ir.nodes import Compiled
+from tierfed.ir.intrinsics.sequence import APPEND, CONCAT
+from tierfed.ir.nodes import Compiled, Intrinsic
 from tierfed.leaves import load
 from tierfed.types import StructType, TensorType, Type
+from tierfed.types.values import Rows
 from tierfed.wire.message import MessageReader
 from tierfed.wire.value import parts_of, value_from
 
@@ -68,6 +71,8 @@ def _begin(fold: FoldSlot, env: Mapping[str, Any]) -> _Folding:
     zero = evaluate(fold.zero, env, load)
     if _in_place(fold):
         return _Summed(fold, zero)
+    if isinstance(fold.operator, Intrinsic) and fold.operator.uri in (APPEND, CONCAT):
+        return _Collected(fold, zero)
     return _Folded(fold, zero, evaluate(fold.operator, env, load))
 
 
@@ -125,6 +130,26 @@ class _Folded:
 
     def result(self) -> Any:
         return self._value
+
+
+class _Collected:
+    """A sequence that grows at its end, which its operator would copy for each child."""
+
+    def __init__(self, fold: FoldSlot, zero: Any) -> None:
+        self.name = fold.slot.name
+        self._from = fold.incoming.name
+        self._zero = zero
+        self._merges = fold.kind == "merge"
+        self._rows: list[Any] | None = None if self._merges else list(zero)
+
+    def fold(self, contribution: Contribution) -> None:
+        value = contribution.values[self._from]
+        if self._rows is None:
+            self._rows = []  # a merge starts from the first
+        self._rows.extend(value if self._merges else [value])
+
+    def result(self) -> Any:
+        return self._zero if self._rows is None else Rows(self._rows)
 
 
 class _Gathered:

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from tierfed.errors import DataError
 from tierfed.ir.evaluate import evaluate
+from tierfed.ir.intrinsics.secure import refuse_secure
 from tierfed.ir.nodes import Data, Node
 from tierfed.leaves import leaves_of, load
 from tierfed.placements import Member, Tree
@@ -66,6 +67,7 @@ def interpret(program: Node, argument: Any, tree: Tree, provide: Provide | None 
     """Return the held result of `program` at the held `argument` on `tree`."""
     t = program.type
     assert isinstance(t, FunctionType)
+    refuse_secure(program)
     world = Interpreter(tree, provide)
     with_leaves = bool(leaves_of(program))
     # two BLAS threads give other bits than one: daemons use one, so the reference does

@@ -10,6 +10,7 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.intrinsics.aggregate import AGGREGATE
 from tierfed.ir.intrinsics.arithmetic import DIVIDE, MINUS, MULTIPLY, PLUS, ZERO
 from tierfed.ir.intrinsics.broadcast import BROADCAST
+from tierfed.ir.intrinsics.collect import COLLECT
 from tierfed.ir.intrinsics.eval import EVAL
 from tierfed.ir.intrinsics.extremum import MAX, MIN
 from tierfed.ir.intrinsics.hops import ACCUMULATE, DOWN, MERGE
@@ -17,6 +18,16 @@ from tierfed.ir.intrinsics.map import APPLY, MAP
 from tierfed.ir.intrinsics.mean import MEAN, PREPARE, REPORT, WEIGHTED_MEAN, WEIGHTED_PREPARE
 from tierfed.ir.intrinsics.operator import Operator
 from tierfed.ir.intrinsics.reduce import REDUCE
+from tierfed.ir.intrinsics.secure import SECURE
+from tierfed.ir.intrinsics.select import SELECT, SELECT_KEYS
+from tierfed.ir.intrinsics.sequence import (
+    SEQUENCE_APPEND,
+    SEQUENCE_CONCAT,
+    SEQUENCE_EMPTY,
+    SEQUENCE_MAP,
+    SEQUENCE_REDUCE,
+    SEQUENCE_SUM,
+)
 from tierfed.ir.intrinsics.sum import SUM
 from tierfed.ir.intrinsics.value import VALUE
 from tierfed.ir.intrinsics.zip import ZIP
@@ -39,6 +50,12 @@ TABLE: dict[str, Operator] = {
         WEIGHTED_MEAN,
         *MIN,
         *MAX,
+        COLLECT,
+        SELECT,
+        *SECURE,
+        SEQUENCE_MAP,
+        SEQUENCE_REDUCE,
+        SEQUENCE_SUM,
         PLUS,
         MINUS,
         MULTIPLY,
@@ -47,6 +64,10 @@ TABLE: dict[str, Operator] = {
         PREPARE,
         WEIGHTED_PREPARE,
         REPORT,
+        SELECT_KEYS,
+        SEQUENCE_EMPTY,
+        SEQUENCE_APPEND,
+        SEQUENCE_CONCAT,
         ACCUMULATE,
         MERGE,
         DOWN,

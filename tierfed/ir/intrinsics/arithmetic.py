@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.errors import TypeMismatch
+from tierfed.errors import TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
 from tierfed.placements import Placement
 from tierfed.types import FunctionType, StructType, TensorType, Type
@@ -34,7 +34,7 @@ def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str")) -> 
         if isinstance(part, TensorType):
             if part.name in refused:
                 raise TypeMismatch(
-                    f"{part} has no {where.removeprefix('generic_').removeprefix('federated_')}",
+                    f"{part} has no {where.partition('_')[2]}",
                     where=where,
                     mend="convert it in a leaf first" if part.name != "bool" else "convert it to int32 in a leaf first",
                 )
@@ -57,7 +57,16 @@ def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] =
         return left
 
     def meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
-        return structurally(t.result, operation, *values)
+        return structurally(t.result, alike, *values)
+
+    def alike(a: Any, b: Any) -> Any:
+        if np.shape(a) != np.shape(b):  # where a type leaves sizes open
+            raise ValueMismatch(
+                f"the two sides have the shapes {np.shape(a)} and {np.shape(b)}",
+                where=uri,
+                mend="give both sides one shape; nothing is broadcast",
+            )
+        return operation(a, b)
 
     return Operator(
         uri,
@@ -84,6 +93,11 @@ def _zero_meaning(world: World | None, values: tuple[Any, ...], t: FunctionType)
     return zero_of(t.result, "generic_zero")
 
 
+def _is_zero(t: FunctionType) -> bool:
+    numeric(t.result, "generic_zero")
+    return t.parameter is None and all(not isinstance(e, TensorType) or e.is_static for e in t.result.walk())
+
+
 ZERO = Operator(
     "generic_zero",
     "( -> T)",
@@ -91,6 +105,6 @@ ZERO = Operator(
     "stays",
     _zero_result,
     _zero_meaning,
-    agrees=lambda t: t.parameter is None,
+    agrees=_is_zero,
     doc="Return the zero of a type.",
 )

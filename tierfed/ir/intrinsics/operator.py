@@ -58,7 +58,8 @@ class Operator:
 
     `agrees`, where the result does not follow from the arguments, says whether a type is one
     that the operator can have.  `with_optional` names the operator that stands for this one
-    when the optional arguments are given.
+    when the optional arguments are given.  `leaf_first` says that what it takes leaves its
+    member as it is, and so must have passed a leaf if `federated_data` gave it.
     """
 
     uri: str
@@ -70,6 +71,7 @@ class Operator:
     expand: Expansion | None = None
     agrees: Callable[[FunctionType], bool] | None = None
     with_optional: str | None = None
+    leaf_first: bool = False
     public: bool = True
     doc: str = ""
 

@@ -26,14 +26,14 @@ from tierfed.types.values import zero
 _NAME = "federated_sum"
 
 
-def has_zero(t: Type, where: str) -> None:
+def has_zero(t: Type, where: str, mend: str = "use tierfed.federated_aggregate with an explicit zero") -> None:
     """Raise TypeMismatch if a tensor of `t` has an unknown shape, and so no zero to start from."""
     for part in t.walk():
         if isinstance(part, TensorType) and not part.is_static:
             raise TypeMismatch(
                 f"{part} has unknown dimensions, and so no zero to start from",
                 where=where,
-                mend="use tierfed.federated_aggregate with an explicit zero",
+                mend=mend,
             )
 
 
@@ -62,7 +62,7 @@ def sum_up(
         total, value = pair
         if total is None:
             return structurally(t, lambda v: np.add(v, v.dtype.type(0)), value)
-        return structurally(t, _add_in_place, total, value)
+        return structurally(t, add_in_place, total, value)
 
     folded = fold_up(
         tree,
@@ -86,7 +86,8 @@ def _merge_sums(plus: Callable[[tuple[Any, Any]], Any]) -> Callable[[tuple[Any, 
     return merge
 
 
-def _add_in_place(total: Any, value: Any) -> Any:
+def add_in_place(total: Any, value: Any) -> Any:
+    """Return `total + value`, in the memory of `total` where it is an array."""
     return np.add(total, value, out=total) if isinstance(total, np.ndarray) else np.add(total, value)
 
 
