@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib
 import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tierfed.errors import JobError, TierfedError
+from tierfed.jobs.modules import imported
 from tierfed.language.job import Job
 from tierfed.launch.interpreter import python_path
 from tierfed.topology import Topology, parse_topology
@@ -39,21 +38,7 @@ def load_job(spec: str, folder: Path | None) -> Job[..., Any]:
         raise JobError(
             f"{spec!r} names no job", where="job.program", mend="write `module:function`, as in fedavg:train"
         )
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
-        missing = lacking is not None and f"{module_name}.".startswith(f"{lacking}.")
-        raise JobError(
-            f"no module {lacking}" if missing else f"{module_name} raised {type(error).__name__}: {error}",
-            where=where,
-            mend="install it, or put it in the topology's folder"
-            if missing
-            else f"run `python -c 'import {module_name}'` and mend what it shows",
-            remote_traceback=None if missing else traceback.format_exc(),
-        ) from error
+    module = imported(module_name, folder, where)
     found = getattr(module, name, None)
     if found is None:
         jobs = [n for n, v in vars(module).items() if isinstance(v, Job)]

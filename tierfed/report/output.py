@@ -75,6 +75,12 @@ class Output:
         self.people.write(text)
         self.people.flush()
 
+    def binary(self, content: bytes) -> None:
+        """Write to stdout, byte for byte, what is for a pipe."""
+        self._stdout.flush()
+        self._stdout.buffer.write(content)
+        self._stdout.buffer.flush()
+
     def warn(self, text: str) -> None:
         """Tell people something beside the point of the command."""
         self._tell(f"note: {text}", _YELLOW)
