@@ -60,6 +60,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.compiler": ("Compiled", "compile"),
     "tierfed.language.interchange": ("deserialize", "serialize"),
     "tierfed.topology": ("Topology", "load_topology", "tree"),
+    "tierfed.backends.executor": ("executor_factory",),
     "tierfed.backends.local": ("local",),
     "tierfed.jobs": ("RunTree", "up"),
 }
@@ -67,6 +68,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OPERATORS = "tierfed.language.operators"
 
 if TYPE_CHECKING:
+    from tierfed.backends.executor import executor_factory as executor_factory
     from tierfed.backends.local import local as local
     from tierfed.codecs import codec as codec
     from tierfed.compiler import Compiled as Compiled
