@@ -149,7 +149,7 @@ def _message(start: str | None, end: str | None, message: _Message, slots: tuple
     lines = [str(message[0]), *(f"{slot.name}: {_cut(str(slot.type), _CUT)}" for slot in slots)]
     point = f"{start or end}_end"
     declared = "" if start and end else f"  {_quoted(point)} [shape=point];\n"
-    label = _quoted("\n".join([*lines, ""]), left=True)
+    label = _quoted("".join(f"  {line}\n" for line in lines), left=True)
     return f"{declared}  {_quoted(start or point)} -> {_quoted(end or point)} [label={label}, {_MESSAGE}];"
 
 

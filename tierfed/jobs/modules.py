@@ -84,7 +84,7 @@ def load_computation(spec: str, folder: Path | None) -> tuple[str, Computation]:
     if isinstance(found, Job):
         if found.round is None:
             raise JobError(f"the job {name} names no round", where=where, mend="write @tierfed.job(round=step)")
-        found = found.round
+        return f"{found.round.__module__}:{found.round.name}", found.round
     if not isinstance(found, Computation):
         near = difflib.get_close_matches(name, known, 1)
         raise JobError(
