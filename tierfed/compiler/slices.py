@@ -13,6 +13,7 @@ is first-in first-out, so no two nodes wait for each other.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal as Choice
@@ -20,7 +21,8 @@ from typing import TypeAlias
 
 from tierfed.ir.nodes import Lambda, Node
 from tierfed.placements import Hierarchy, Placement
-from tierfed.types import Type
+from tierfed.types import Type, html
+from tierfed.types.notation import formatted
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -169,3 +171,18 @@ class Compiled:
         from tierfed.compiler.show import show  # the writer imports the slices
 
         return show(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the members of each tier do, the deepest first."""
+        from tierfed.compiler.show import slice_lines  # the writer imports the slices
+
+        rows: list[tuple[object, object]] = []
+        for placement in reversed(self.hierarchy.placements):
+            _, *lines = slice_lines(self.slices[placement])
+            steps = textwrap.dedent("\n".join(lines))
+            rows.append((placement, html.code(steps, wrap=True) if steps else "takes no part"))
+        return html.titled(
+            f"program {self.hash[:12]} over {self.hierarchy}",
+            html.code(formatted(self.program.type)),
+            html.table(("tier", "each member"), rows),
+        )

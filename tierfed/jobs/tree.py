@@ -12,9 +12,11 @@ It joins a context, which runs computations, and the recorder of the run.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import numbers
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +113,7 @@ class RunTree:
         start = time.monotonic()
         contexts.enter(self._context)
         try:
-            return asyncio.run(_awaited(job, self, dict(params or {})))
+            return _ran(_awaited(job, self, dict(params or {})))
         finally:
             contexts.leave(self._context)
             self.recorder.seconds["job"] = round(time.monotonic() - start, 6)
@@ -119,6 +121,12 @@ class RunTree:
     def summary(self, status: str, error: TierfedError | None = None) -> dict[str, Any]:
         """Return the document of the run."""
         return self.recorder.summary(status, error)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what each tier has sent, and the rounds so far."""
+        from tierfed.jobs.notebook_view import as_html
+
+        return as_html(self.recorder, "closed" if self._closed else "up")
 
     def close(self, down: bool = True) -> None:
         """Say goodbye to the tree, and take it down if it was brought up here and `down` says so."""
@@ -142,6 +150,23 @@ class RunTree:
     def __exit__(self, *exc: object) -> None:
         contexts.leave(self._context)
         self.close()
+
+    async def __aenter__(self) -> RunTree:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        contexts.leave(self._context)
+        await asyncio.to_thread(self.close)
+
+
+def _ran(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what `work` returns, on a loop of its own: in another thread where this one runs a loop, as Jupyter's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, "tierfed job") as thread:
+        return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
 
 
 async def _awaited(job: Job[..., Any], tree: RunTree, params: dict[str, Any]) -> Any:

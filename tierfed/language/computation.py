@@ -21,7 +21,8 @@ from tierfed.ir.nodes import Node
 from tierfed.language.context import current
 from tierfed.language.trace import Value, invoke, trace, tracing
 from tierfed.leaves import py
-from tierfed.types import FederatedType, FunctionType, StructType, Type, to_type
+from tierfed.types import FederatedType, FunctionType, StructType, Type, html, to_type
+from tierfed.types.notation import formatted
 from tierfed.user_line import located, user_line
 
 
@@ -57,8 +58,9 @@ class Computation:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None:
-            return invoke(self._node, self.type_signature, args, kwargs)
-        return current().invoke(self, *args, **kwargs)
+            return invoke(self._node, self.type_signature, args, kwargs, self.name)
+        with located(self.name):
+            return current().invoke(self, *args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Computation) and self._node == other._node
@@ -71,6 +73,11 @@ class Computation:
 
     def __repr__(self) -> str:
         return f"<computation {self.name} : {self.type_signature}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: name, type and program."""
+        rows = [("type", html.code(formatted(self.type_signature))), ("program", html.code(self, wrap=True))]
+        return html.titled(f"computation {self.name}", html.table((), rows))
 
 
 def _parameter(fn: Callable[..., Any], types: tuple[object, ...]) -> tuple[Type | None, tuple[str, ...]]:

@@ -3,6 +3,13 @@
 A context checks what a user passed, runs the computation, and gives the result in the user's
 containers.  The innermost `with` wins; without one the default runs, which is the reference
 interpreter on a flat tree.
+
+What was entered is kept in a `ContextVar`, as an immutable stack.  So an asyncio task sees what
+its creator had entered when it made the task, and what it enters itself nobody else sees.  A
+plain thread begins with an empty stack, that is, with the default; whoever starts one hands the
+stack on, as everywhere in Python:
+
+    threading.Thread(target=contextvars.copy_context().run, args=(work,))      asyncio.to_thread(work)
 """
 
 from __future__ import annotations
@@ -59,7 +66,13 @@ def enter(context: Context) -> None:
 
 
 def leave(context: Context) -> None:
-    """Take `context`, and whatever was entered after it, away again."""
+    """Take `context` away again, as it was entered last; nothing happens where it was not.
+
+    What was entered after it stays, as where two generators overlap.  Another task may leave it:
+    the task that entered it goes on seeing it, since nobody changes the stack of another.
+    """
     entered = _entered.get()
-    if context in entered:
-        _entered.set(entered[: entered.index(context)])
+    for at in reversed(range(len(entered))):
+        if entered[at] is context:
+            _entered.set((*entered[:at], *entered[at + 1 :]))
+            return

@@ -22,6 +22,7 @@ from tierfed.placements import Hierarchy, Member, Placement, Tree
 from tierfed.topology.settle import Settled
 from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
+from tierfed.types import html
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,12 @@ class Topology:
 
     def __repr__(self) -> str:
         return f"<Topology {self.name}: {self.hierarchy}, {len(self.nodes)} nodes>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the tree as `tierfed show` draws it."""
+        from tierfed.topology.draw import tree  # which draws what this class holds
+
+        return html.code(tree(self).rstrip())
 
 
 def _processes(tree: Tree, colocate: Mapping[str, int], hosts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

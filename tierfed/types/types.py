@@ -65,6 +65,12 @@ class Type:
 
         return compact(self)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the notation, long types a line an element."""
+        from tierfed.types import html, notation
+
+        return html.code(notation.formatted(self))
+
 
 def _refuse(part: Type, inside: str, classes: tuple[type[Type], ...]) -> None:
     for t in part.walk():

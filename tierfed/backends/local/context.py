@@ -9,6 +9,7 @@ never guessed.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
@@ -35,8 +36,15 @@ class LocalContext:
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
+        return self._run(computation, hold_arguments(computation.type_signature, args, kwargs))
+
+    async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of `computation` at these arguments; it is computed in a thread, so the loop goes on."""
+        argument = hold_arguments(computation.type_signature, args, kwargs)
+        return await asyncio.to_thread(self._run, computation, argument)
+
+    def _run(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature
-        argument = hold_arguments(t, args, kwargs)
         counts = [] if t.parameter is None else list(placed_counts(argument, t.parameter))
         tree = self.tree if self.tree is not None else flat_tree(computation.node, counts)
         tree.check_singletons()
@@ -44,15 +52,17 @@ class LocalContext:
         provide = self._data(tree) if self._data is not None else None
         return shown(interpret(computation.node, argument, tree, provide), t.result)
 
-    async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
-        """Return the result of `computation` at these arguments."""
-        return self.invoke(computation, *args, **kwargs)
-
     def __enter__(self) -> LocalContext:
         contexts.enter(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        contexts.leave(self)
+
+    async def __aenter__(self) -> LocalContext:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: object) -> None:
         contexts.leave(self)
 
 

@@ -10,12 +10,10 @@ trees may differ by reassociation, and integer results do not.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from threadpoolctl import ThreadpoolController
-
+from tierfed.backends.local.blas import one_thread
 from tierfed.errors import DataError
 from tierfed.ir.evaluate import evaluate
 from tierfed.ir.intrinsics.secure import refuse_secure
@@ -58,21 +56,14 @@ class Interpreter:
         return values[0] if t.all_equal else values
 
 
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
 def interpret(program: Node, argument: Any, tree: Tree, provide: Provide | None = None) -> Any:
     """Return the held result of `program` at the held `argument` on `tree`."""
     t = program.type
     assert isinstance(t, FunctionType)
     refuse_secure(program)
     world = Interpreter(tree, provide)
-    with_leaves = bool(leaves_of(program))
-    # two BLAS threads give other bits than one: daemons use one, so the reference does
-    if with_leaves:
-        with _blas().limit(limits=1):
+    if leaves_of(program):
+        with one_thread():
             return _run(program, argument, t, world)
     return _run(program, argument, t, world)
 

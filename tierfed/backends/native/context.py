@@ -7,6 +7,7 @@ and has the driver invoke it.  Synchronous calls wait on a loop thread; asynchro
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ class NativeContext:
         self._explain = explain
         self._on_record = on_record
         self._compiled: dict[Computation, Compiled] = {}
+        self._compiling = threading.Lock()  # calls come from any thread
         self._driver = Driver(on_progress, on_raised)
         self._loop = LoopThread("tierfed driver")
         try:
@@ -56,14 +58,15 @@ class NativeContext:
 
     def compiled(self, computation: Computation) -> Compiled:
         """Return `computation` compiled for this tree; raises CompileError or CodecError if it does not fit."""
-        found = self._compiled.get(computation)
-        if found is None:
-            check_deployable(computation.node)
-            self.tree.check_singletons()
-            found = compile(computation, self.tree.hierarchy)
-            self._check(found)
-            self._compiled[computation] = found
-        return found
+        with self._compiling:
+            found = self._compiled.get(computation)
+            if found is None:
+                check_deployable(computation.node)
+                self.tree.check_singletons()
+                found = compile(computation, self.tree.hierarchy)
+                self._check(found)
+                self._compiled[computation] = found
+            return found
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
@@ -77,7 +80,9 @@ class NativeContext:
     async def _invoke(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature
         fit(argument, t, self.tree)
-        compiled = self.compiled(computation)
+        compiled = self._compiled.get(computation)
+        if compiled is None:  # in a thread: the loop has other calls
+            compiled = await asyncio.to_thread(self.compiled, computation)
         try:
             result, record = await self._driver.invoke(compiled, argument)
         except TierfedError as error:
@@ -98,3 +103,10 @@ class NativeContext:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> NativeContext:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        contexts.leave(self)
+        await asyncio.to_thread(self.close)
