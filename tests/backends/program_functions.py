@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import program_leaves as leaves
 from hypothesis import strategies as st
-from oracle import each
+from oracle import each, zeros
 
+import tierfed
 from tierfed.language.trace import Value, as_node
-from tierfed.types import StructType, TensorType, Type
+from tierfed.types import SequenceType, StructType, TensorType, Type
+from tierfed.types.values import Rows
 
 NUMBERS = (
     "int8",
@@ -49,12 +52,13 @@ def of_numbers(t: Type, names: Sequence[str] = NUMBERS) -> bool:
 
 @dataclass(frozen=True)
 class Function:
-    """A function from `takes` to `gives`, written with traced values and meant in numpy."""
+    """A function to `gives`, written with traced values and meant in numpy; one that `lifts` takes placed ones too."""
 
     gives: Type
     write: Callable[[Any, list[Any]], Any]
     means: Callable[[Any, list[Any]], Any]
     name: str
+    lifts: bool = False
 
     def __repr__(self) -> str:
         return self.name
@@ -91,6 +95,8 @@ def functions(draw: st.DrawFn, t: Type, unplaced: dict[int, Type], deep: bool = 
     if isinstance(t, StructType):
         i = draw(st.integers(0, len(t) - 1))
         choices += [lambda: Function(t[i], lambda x, v: x[i], lambda x, v: x[i], f"[{i}]")] * 3
+    if isinstance(t, SequenceType):
+        choices += [lambda: draw(on_sequences(t, unplaced))] * 6
     if of_numbers(t):
         square = lambda x, v: each(t, np.multiply, x, x)  # noqa: E731
         choices += [lambda: Function(t, lambda x, v: x * x, square, "squared")] * 2
@@ -117,6 +123,43 @@ def functions(draw: st.DrawFn, t: Type, unplaced: dict[int, Type], deep: bool = 
         lambda x, v: second.write(as_value(first.write(x, v)), v),
         lambda x, v: second.means(first.means(x, v), v),
         f"{first.name}, {second.name}",
+    )
+
+
+@st.composite
+def on_sequences(draw: st.DrawFn, t: SequenceType, unplaced: dict[int, Type]) -> Function:
+    """A function of a sequence, by one of the operators on sequences."""
+    e = t.element
+    kinds = ["map", "count"] + ["sum", "sum", "doubled"] * (of_numbers(e) and all(p.is_static for p in tensors_in(e)))
+    plus = lambda a, b: each(e, np.add, a, b)  # noqa: E731
+    match draw(st.sampled_from(kinds)):
+        case "map":
+            fn = draw(functions(e, unplaced, deep=False).filter(lambda fn: not fn.gives.contains(SequenceType)))
+            return Function(
+                SequenceType(fn.gives),
+                lambda x, v: tierfed.sequence_map(lambda one: fn.write(one, v), x),
+                lambda x, v: Rows(fn.means(one, v) for one in x),
+                f"each {fn.name}",
+                True,
+            )
+        case "count":
+            one_more = lambda n, _: n + np.int32(1)  # noqa: E731
+            return Function(
+                INT32,
+                lambda x, v: tierfed.sequence_reduce(x, np.int32(0), one_more),
+                lambda x, v: np.int32(len(x)),
+                "count",
+                True,
+            )
+        case "sum":
+            summed = lambda x, v: functools.reduce(plus, x, zeros(e))  # noqa: E731
+            return Function(e, lambda x, v: tierfed.sequence_sum(x), summed, "sum of", True)
+    return Function(
+        e,
+        lambda x, v: tierfed.sequence_reduce(x, tierfed.generic_zero(e), lambda u, one: u + u + one),
+        lambda x, v: functools.reduce(lambda u, one: plus(plus(u, u), one), x, zeros(e)),
+        "doubled",
+        True,
     )
 
 

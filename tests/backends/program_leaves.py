@@ -71,6 +71,12 @@ def joined(left: Any, right: Any) -> Any:
     return f"{left}{right}"
 
 
+@tierfed.py_computation(np.int32, returns="int32[?]")
+def keys_of(x: Any) -> Any:
+    """None to three keys from 0 to 3, which `x` decides."""
+    return np.array([(int(x) + 7 * i) % 4 for i in range(int(x) % 4)], np.int32)
+
+
 @tierfed.py_computation((np.float32, [3, 2]), np.int32, returns=(np.float32, [2]))
 def row_of(rows: Any, key: Any) -> Any:
     """One row of a table."""

@@ -133,14 +133,20 @@ class _Named:
 
 @dataclass(frozen=True)
 class Map(Step):
-    """federated_map of a function, federated_apply where `apply`; inside a computation of its own where `inner`."""
+    """federated_map of a function, federated_apply where `apply`; inside a computation of its own where `inner`.
+
+    Where `lifted` it is an operator on sequences, called with the placed value itself.
+    """
 
     fn: Function
     x: int
     apply: bool = False
     inner: bool = False
+    lifted: bool = False
 
     def write(self, v: list[Any]) -> Any:
+        if self.lifted:
+            return self.fn.write(v[self.x], v)
         operation = tierfed.federated_apply if self.apply else tierfed.federated_map
         if not self.inner:
             return operation(lambda x: self.fn.write(x, v), v[self.x])
@@ -259,6 +265,43 @@ class Fold(Step):
             case "mean":
                 return world.mean(x, None if self.weight is None else v[self.weight], to, t)
         return world.extremum(x, to, t, np.minimum if self.name == "min" else np.maximum)
+
+
+@dataclass(frozen=True)
+class Collect(Step):
+    """federated_collect."""
+
+    x: int
+
+    def write(self, v: list[Any]) -> Any:
+        return tierfed.federated_collect(v[self.x], to=self.t.placement)
+
+    def means(self, v: list[Any], world: Oracle) -> Any:
+        found = world.up(v[self.x], str(self.at), (), lambda rows, x: (*rows, x), lambda rows, more: rows + more)
+        return found.map(Rows)
+
+
+@dataclass(frozen=True)
+class Keyed(Step):
+    """federated_select by keys that `x`, or a leaf, decides, from the one of `parts`."""
+
+    fn: Function
+    x: int | None
+    parts: tuple[int]
+
+    def write(self, v: list[Any]) -> Any:
+        (table,) = (v[i] for i in self.parts)
+        above = table.type_signature.placement
+        x = tierfed.federated_eval(leaves.seven, self.t.placement) if self.x is None else v[self.x]
+        keys = tierfed.federated_map(leaves.keys_of, x)
+        bound = tierfed.federated_value(np.int32(3), above)
+        return tierfed.federated_select(keys, bound, table, lambda m, key: self.fn.write(as_value((m, key)), v))
+
+    def means(self, v: list[Any], world: Oracle) -> Any:
+        x = world.everywhere(str(self.at), np.int32(7)) if self.x is None else v[self.x]
+        both = world.zipped(x, world.down(v[self.parts[0]], str(self.at)))
+        keys_of = leaves.keys_of.python_function
+        return both.map(lambda p: Rows(self.fn.means((p[1], key), v) for key in keys_of(p[0])))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from program_functions import (
     affine,
     functions,
     of_numbers,
+    on_sequences,
     taken_away,
     tensors_in,
 )
@@ -38,10 +39,12 @@ from program_steps import (
     Argument,
     Arithmetic,
     Broadcast,
+    Collect,
     Constant,
     Data,
     Eval,
     Fold,
+    Keyed,
     Local,
     Map,
     Place,
@@ -69,6 +72,9 @@ values: st.SearchStrategy[Type] = st.one_of(
     ),
     st.tuples(numbers, numbers).map(lambda p: StructType([StructType(p, tuple), p[0]], tuple)),
     st.sampled_from([STR, TensorType("bool"), TensorType("int32", (None,)), SequenceType(np.int32)]),
+    st.sampled_from([TensorType("float32", (None,)), INT32, StructType([("a", INT32), ("b", STR)], dict)]).map(
+        SequenceType
+    ),
 )
 
 
@@ -141,7 +147,18 @@ class _Drafted:
         apply = t.placement.singleton and self.draw(st.booleans())
         gives = FederatedType(fn.gives, t.placement, t.all_equal or apply)
         captures = any(word.strip(",").isdigit() for word in fn.name.split())
-        return self.add(Map(gives, fn, x, apply, not captures and self.draw(st.booleans())))
+        inner = not captures and self.draw(st.booleans())
+        lifted = fn.lifts and not apply and not inner and self.draw(st.booleans())
+        return self.add(Map(gives, fn, x, apply, inner, lifted))
+
+    def sequence(self) -> int | None:
+        x = self.placed(lambda t: isinstance(t, SequenceType))
+        x = self.collect() if x is None else x
+        if x is None:
+            return None
+        t = self.steps[x].t
+        fn = self.draw(on_sequences(t.member, self.unplaced()))
+        return self.add(Map(FederatedType(fn.gives, t.placement, t.all_equal), fn, x, lifted=self.draw(st.booleans())))
 
     def local(self) -> int | None:
         x = self.pick(lambda s: s.at is None and not isinstance(s, Constant))
@@ -246,6 +263,32 @@ class _Drafted:
         self.must.append(self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), "mean", x, weight)))
         return self.must[-1]
 
+    def raw(self, i: int) -> bool:
+        """Whether a step may hold what a member's data is; a leaf in between is not looked for."""
+        step = self.steps[i]
+        folded = isinstance(step, Fold | UserFold | Collect)
+        return isinstance(step, Data) or (not folded and any(map(self.raw, step.uses())))
+
+    def collect(self) -> int | None:
+        found = self.rising(lambda t: not t.contains(SequenceType))
+        if found is None or self.raw(found[0]):
+            return None
+        x, to = found
+        return self.add(Collect(FederatedType(SequenceType(self.steps[x].t.member), to, to.singleton), x))
+
+    def keyed(self) -> int | None:
+        table = self.pick(lambda s: s.at is not None and s.t.all_equal and bool(self.lower(s.at)))
+        if table is None:
+            return None
+        t = self.steps[table].t
+        fn = self.draw(functions(StructType([t.member, INT32], tuple), self.unplaced()))
+        if fn.gives.contains(SequenceType):
+            return None
+        below = self.lower(t.placement)
+        x = self.pick(lambda s: s.at in below and s.t.member == INT32)
+        p = self.draw(st.sampled_from(below)) if x is None else self.steps[x].at
+        return self.add(Keyed(FederatedType(SequenceType(fn.gives), p, p.singleton), fn, x, (table,)))
+
     def fold(self) -> int | None:
         own = self.unplaced()
         kind = self.draw(st.sampled_from(["own", "own", "affine", "noted", "counted"]))
@@ -304,7 +347,7 @@ _KINDS = (
     + ["broadcast", "fold"] * 5
     + ["sum", "zip", "arithmetic"] * 3
     + ["mean"] * 4
-    + ["extremum", "select", "data"] * 2
+    + ["extremum", "select", "data", "collect", "keyed", "sequence"] * 2
     + ["value", "eval", "constant", "local", "zero"]
 )
 

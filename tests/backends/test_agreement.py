@@ -19,7 +19,7 @@ import pytest
 from agreement import Disagreement, agree, agrees_with_numpy, check, referred, same_outcome
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from program_steps import Broadcast, Fold, Step, UserFold
+from program_steps import Broadcast, Collect, Fold, Step, UserFold
 from program_trees import HIERARCHIES
 from programs import Case, cases, given_to, programs
 from served import on_sockets
@@ -34,6 +34,7 @@ from tierfed.compiler.serialize import compiled_from_bytes, compiled_to_bytes
 from tierfed.errors import EmptyAggregate
 from tierfed.ir import check as ir_check
 from tierfed.ir.intrinsics import TABLE
+from tierfed.ir.intrinsics.secure import SECURE_SUMS
 from tierfed.ir.nodes import Intrinsic, Node
 from tierfed.language.arguments import hold, shown
 from tierfed.node.memory_transport import Leg
@@ -214,15 +215,16 @@ def test_random_programs_say_everything() -> None:
             if isinstance(node, Intrinsic):
                 uris[node.uri] += 1
         for step in steps:
-            if isinstance(step, Fold | UserFold):
-                kind = step.name if isinstance(step, Fold) else "reduce" if step.reduce else "aggregate"
+            if isinstance(step, Fold | UserFold | Collect):
+                kind = step.name if isinstance(step, Fold) else "collect" if isinstance(step, Collect) else "aggregate"
+                kind = "reduce" if isinstance(step, UserFold) and step.reduce else kind
                 hops[kind, len(case.tree.hierarchy.path(steps[step.x].at, step.at)) - 1] += 1
             if isinstance(step, UserFold):
                 folds[repr(step.fold)] += 1
         down_and_up += _comes_back(steps)
-    wanted = {op.uri for op in TABLE.values() if op.public} | {"federated_weighted_mean"}
+    wanted = {op.uri for op in TABLE.values() if op.public} - SECURE_SUMS | {"federated_weighted_mean"}
     assert wanted <= set(uris)
-    assert {(kind, h) for kind in ("sum", "mean", "min", "max", "reduce", "aggregate") for h in (1, 2)} <= set(hops)
+    assert {(kind, h) for kind in ("sum", "mean", "min", "max", "reduce", "aggregate", "collect") for h in (1, 2)} <= set(hops)
     assert {"affine", "counted", "noted", "added up", "taken away", "first", "last"} == set(folds)
     assert down_and_up >= 5, "aggregate, broadcast and aggregate again"
     assert sum(case.expected() is not None for case in found) == len(found)
