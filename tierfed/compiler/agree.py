@@ -8,6 +8,7 @@ What the compiler cuts does; what comes off a socket is asked here, before any o
 - every message has its sender and its receiver, on neighbouring tiers, with equal types;
 - every expression is a program over the names that were bound before it, of its slot's type;
 - in every slice phases never fall, and within a phase nothing is sent after a receive;
+- a loop has the same turns in all slices that it stands in, and inside it all of this again;
 - the root takes the arguments first, if there are any, and sends the result last.
 
 Sound against deadlock: order the messages by phase; a node waits for a message of phase k
@@ -25,7 +26,10 @@ from tierfed.compiler.slices import (
     Compute,
     Fold,
     FoldSlot,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
@@ -39,9 +43,10 @@ from tierfed.errors import ProtocolError, TypeMismatch
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Node
 from tierfed.placements import Hierarchy, Placement
-from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 
-_Message: TypeAlias = tuple[str, Site, Placement]  # "up" or "down", its site, the placement below
+_Message: TypeAlias = tuple[str, Site, Placement, tuple[Site, ...]]
+"""`up` or `down`, its site, the placement below, the loops around it."""
 _Ends: TypeAlias = dict[_Message, tuple[str, tuple[Slot, ...]]]  # the step at one end, and its slots
 _MEND = "compile the program again"
 
@@ -50,13 +55,14 @@ def check_slices(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> Non
     """Return if `slices` fit together; raises ProtocolError or TypeMismatch, naming the step, if not."""
     sent: _Ends = {}
     received: _Ends = {}
+    turns: dict[Site, tuple[Node, tuple[Site, ...]]] = {}
     for placement in hierarchy.placements:
-        reader = _Slice(hierarchy, placement, sent, received)
+        reader = _Slice(hierarchy, placement, sent, received, turns)
         for step in slices[placement].steps:
             reader.step(step)
         if placement == hierarchy.root:
             reader.faces_the_driver(slices[placement].steps)
-    for direction, site, below in sorted(sent.keys() ^ received.keys(), key=str):
+    for direction, site, below, _ in sorted(sent.keys() ^ received.keys(), key=str):
         raise ProtocolError(
             f"the message {site} {direction} between {below} and {hierarchy.parent(below)} has one end only",
             where="slices",
@@ -67,7 +73,7 @@ def check_slices(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> Non
 
 
 def _same_message(message: _Message, verb: str, sent: tuple[Slot, ...], received: tuple[Slot, ...]) -> None:
-    _, site, below = message
+    _, site, below, _ = message
     if verb == "send":
         fits = sent == received
     else:
@@ -90,13 +96,22 @@ def _shown(slots: tuple[Slot, ...]) -> str:
 class _Slice:
     """One slice as its steps are gone through."""
 
-    def __init__(self, hierarchy: Hierarchy, placement: Placement, sent: _Ends, received: _Ends) -> None:
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        placement: Placement,
+        sent: _Ends,
+        received: _Ends,
+        all_turns: dict[Site, tuple[Node, tuple[Site, ...]]],
+    ) -> None:
         self.hierarchy = hierarchy
         self.placement = placement
         self.bound: dict[str, Slot] = {}
         self.sent = sent
         self.received = received
-        self.at = (-1, 0)
+        self.at = (-1, 0, 0)
+        self.loops: tuple[Site, ...] = ()
+        self.all_turns = all_turns
 
     def fail(self, what: str) -> ProtocolError:
         return ProtocolError(what, where=f"slice of {self.placement}", mend=_MEND)
@@ -126,6 +141,41 @@ class _Slice:
             case Send(site=site, slots=slots):
                 self.message(self.sent, "up", site, self.placement, ("send", slots), 0, paired=not root)
                 self.use(slots)
+            case Keep(slot=slot):
+                self.use((slot,), many=False)
+            case Recall(slot=slot, default=default):
+                if default is not None and self.bound.get(default) != Slot(default, slot.type):
+                    raise self.fail(f"{default}, the default of {slot.name}, is not bound as {slot.type}")
+                self.bind(slot)
+            case Loop():
+                self.loop(step)
+
+    def loop(self, loop: Loop) -> None:
+        """Check a loop: it begins after all of its phase, and its turns bind what they hand on."""
+        known = self.all_turns.setdefault(loop.site, (loop.turns, self.loops))
+        if known != (loop.turns, self.loops):
+            raise self.fail(f"the loop {loop.site} has {loop.turns} turns here, and {known[0]} elsewhere")
+        self.value(loop.turns, TensorType("int32"), f"turns of loop {loop.site}")
+        if (loop.site.phase, 2, loop.site.index) <= self.at:
+            raise self.fail(f"the loop {loop.site} comes too late, after phase {self.at[0]}")
+        self.at = (loop.site.phase, 2, loop.site.index)
+        around, at, loops = dict(self.bound), self.at, self.loops
+        for carried in loop.carried:
+            first = self.bound.get(carried.first)
+            if first is None or first.many is not None or carried.slot.many is not None:
+                raise self.fail(f"{carried.first}, which loop {loop.site} starts from, is not bound")
+            if not carried.slot.type.is_assignable_from(first.type):
+                raise self.fail(f"{carried.slot.name} is of type {carried.slot.type}, and starts as {first.type}")
+        self.bind(*(carried.slot for carried in loop.carried))
+        self.loops = (*loops, loop.site)
+        for step in loop.steps:
+            self.step(step)
+        for carried in loop.carried:
+            last = self.bound.get(carried.next)
+            if last is None or last.many is not None or not carried.slot.type.is_assignable_from(last.type):
+                raise self.fail(f"{carried.next}, which loop {loop.site} hands on, is not bound as {carried.slot.type}")
+        self.bound, self.at, self.loops = around, at, loops
+        self.bind(*(carried.slot for carried in loop.carried))
 
     def message(
         self,
@@ -138,10 +188,10 @@ class _Slice:
         paired: bool = True,
     ) -> None:
         """Note one end of a message; the driver's end, at the root, is in no slice."""
-        if (site.phase, order) < self.at:
+        if (site.phase, order, 0) < self.at or (self.loops and site.phase <= self.loops[-1].phase):
             raise self.fail(f"the message {site} comes too late, after phase {self.at[0]}")
-        self.at = (site.phase, order)
-        key = (direction, site, below)
+        self.at = (site.phase, order, 0)
+        key = (direction, site, below, self.loops)
         if key in of:
             raise self.fail(f"the message {site} stands twice")
         if paired:

@@ -9,14 +9,15 @@ expanded, and again by `climb`, which relies on it.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from tierfed.errors import CompileError
-from tierfed.ir.intrinsics import TABLE, operator
+from tierfed.ir.intrinsics import TABLE, iterate, operator
 from tierfed.ir.intrinsics.reduce import merges_itself, needs_merge
-from tierfed.ir.nodes import Call, Intrinsic, Node
+from tierfed.ir.nodes import Call, Intrinsic, Node, PlacementLiteral, Struct
 from tierfed.placements import Hierarchy, Placement
-from tierfed.types import FederatedType, FunctionType, StructType
+from tierfed.types import FederatedType, FunctionType
 from tierfed.user_line import tell_line
 
 
@@ -37,13 +38,17 @@ def fit_tiers(program: Node, hierarchy: Hierarchy) -> None:
 
 
 def _fit(node: Node, hierarchy: Hierarchy) -> None:
-    of = node.type if not isinstance(node, Call) or node.argument is None else StructType((node.type, node.argument.type))
+    of = (
+        node.type
+        if not isinstance(node, Call) or node.argument is None
+        else StructType((node.type, node.argument.type))
+    )
     for t in of.walk():
         if isinstance(t, FederatedType) and t.placement not in hierarchy:
             raise CompileError(
                 f"no tier {t.placement} in the hierarchy {hierarchy}",
                 where=_named(node),
-                mend=f"add {t.placement} to `placements:` in the topology, or use a tier it lists",
+                mend=_there(t.placement, hierarchy),
             )
     uri = called_uri(node)
     if not isinstance(node, Call) or uri not in TABLE:
@@ -55,13 +60,17 @@ def _fit(node: Node, hierarchy: Hierarchy) -> None:
             raise CompileError(
                 f"{result.placement} is not above {source.placement} in {hierarchy}",
                 where=_named(node),
-                mend=_towards("an aggregate rises", "above", hierarchy.path_to_root(source.placement)[1:]),
+                mend=f"to go down, use tierfed.federated_broadcast(value, to={result.placement})"
+                if hierarchy.is_above(source.placement, result.placement)
+                else _towards("an aggregate rises", "above", hierarchy.path_to_root(source.placement)[1:]),
             )
         types = op.unpacked(node.function.type.parameter) if isinstance(node.function.type, FunctionType) else ()
         if uri == "federated_reduce" and not merges_itself(types):
             bad = needs_merge(hierarchy, source.placement, result.placement)
             if bad is not None:
                 raise bad
+    elif uri == iterate.NAME:
+        _within(node, hierarchy)
     elif uri == "federated_select":
         keys, above = op.unpacked(node.children()[-1].type)[:2]
         assert isinstance(keys, FederatedType) and isinstance(above, FederatedType)
@@ -78,8 +87,43 @@ def _fit(node: Node, hierarchy: Hierarchy) -> None:
             raise CompileError(
                 f"{result.placement} is not below {source.placement} in {hierarchy}",
                 where=_named(node),
-                mend=_towards("a broadcast descends", "below", below),
+                mend=f"to go up, use an aggregate, such as tierfed.federated_sum(value, to={result.placement})"
+                if hierarchy.is_above(result.placement, source.placement)
+                else _towards("a broadcast descends", "below", below),
             )
+
+
+def _within(node: Call, hierarchy: Hierarchy) -> None:
+    """Raise CompileError unless a loop mentions nothing but its tier and what is below it."""
+    assert isinstance(node.argument, Struct)
+    step, state, data, _, at = node.argument.children()
+    assert isinstance(at, PlacementLiteral)
+    if at.placement not in hierarchy:
+        raise CompileError(
+            f"no tier {at.placement} in the hierarchy {hierarchy}",
+            where=iterate.NAME,
+            mend=_there(at.placement, hierarchy),
+        )
+    for name, part in (("step", step), ("state", state), ("data", data)):
+        for t in (t for n in part.walk() for t in n.type.walk()):
+            if (
+                isinstance(t, FederatedType)
+                and t.placement != at.placement
+                and not hierarchy.is_above(at.placement, t.placement)
+            ):
+                raise CompileError(
+                    f"its {name} has a part {t}, and {t.placement} is not below {at.placement} in {hierarchy}",
+                    where=f"{iterate.NAME} at {at.placement}",
+                    mend=f"bring it down before the loop, tierfed.federated_broadcast(…, to={at.placement}), "
+                    "or iterate higher up",
+                )
+
+
+def _there(missing: Placement, hierarchy: Hierarchy) -> str:
+    """Return what makes up for a tier that is not there."""
+    near = difflib.get_close_matches(str(missing), [str(p) for p in hierarchy.placements], 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}add {missing} to `placements:` in the topology, or use a tier it lists"
 
 
 def _towards(rule: str, side: str, tiers: Sequence[Placement]) -> str:

@@ -19,10 +19,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tierfed.errors import CompileError
+from tierfed.ir.intrinsics import iterate
 from tierfed.ir.nodes import (
     Block,
     Call,
     Data,
+    Intrinsic,
     Lambda,
     Node,
     Reference,
@@ -47,21 +49,31 @@ class _Closure(Node):
 
 
 class _Scope:
-    """The bindings of one body, and the name of each operation already written there."""
+    """The bindings of one body, and the name of each operation already written there.
 
-    def __init__(self, names: Iterator[int]) -> None:
+    `around`, for the step of a loop: what is the same in every turn is written there instead.
+    """
+
+    def __init__(self, names: Iterator[int], around: _Scope | None = None) -> None:
         self.names = names
+        self.around = around
         self.bindings: list[tuple[str, Node]] = []
         self.known: dict[Node, Reference] = {}
 
     def emit(self, node: Node) -> Reference:
         """Return the name of `node`, writing it down if it is new."""
+        if self.around is not None and self._same_in_every_turn(node):
+            return self.around.emit(node)
         found = self.known.get(node)
         if found is None:
             name = f"v{next(self.names)}"
             self.bindings.append((name, node))
             found = self.known[node] = Reference(name, node.type)
         return found
+
+    def _same_in_every_turn(self, node: Node) -> bool:
+        own = {name for name, _ in self.bindings}
+        return not node.type.contains(FederatedType) and own.isdisjoint(free_names(node))
 
     def body(self, result: Node) -> Node:
         """Return what was written down, with `result`, without what nobody uses."""
@@ -144,8 +156,32 @@ def _called(function: Node, argument: Node | None, scope: _Scope, line: str | No
         if function.function.parameter is not None and argument is not None:
             env[function.function.parameter] = argument
         return _run(function.function.body, env, scope)
+    if isinstance(function, Intrinsic) and function.uri == iterate.NAME and isinstance(argument, Struct):
+        return _iterated(function, argument, scope, line)
     given = None if argument is None else _settled(argument, scope)
     return scope.emit(Call(_settled(function, scope), given, line))
+
+
+def _iterated(function: Intrinsic, argument: Struct, scope: _Scope, line: str | None) -> Node:
+    """Return the symbolic value of a loop: its step is normalised by itself and not inlined, its parts have names."""
+    step, *others = argument.children()
+    assert isinstance(step, _Closure) and step.function.parameter_type is not None
+    inner = _Scope(scope.names, scope)
+    parameter, t = f"p{next(scope.names)}", step.function.parameter_type
+    given = _argument(Reference(parameter, t), parameter, inner.bindings)
+    env = {**dict(step.env), step.function.parameter or "": given}
+    result = _settled(_run(step.function.body, env, inner), inner)
+    written = (Lambda(parameter, t, inner.body(result)), *(_settled(node, scope) for node in others))
+    return _in_parts(scope.emit(Call(function, Struct(tuple((None, node) for node in written)), line)), scope)
+
+
+def _in_parts(node: Node, scope: _Scope) -> Node:
+    """Return `node` as a struct of its placed parts, each with a name."""
+    t = node.type
+    if not isinstance(t, StructType):
+        return node
+    parts = (_in_parts(scope.emit(Selection(node, i)), scope) for i in range(len(t)))
+    return Struct(tuple(zip(t.names, parts, strict=True)), t.container)
 
 
 def _settled(node: Node, scope: _Scope) -> Node:

@@ -16,12 +16,16 @@ from typing import Any
 from tierfed.compiler.agree import check_slices
 from tierfed.compiler.slices import (
     Broadcast,
+    Carried,
     Compiled,
     Compute,
     Fold,
     FoldKind,
     FoldSlot,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
@@ -139,6 +143,24 @@ def _write_step(step: Step, into: slices_pb2.Step) -> None:
                 _write_fold(fold, into.fold.fold.add())
         case Send(site=site, slots=slots):
             _write_message(site, slots, into.send)
+        case Keep(slot=slot):
+            _write_slot(slot, into.keep.slot)
+        case Recall(slot=slot, default=default):
+            _write_slot(slot, into.recall.slot)
+            into.recall.default = default or ""
+        case Loop():
+            _write_loop(step, into.loop)
+
+
+def _write_loop(loop: Loop, into: slices_pb2.Loop) -> None:
+    into.site.phase, into.site.index = loop.site.phase, loop.site.index
+    into.site.SetInParent()
+    write_node(loop.turns, into.turns)
+    for carried in loop.carried:
+        message = into.carried.add(first=carried.first, next=carried.next)
+        _write_slot(carried.slot, message.slot)
+    for step in loop.steps:
+        _write_step(step, into.step.add())
 
 
 def _write_message(site: Site, slots: tuple[Slot, ...], into: Any) -> None:
@@ -216,7 +238,18 @@ class _Reader:
             return Fold(self.site(message.fold.site), source, tuple(self.fold(f) for f in message.fold.fold))
         if kind == "send":
             return Send(self.site(message.send.site), self.slots(message.send.slot))
+        if kind == "keep":
+            return Keep(self.slot(message.keep.slot))
+        if kind == "recall":
+            return Recall(self.slot(message.recall.slot), message.recall.default or None)
+        if kind == "loop":
+            return self.loop(message.loop)
         raise self.types.fail("a step that says nothing")
+
+    def loop(self, message: slices_pb2.Loop) -> Loop:
+        carried = tuple(Carried(self.slot(c.slot), c.first, c.next) for c in message.carried)
+        turns = read_node(message.turns, self.types)
+        return Loop(self.site(message.site), turns, carried, tuple(self.step(step) for step in message.step))
 
     def site(self, message: slices_pb2.Site) -> Site:
         return Site(message.phase, message.index)

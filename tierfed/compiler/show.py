@@ -17,7 +17,10 @@ from tierfed.compiler.slices import (
     Compute,
     Fold,
     FoldSlot,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
@@ -41,7 +44,18 @@ def show(compiled: Compiled) -> str:
 def slice_lines(slice_: Slice, *, whole: bool = False) -> list[str]:
     """Return the lines that show one slice; `whole` leaves long types and expressions uncut."""
     head = str(slice_.placement) if slice_.steps else f"{slice_.placement}  (takes no part)"
-    return [head, *(f"  {_line(step, _whole if whole else _cut)}" for step in slice_.steps)]
+    return [head, *(f"  {line}" for step in slice_.steps for line in _lines(step, _whole if whole else _cut))]
+
+
+def _lines(step: Step, cut: _Cut) -> list[str]:
+    """Return the line of a step; of a loop, those of its steps between two of its own."""
+    if not isinstance(step, Loop):
+        return [_line(step, cut)]
+    first = "; ".join(f"{_typed(c.slot, cut)} from {c.first}" for c in step.carried)
+    then = "; ".join(f"{c.slot.name} = {c.next}" for c in step.carried)
+    head = _row("loop", f"{cut(step.turns, _WIDTH)} times{f', {first}' if first else ''} {{", step.site)
+    inner = [f"  {line}" for s in step.steps for line in _lines(s, cut)]
+    return [head, *inner, f"}}{f' then {then}' if then else ''}"]
 
 
 def _line(step: Step, cut: _Cut) -> str:
@@ -57,9 +71,13 @@ def _line(step: Step, cut: _Cut) -> str:
         case Scatter(site=site, to=to, slots=slots):
             return _row("scatter", f"{_names(slots, cut)} over {to}", site)
         case Fold(site=site, source=source, folds=folds):
-            return _row("fold", f"{'; '.join(_fold(f, cut) for f in folds)} of {source}", site)
+            return _row("fold", f"{'; '.join(_fold(f, cut) for f in folds) or 'nothing'} of {source}", site)
         case Send(site=site, slots=slots):
             return _row("send", _names(slots, cut) or "nothing", site)
+        case Keep(slot=slot):
+            return _row("keep", _typed(slot, cut))
+        case Recall(slot=slot, default=default):
+            return _row("recall", _typed(slot, cut) + (f", or {default}" if default is not None else ""))
     raise AssertionError(type(step))
 
 

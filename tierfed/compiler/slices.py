@@ -27,19 +27,35 @@ from tierfed.types.notation import formatted
 
 @dataclass(frozen=True, slots=True, order=True)
 class Site:
-    """One message of the sliced program, `phase.index`; the arguments are phase 0."""
+    """One message of the sliced program, `phase.index`; the arguments are phase 0.
+
+    As it is sent it has the turns of the loops around it, the outermost first: `2.0[3,1]` is in
+    the fourth turn of a loop and the second of one inside it.
+    """
 
     phase: int
     index: int
+    turns: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.phase}.{self.index}"
+        turns = f"[{','.join(map(str, self.turns))}]" if self.turns else ""
+        return f"{self.phase}.{self.index}{turns}"
+
+    @property
+    def written(self) -> Site:
+        """The site as it stands in the slices, in no turn."""
+        return Site(self.phase, self.index) if self.turns else self
+
+    def at(self, turns: tuple[int, ...]) -> Site:
+        """Return this site in these turns."""
+        return Site(self.phase, self.index, turns) if turns else self
 
     @staticmethod
     def parse(text: str) -> Site:
         """Return the site that `str` wrote."""
-        phase, _, index = text.partition(".")
-        return Site(int(phase), int(index))
+        phase, _, rest = text.partition(".")
+        index, _, turns = rest.partition("[")
+        return Site(int(phase), int(index), tuple(int(t) for t in turns.rstrip("]").split(",") if t))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +159,55 @@ class Send:
     slots: tuple[Slot, ...]
 
 
-Step: TypeAlias = Receive | Load | Compute | Broadcast | Scatter | Fold | Send
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep the value of `slot` at this member, for later invocations, if this one is committed."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Bind `slot` to what this member kept of an earlier invocation; `default` names what a newcomer has instead."""
+
+    slot: Slot
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that goes from turn to turn of a loop, and is bound to `slot` in each and after the last.
+
+    The first turn has that of `first`, from around the loop, each later one that of `next`, from the turn before.
+    """
+
+    slot: Slot
+    first: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Take the steps `turns` times, an int32; what they bind is forgotten at the end of each turn.
+
+    `site` names the loop: all members in whose slices it stands take as many turns of it.
+    """
+
+    site: Site
+    turns: Node
+    carried: tuple[Carried, ...]
+    steps: tuple[Step, ...]
+
+
+Step: TypeAlias = "Receive | Load | Compute | Broadcast | Scatter | Fold | Send | Keep | Recall | Loop"
+
+
+def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Yield every step, and after a loop its own."""
+    for step in steps:
+        yield step
+        if isinstance(step, Loop):
+            yield from walk(step.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +217,9 @@ class Slice:
     placement: Placement
     steps: tuple[Step, ...]
 
-    def sites(self, *kinds: type[Step]) -> Iterator[Step]:
-        """Yield the steps of the given kinds."""
-        return (s for s in self.steps if isinstance(s, kinds))
+    def walk(self) -> Iterator[Step]:
+        """Yield every step, and after a loop its own."""
+        return walk(self.steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,30 +46,58 @@ def apply_intrinsic(uri: str, arguments: tuple[Node, ...], to: Placement | None 
 
     for argument in arguments:
         if isinstance(argument.type, FunctionType):
-            _local_function(argument, uri)
+            if uri == "federated_iterate":
+                closed(argument, uri)
+            else:
+                _local_function(argument, uri, arguments)
     t = operator(uri).type_of(tuple(a.type for a in arguments), to)
     return Call(Intrinsic(uri, t), pack(arguments))
 
 
-def _local_function(fn: Node, uri: str) -> None:
-    """Raise TypeMismatch if a function given to an intrinsic touches anything placed."""
+def _local_function(fn: Node, uri: str, arguments: tuple[Node, ...]) -> None:
+    """Raise TypeMismatch if a function given to an intrinsic, one of its `arguments`, touches anything placed."""
     placed = first_placed(fn.body if isinstance(fn, Lambda) else fn)
     if placed is None:
         return
+    name = argument_name(uri, arguments, fn)
     placed = _captured(fn) or placed
     while isinstance(placed, Struct):  # name what is placed, and not the struct that it was put in
         placed = next(found for part in placed.children() if (found := first_placed(part)) is not None)
     if isinstance(placed, Reference | Selection):
+        called = "y" if isinstance(placed, Reference) or placed.name is None else placed.name
+        here = next((a.type.placement for a in arguments if isinstance(a.type, FederatedType)), None)
+        there = placed.type.placement if isinstance(placed.type, FederatedType) else None
+        moved = called if here == there else f"tierfed.federated_broadcast({called})"
         raise TypeMismatch(
-            f"the function given to {uri} uses {shortened(placed)}, which is placed: {placed.type}",
+            f"{name} works on one member's value, and captures {called}, which is placed: {placed.type}",
             where=uri,
-            mend="pass it as part of the value: federated_zip([x, federated_broadcast(y)])",
+            mend=f"make it part of the value, (value, {moved}), and a parameter of {name}",
         )
-    raise TypeMismatch(
-        f"the function given to {uri} contains {shortened(placed)} of type {placed.type}",
-        where=uri,
-        mend="a function given to an intrinsic works on one member's value: take federated parts out of it",
+    inner = next(
+        (n for n in placed.walk() if isinstance(n, Intrinsic) and isinstance(n.type.result, FederatedType)), placed
     )
+    raise TypeMismatch(
+        f"{name} works on one member's value, and computes {shortened(inner)}, which is placed: {placed.type}",
+        where=uri,
+        mend="compute it before, and make it part of the value: (value, tierfed.federated_broadcast(y))",
+    )
+
+
+def argument_name(uri: str, arguments: tuple[Node, ...], argument: Node) -> str:
+    """Return what the callable of an intrinsic calls one of its arguments."""
+    from tierfed.ir.intrinsics import TABLE
+
+    names = [p.name for p in TABLE[uri].parameters]
+    return names[next(i for i, a in enumerate(arguments) if a is argument)]
+
+
+def closed(step: Node, uri: str) -> None:
+    """Raise TypeMismatch if `step`, which may compute with placed values, uses one that is not its parameter's."""
+    for name, t in free_names(step).items():
+        if t.contains(FederatedType) and not isinstance(t, FunctionType):
+            raise TypeMismatch(
+                f"the step uses {name} from outside, which is placed: {t}", where=uri, mend="pass it as data="
+            )
 
 
 def _captured(fn: Node) -> Node | None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tierfed.errors import TypeMismatch
+from tierfed.ir.build import closed
 from tierfed.ir.intrinsics import operator
-from tierfed.ir.nodes import Block, Call, Intrinsic, Lambda, Node, Reference, first_placed, shortened
+from tierfed.ir.nodes import Block, Call, Intrinsic, Lambda, Node, Reference, Struct, first_placed, shortened
 from tierfed.ir.raw_data import refuse_raw
 from tierfed.types import Type
 
@@ -67,6 +68,8 @@ def _check_one(node: Node, bound: dict[str, Type]) -> None:
         case Intrinsic(uri=uri, of=t):
             if not operator(uri).fits(t):
                 raise TypeMismatch(f"{uri} cannot be of type {t}", mend=f"its signature is {operator(uri).signature}")
+        case Call(function=Intrinsic(uri="federated_iterate" as uri), argument=Struct() as argument):
+            closed(argument.children()[0], uri)
         case Call(function=Intrinsic(uri=uri), argument=argument) if argument is not None:
             for part in (argument, *argument.children()):
                 placed = first_placed(part.body) if isinstance(part, Lambda) else None

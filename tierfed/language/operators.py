@@ -18,11 +18,14 @@ import numpy as np
 from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, zero_node
 from tierfed.ir.intrinsics import TABLE, Operator
+from tierfed.ir.intrinsics.operator import Parameter
 from tierfed.ir.nodes import Data, Lambda, Node, Reference
+from tierfed.language.iterate import federated_iterate
 from tierfed.language.trace import Value, as_node, bound, trace
 from tierfed.placements import CLIENTS, SERVER, Placement, as_placement
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, Type, to_type
-from tierfed.user_line import located, user_line
+from tierfed.types.difference import shown
+from tierfed.user_line import at_user_line, located
 
 
 def _destinations(op: Operator) -> list[inspect.Parameter]:
@@ -54,22 +57,25 @@ def _argument(value: Any, federated: bool, like: Type | None) -> Node:
     return node
 
 
-def _function(value: Any, parameter: Type | None) -> Node:
+def _function(value: Any, parameter: Type | None, name: str, uri: str) -> Node:
     """Return a function argument as a node; a plain Python function is traced."""
     node = getattr(value, "_node", None)
     if isinstance(node, Node):
         return node
-    if not callable(value):
-        raise TypeMismatch(f"{value!r} is no function", where=user_line(), mend="pass a computation or a function")
     wanted = _positional(value)
     unpacked = isinstance(parameter, StructType) and len(parameter) > 1 and wanted == len(parameter)
     if wanted is not None and not unpacked and wanted != (parameter is not None):
         raise TypeMismatch(
-            f"a function of {wanted} parameters is given {parameter or 'nothing'}",
-            where=user_line(),
-            mend=_arity(parameter),
+            f"{name} takes {wanted} argument{'' if wanted == 1 else 's'}, and is given {_given(parameter)}",
+            mend=f"let {name} take {_arity(parameter)}",
         )
-    return trace(value, parameter, tuple if unpacked else None)
+    try:
+        return trace(value, parameter, tuple if unpacked else None)
+    except TypeMismatch as bad:
+        if bad.where and " of federated_" not in bad.where:  # the innermost function tells most
+            line_alone = bad.where.rpartition(":")[2].isdigit()
+            bad.where = f"{bad.where}{': ' if line_alone else ', '}in {name} of {uri}"
+        raise
 
 
 def _positional(fn: Callable[..., Any]) -> int | None:
@@ -86,11 +92,15 @@ def _positional(fn: Callable[..., Any]) -> int | None:
     return sum(p.kind is not p.VAR_KEYWORD and p.default is p.empty for p in parameters)
 
 
+def _given(parameter: Type | None) -> str:
+    return "nothing" if parameter is None else f"a value of {shown(parameter)}"
+
+
 def _arity(parameter: Type | None) -> str:
     if parameter is None:
-        return "let it take nothing"
-    several = f", or {len(parameter)}" if isinstance(parameter, StructType) and len(parameter) > 1 else ""
-    return f"let it take one parameter{several}"
+        return "no argument"
+    several = isinstance(parameter, StructType) and len(parameter) > 1
+    return f"{len(parameter)} arguments, or one that it selects from" if several else "one argument"  # type: ignore[arg-type]
 
 
 def _callable(op: Operator) -> Callable[..., Value]:
@@ -100,7 +110,7 @@ def _callable(op: Operator) -> Callable[..., Value]:
         try:
             given = signature.bind(*args, **kwargs)
         except TypeError as bad:
-            raise TypeMismatch(str(bad), where=f"{user_line()}: {op.uri}", mend=_written(op.uri, signature)) from None
+            raise TypeMismatch(str(bad), where=at_user_line(op.uri), mend=_written(op.uri, signature)) from None
         given.apply_defaults()
         with located(op.uri):
             return _apply(op, given.arguments)
@@ -119,10 +129,12 @@ def _written(name: str, signature: inspect.Signature) -> str:
 def _apply(op: Operator, given: dict[str, Any]) -> Value:
     to = given.get("to", given.get("placement"))
     if to is not None and not isinstance(to, Placement | str):
-        raise TypeMismatch(f"{to!r} is no placement", where=op.uri, mend="pass a placement, such as tierfed.SERVER")
+        name = "to" if "to" in given else "placement"
+        raise TypeMismatch(f"{name} is {to!r}, which is no placement", mend="pass a placement, such as tierfed.SERVER")
     nodes: dict[str, Node] = {}
     types: dict[str, Type] = {}
     present = [p for p in op.parameters if not (p.optional and given[p.name] is None)]
+    _functions_where_expected(op, present, given)
     for p in present:
         if p.function_of is None:
             like: Type | None = None
@@ -139,7 +151,7 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
         nodes["value"] = Reference("p", over.type.member)
     for p in present:
         if p.function_of is not None:
-            nodes[p.name] = _function(given[p.name], p.function_of(types))
+            nodes[p.name] = _function(given[p.name], p.function_of(types), p.name, op.uri)
     uri = op.uri
     if op.with_optional is not None and len(present) == len(op.parameters):
         uri = op.with_optional
@@ -148,6 +160,22 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
         fn = Lambda("p", over.type.member, apply_intrinsic(uri, arguments))
         return bound(apply_intrinsic("federated_map", (fn, over)))
     return bound(apply_intrinsic(uri, arguments, None if to is None else as_placement(to)))
+
+
+def _functions_where_expected(op: Operator, present: list[Parameter], given: dict[str, Any]) -> None:
+    """Raise TypeMismatch if a value was given for a function, or a function for a value."""
+    for p in present:
+        value = given[p.name]
+        node = getattr(value, "_node", None)
+        t = node.type if isinstance(node, Node) else None
+        is_function = isinstance(t, FunctionType) if t is not None else callable(value)
+        if is_function != (p.function_of is not None):
+            what = shown(t) if t is not None else type(value).__name__ if is_function else repr(value)
+            expected = "a value" if is_function else "a function"
+            raise TypeMismatch(
+                f"{p.name} is {'a function' if is_function and t is None else what}, expected {expected}",
+                mend=_written(op.uri, _signature(op)),
+            )
 
 
 def _counted_from(zero: Any, of: Type | None) -> Type | None:
@@ -166,7 +194,13 @@ def federated_data(uri: str, type: Any, placement: Placement | str) -> Value:
     with located("federated_data"):
         t = to_type(type)
         if t.contains(FederatedType, FunctionType):
-            raise TypeMismatch(f"{t} is no type of data", where="federated_data", mend="give one member's type")
+            each = t.member if isinstance(t, FederatedType) else None
+            raise TypeMismatch(
+                f"type is the type of one member's data, which {shown(t)} is not",
+                mend=f"give {each} as the type: the placement is an argument of its own"
+                if each
+                else "give a type of tensors, structs and sequences, without placements or functions",
+            )
         return bound(Data(uri, FederatedType(t, as_placement(placement), False)))
 
 
@@ -183,6 +217,7 @@ def generic_zero(type: Any) -> Value:
 
 
 _sequences = ("sequence_map", "sequence_reduce", "sequence_sum")  # on a placed sequence, at each member
+_written_out = ("generic_zero", "federated_iterate")
 _arithmetic = ("generic_plus", "generic_minus", "generic_multiply", "generic_divide")
 
 
@@ -199,8 +234,9 @@ def _lifting(uri: str) -> Callable[[Any, Any], Value]:
 
 
 CALLABLES: dict[str, Callable[..., Value]] = {
-    **{op.uri: _callable(op) for op in TABLE.values() if op.public and op.uri not in (*_arithmetic, "generic_zero")},
+    **{op.uri: _callable(op) for op in TABLE.values() if op.public and op.uri not in (*_arithmetic, *_written_out)},
     **{uri: _lifting(uri) for uri in _arithmetic},
     "federated_data": federated_data,
+    "federated_iterate": federated_iterate,
     "generic_zero": generic_zero,
 }

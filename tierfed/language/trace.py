@@ -10,8 +10,9 @@ computed once:
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,11 +20,13 @@ import numpy as np
 
 from tierfed.errors import TierfedError, TypeMismatch
 from tierfed.ir.build import apply_intrinsic
+from tierfed.ir.intrinsics import TABLE
 from tierfed.ir.nodes import Block, Call, Lambda, Literal, Node, Reference, Selection, Struct, shortened
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
+from tierfed.types.difference import listed, mended, shown, told
 from tierfed.types.values import Struct as StructValue
 from tierfed.types.values import check, infer
-from tierfed.user_line import located, user_line
+from tierfed.user_line import at_user_line, located, user_line
 
 
 class Scope:
@@ -31,6 +34,7 @@ class Scope:
 
     def __init__(self, outer: Scope | None) -> None:
         self.outer = outer
+        self.ended = False
         self.bindings: list[tuple[str, Node]] = []
         self.counter: Iterator[int] = outer.counter if outer is not None else itertools.count(1)
 
@@ -80,6 +84,7 @@ def trace(
             result = as_node(fn(*(unpack(argument) if unpack is not None else (argument,))))
     finally:
         _scope.reset(token)
+        scope.ended = True
     body = Block(tuple(scope.bindings), result) if scope.bindings else result
     return Lambda(name, parameter, body)
 
@@ -100,32 +105,56 @@ class Value:
     over one placement.
     """
 
-    __slots__ = ("_node",)
-    _node: Node
+    __slots__ = ("_held", "_scope")
+    _held: Node
+    _scope: Scope | None
 
     def __init__(self, node: Node) -> None:
-        object.__setattr__(self, "_node", node)
+        object.__setattr__(self, "_held", node)
+        object.__setattr__(self, "_scope", _scope.get())
+
+    @property
+    def _node(self) -> Node:
+        """What computes the value; refused once the function that it was traced in has returned."""
+        if self._scope is not None and self._scope.ended:
+            raise TypeMismatch(
+                f"a traced value of {self.type_signature} is used after the function that it belongs to has returned",
+                where=at_user_line(),
+                mend="return it from that function, and pass on what its call gives",
+            )
+        return self._held
 
     @property
     def type_signature(self) -> Type:
         """The type of the value."""
-        return self._node.type
+        return self._held.type
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise TypeMismatch(
-            f"a traced value cannot be changed: {name} = …", where=user_line(), mend="build a new struct instead"
+        raise self._unchangeable(f".{name} = …")
+
+    def __setitem__(self, key: object, value: object) -> None:
+        raise self._unchangeable(f"[{key!r}] = …")
+
+    def _unchangeable(self, what: str) -> TypeMismatch:
+        return TypeMismatch(
+            f"a traced value of {shown(self.type_signature)} cannot be changed: {what}",
+            where=at_user_line(),
+            mend='build a new one: {"a": x.a, "b": 0.0}, or (x[0], 0.0)',
         )
 
     def __getattr__(self, name: str) -> Value:
         if name.startswith("__"):
             raise AttributeError(name)
-        at = self._struct(f".{name}").index(name)
+        t = self._struct(f".{name}")
+        at = t.index(name)
         if at is None:
-            names = ", ".join(str(n) for n in self._struct("").names if n is not None) or "none is named"
+            names = [n for n in t.names if n is not None]
+            near = difflib.get_close_matches(name, names, 1)
             raise TypeMismatch(
-                f"{self.type_signature} has no element called {name}",
-                where=user_line(),
-                mend=f"its elements: {names}",
+                f"no element is called {name}: the value is {shown(self.type_signature)}",
+                where=at_user_line(),
+                mend=(f"did you mean {near[0]}? " if near else "")
+                + (f"its elements are {listed(names)}" if names else "its elements have no names: select with [0]"),
             )
         return self._select(at)
 
@@ -137,9 +166,9 @@ class Value:
         if not 0 <= at < len(t):
             # an IndexError too, so that Python's own unpacking stops here
             raise _NoElement(
-                f"{t} has {len(t)} elements, and no [{key}]",
-                where=user_line(),
-                mend=f"the last is [{len(t) - 1}]" if len(t) else "it is empty",
+                f"there is no element [{key}]: the value is {shown(self.type_signature)}",
+                where=at_user_line(),
+                mend=f"its elements are [0] to [{len(t) - 1}]" if len(t) else "it is empty",
             )
         return self._select(at)
 
@@ -155,72 +184,92 @@ class Value:
 
     def __bool__(self) -> bool:
         raise TypeMismatch(
-            f"a traced value of {self.type_signature} is neither true nor false while the program is traced",
-            where=user_line(),
-            mend="decide inside a leaf, where the value is known",
+            f"a traced value of {shown(self.type_signature)} is neither true nor false: it stands for values to come",
+            where=at_user_line(),
+            mend="decide in a leaf, where the value is known: @tierfed.py_computation",
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Value:
         t = self.type_signature
         if not isinstance(t, FunctionType):
-            raise TypeMismatch(f"a value of {t} is called", where=user_line(), mend="call a function")
-        return invoke(self._node, t, args, kwargs)
+            raise TypeMismatch(
+                f"a value of {shown(t)} is called, and is no function",
+                where=at_user_line(),
+                mend="select an element with [0] or .name; call computations only",
+            )
+        return invoke(self._node, t, args, kwargs, "the function")
 
     def __add__(self, other: Any) -> Value:
-        return arithmetic("generic_plus", self, other)
+        return arithmetic("generic_plus", self, other, "+")
 
     def __radd__(self, other: Any) -> Value:
-        return arithmetic("generic_plus", other, self)
+        return arithmetic("generic_plus", other, self, "+")
 
     def __sub__(self, other: Any) -> Value:
-        return arithmetic("generic_minus", self, other)
+        return arithmetic("generic_minus", self, other, "-")
 
     def __rsub__(self, other: Any) -> Value:
-        return arithmetic("generic_minus", other, self)
+        return arithmetic("generic_minus", other, self, "-")
 
     def __mul__(self, other: Any) -> Value:
-        return arithmetic("generic_multiply", self, other)
+        return arithmetic("generic_multiply", self, other, "*")
 
     def __rmul__(self, other: Any) -> Value:
-        return arithmetic("generic_multiply", other, self)
+        return arithmetic("generic_multiply", other, self, "*")
 
     def __truediv__(self, other: Any) -> Value:
-        return arithmetic("generic_divide", self, other)
+        return arithmetic("generic_divide", self, other, "/")
 
     def __rtruediv__(self, other: Any) -> Value:
-        return arithmetic("generic_divide", other, self)
+        return arithmetic("generic_divide", other, self, "/")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Value:
         """Return what numpy's own arithmetic means here, as in `array + x`; the rest of numpy is refused."""
         uri = _UFUNCS.get(ufunc) if method == "__call__" and not kwargs else None
         if uri is None:
-            raise TypeMismatch(
-                f"numpy's {ufunc.__name__} is called with a traced value of {self.type_signature}",
-                where=user_line(),
-                mend="compute it in a leaf: @tierfed.py_computation",
-            )
+            raise self._not_for_numpy(ufunc.__name__)
         return arithmetic(uri, *inputs)
 
+    def __array_function__(self, function: Callable[..., Any], *rest: Any) -> Value:
+        module = function.__module__.removeprefix("numpy").lstrip(".")
+        raise self._not_for_numpy(f"{module}.{function.__name__}" if module else function.__name__)
+
+    def __array__(self, *rest: Any, **kwargs: Any) -> Any:
+        raise self._not_for_numpy("array")
+
+    def _not_for_numpy(self, name: str) -> TypeMismatch:
+        return TypeMismatch(
+            f"numpy's {name} is called with a traced value of {shown(self.type_signature)}, which is no array yet",
+            where=at_user_line(),
+            mend="call it in a leaf, where the value is an array: @tierfed.py_computation",
+        )
+
     def __repr__(self) -> str:
-        return f"<traced {shortened(self._node)} : {self.type_signature}>"
+        return f"<traced {shortened(self._held)} : {self.type_signature}>"
 
     def _struct(self, what: str) -> StructType:
         t = self.type_signature
         member = t.member if isinstance(t, FederatedType) else t
-        if not isinstance(member, StructType):
-            raise TypeMismatch(
-                f"a value of {t} has no elements: {what}",
-                where=user_line(),
-                mend="select from a struct, or compute on arrays in a leaf: @tierfed.py_computation",
-            )
-        return member
+        if isinstance(member, StructType):
+            return member
+        aggregate = f"federated_{what[1:]}"
+        at_each = isinstance(t, FederatedType) and not t.all_equal
+        if what == "len()" and isinstance(t, FederatedType):
+            mend = "how many members there are is known when it runs: sum a one of each, or use tierfed.federated_mean"
+        elif at_each and aggregate in TABLE:
+            mend = f"call tierfed.{aggregate}(x)"
+        elif isinstance(member, FunctionType):
+            mend = "call it, and select from what it gives"
+        else:
+            mend = "compute it in a leaf, where the value is an array: @tierfed.py_computation"
+        raise TypeMismatch(f"a traced value of {shown(t)} has no {what}", where=at_user_line(), mend=mend)
 
     def _select(self, at: int) -> Value:
         node, t = self._node, self.type_signature
         if not isinstance(t, FederatedType):
-            if isinstance(node, Struct):
-                return Value(node.elements[at][1])
-            return Value(Selection(node, at))
+            part = Value(node.elements[at][1] if isinstance(node, Struct) else Selection(node, at))
+            object.__setattr__(part, "_scope", self._scope)
+            return part
         select = Lambda("x", t.member, Selection(Reference("x", t.member), at))
         return bound(apply_intrinsic("federated_map", (select, node)))
 
@@ -228,9 +277,9 @@ class Value:
 def _no_operator(sign: str) -> Callable[..., Any]:
     def operator(self: Value, *others: Any) -> Any:
         raise TypeMismatch(
-            f"a traced value of {self.type_signature} has no {sign}",
-            where=user_line(),
-            mend="compute it in a leaf: @tierfed.py_computation",
+            f"a traced value of {shown(self.type_signature)} has no {sign}: it stands for values to come",
+            where=at_user_line(),
+            mend="compute it in a leaf, where the value is known: @tierfed.py_computation",
         )
 
     return operator
@@ -278,10 +327,29 @@ def as_node(value: Any, expected: Type | None = None) -> Node:
     if hasattr(type(value), "__attrs_attrs__"):
         fields = [(a.name, getattr(value, a.name)) for a in type(value).__attrs_attrs__]
         return _struct(fields, type(value), expected)
-    raise TypeMismatch(
-        f"{value!r} has no meaning in a program",
-        where=user_line(),
-        mend="use traced values, numbers, numpy arrays, and tuples, lists or dicts of them",
+    what, mend = _meaningless(value)
+    raise TypeMismatch(what, mend=mend)
+
+
+def _meaningless(value: Any) -> tuple[str, str]:
+    """Return what to say of a Python value that is no value of a program, and what would mend it."""
+    kind = type(value).__name__
+    if value is None:
+        return "None is no value of a program", "return a value: end the function with `return …`"
+    if isinstance(value, Iterator):
+        return f"a {kind} is no value of a program", "make a list of it: [… for … in …]"
+    if isinstance(value, Set):
+        return f"a {kind} is no value of a program: it has no order", "use a tuple, a list or a dict"
+    if isinstance(value, Type | type):
+        return f"{value} is a type, and no value of a program", "use a value of it"
+    if callable(value):
+        return (
+            f"the function {getattr(value, '__name__', kind)} is no value of a program",
+            "call it, or give it to an operator that takes a function, such as tierfed.federated_map(fn, value)",
+        )
+    return (
+        f"a value of the class {kind} is no value of a program",
+        "use traced values, numbers, numpy arrays, and tuples, lists, dicts or dataclasses of them",
     )
 
 
@@ -297,32 +365,36 @@ def _struct(elements: Sequence[tuple[str | None, Any]], container: Any, expected
 
 
 def _constant(value: Any, expected: Type | None) -> Node:
-    t = expected if isinstance(expected, TensorType) else infer(value)
     try:
-        held = check(value, t, "a constant")
+        t = expected if isinstance(expected, TensorType) else infer(value)
+        held = check(value, t)
     except TierfedError as bad:
-        raise TypeMismatch(bad.what, where=user_line(), mend=bad.mend) from None
+        raise TypeMismatch(f"a constant does not fit: {bad.what}", mend=bad.mend) from None
     assert isinstance(t, TensorType)
     return Literal.make(held, t)
 
 
-def invoke(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Value:
-    """Return the traced call of `function` at what a user passed."""
+def invoke(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Value:
+    """Return the traced call of `function`, which errors call `name`, at what a user passed."""
+    with located(name):
+        return _invoked(function, t, args, kwargs, name)
+
+
+def _invoked(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Value:
     if t.parameter is None:
         if args or kwargs:
-            raise TypeMismatch(f"{t} takes no argument", where=user_line(), mend="call it without arguments")
+            raise takes_nothing(len(args) + len(kwargs))
         return bound(Call(function))
-    argument = _loosened(as_node(packed_arguments(t.parameter, args, kwargs), t.parameter), t.parameter)
+    argument = loosened(as_node(packed_arguments(t.parameter, args, kwargs), t.parameter), t.parameter)
     if not t.parameter.is_assignable_from(argument.type):
         raise TypeMismatch(
-            f"{shortened(function)} takes {t.parameter}, got {argument.type}",
-            where=user_line(),
-            mend="pass a value of the type that it takes",
+            told(t.parameter, argument.type, "it takes {}, got {}"),
+            mend=mended(t.parameter, argument.type, name, called=True),
         )
     return bound(Call(function, argument))
 
 
-def _loosened(node: Node, target: Type) -> Node:
+def loosened(node: Node, target: Type) -> Node:
     """Return `node` with all-equal values made one value a member where `target` holds such."""
     source = node.type
     match target, source:
@@ -333,8 +405,8 @@ def _loosened(node: Node, target: Type) -> Node:
             if source.parts() == target.parts():
                 return node
             parts = node.children() if isinstance(node, Struct) else [Selection(node, i) for i in range(len(source))]
-            loosened = (_loosened(p, t) for p, t in zip(parts, target.parts(), strict=True))
-            return Struct(tuple(zip(source.names, loosened, strict=True)), source.container)
+            loose = (loosened(p, t) for p, t in zip(parts, target.parts(), strict=True))
+            return Struct(tuple(zip(source.names, loose, strict=True)), source.container)
     return node
 
 
@@ -350,54 +422,81 @@ def packed_arguments(parameter: Type, args: tuple[Any, ...], kwargs: Mapping[str
     if not isinstance(parameter, StructType):
         named = f" by name: {', '.join(kwargs)}" if kwargs else ""
         raise TypeMismatch(
-            f"one argument of {parameter} is taken, {len(args) + len(kwargs)} were given{named}",
-            where=user_line(),
-            mend="pass one argument, by position",
+            f"one argument of {shown(parameter)} is taken, {len(args) + len(kwargs)} were given{named}",
+            mend=f"pass one argument, by position: a list with a value for each member of {parameter.placement}"
+            if isinstance(parameter, FederatedType) and not parameter.all_equal
+            else "pass one argument, by position",
         )
     names = parameter.names
     values: list[Any] = list(args)
-    unknown = [k for k in kwargs if k not in names or names.index(k) < len(args)]
     values.extend(kwargs[n] for n in names[len(args) :] if n is not None and n in kwargs)
-    if unknown or len(values) != len(names):
-        shown = ", ".join(str(n) if n is not None else f"[{i}]" for i, n in enumerate(names))
+    wrong = _misnamed(names, len(args), tuple(kwargs))
+    if wrong or len(values) != len(names):
+        each = ", ".join(n if n is not None else f"[{i}]" for i, n in enumerate(names))
         raise TypeMismatch(
-            f"{len(args)} positional and the named arguments {sorted(kwargs)} do not make {parameter}",
-            where=user_line(),
-            mend=f"pass each of {shown} once",
+            f"{wrong or f'{len(names)} arguments are taken, {len(args)} were given'}: it takes {shown(parameter)}",
+            mend=f"pass each of {each} once",
         )
     return tuple(values)
 
 
-def arithmetic(uri: str, left: Any, right: Any) -> Value:
-    """Return `left` and `right` under a `generic_*` operator, lifted over their placement if they have one."""
+def _misnamed(names: Sequence[str | None], positional: int, named: Sequence[str]) -> str:
+    """Return what is wrong with the names of arguments, nothing if the first is the number of positional ones."""
+    for name in named:
+        if name not in names:
+            return f"no argument is called {name}"
+        if names.index(name) < positional:
+            return f"{name} is given twice"
+    missing = [n for n in names[positional:] if n is not None and n not in named]
+    return f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else ""
+
+
+def takes_nothing(count: int) -> TypeMismatch:
+    """Return the error of a call with arguments that takes none."""
+    return TypeMismatch(f"no argument is taken, {count} were given", mend="call it without arguments")
+
+
+def arithmetic(uri: str, left: Any, right: Any, sign: str | None = None) -> Value:
+    """Return `left` and `right` under a `generic_*` operator, lifted over their placement if they have one.
+
+    `sign` is what the user wrote for it, for errors.
+    """
+    label = uri if sign is None else f"left {sign} right"
+    with located(label):
+        try:
+            return _arithmetic(uri, left, right)
+        except TypeMismatch as bad:
+            if bad.where == uri:
+                bad.where = label
+            raise
+
+
+def _arithmetic(uri: str, left: Any, right: Any) -> Value:
     a = left if isinstance(left, Value) else None
     b = right if isinstance(right, Value) else None
     types = [v.type_signature for v in (a, b) if v is not None]
     placed_types = [t for t in types if isinstance(t, FederatedType)]
-    with located(uri):
-        if not placed_types:
-            known = types[0]
-            pair = as_node((as_node(left, known), as_node(right, known)))
-            return bound(apply_intrinsic(uri, pair.children()))
-        at = placed_types[0]
-        if any(t.placement != at.placement for t in placed_types):
-            raise TypeMismatch(
-                f"the two sides are at two placements: {types[0]} and {types[1]}",
-                where=uri,
-                mend="move one of them first: tierfed.federated_broadcast goes down, an aggregate goes up",
-            )
-        if len(placed_types) == 2:
-            assert a is not None and b is not None
-            both = apply_intrinsic("federated_zip", (as_node((a, b)),))
-            t = both.type
-            assert isinstance(t, FederatedType)
-            x = Reference("p", t.member)
-            fn = Lambda("p", t.member, apply_intrinsic(uri, (Selection(x, 0), Selection(x, 1))))
-            return bound(apply_intrinsic("federated_map", (fn, bound(both)._node)))
-        x = Reference("p", at.member)
-        one = isinstance(types[0], FederatedType) and a is not None
-        sides = (x, as_node(right, at.member)) if one else (as_node(left, at.member), x)
-        placed_node = as_node(a if isinstance(getattr(a, "type_signature", None), FederatedType) else b)
-        return bound(
-            apply_intrinsic("federated_map", (Lambda("p", at.member, apply_intrinsic(uri, sides)), placed_node))
+    if not placed_types:
+        known = types[0]
+        pair = as_node((as_node(left, known), as_node(right, known)))
+        return bound(apply_intrinsic(uri, pair.children()))
+    at = placed_types[0]
+    if any(t.placement != at.placement for t in placed_types):
+        raise TypeMismatch(
+            told(types[0], types[1], "left is {}, right is {}: two placements"),
+            where=uri,
+            mend="move one of them first: tierfed.federated_broadcast goes down, an aggregate goes up",
         )
+    if len(placed_types) == 2:
+        assert a is not None and b is not None
+        both = apply_intrinsic("federated_zip", (as_node((a, b)),))
+        t = both.type
+        assert isinstance(t, FederatedType)
+        x = Reference("p", t.member)
+        fn = Lambda("p", t.member, apply_intrinsic(uri, (Selection(x, 0), Selection(x, 1))))
+        return bound(apply_intrinsic("federated_map", (fn, bound(both)._node)))
+    x = Reference("p", at.member)
+    one = isinstance(types[0], FederatedType) and a is not None
+    sides = (x, as_node(right, at.member)) if one else (as_node(left, at.member), x)
+    placed_node = as_node(a if isinstance(getattr(a, "type_signature", None), FederatedType) else b)
+    return bound(apply_intrinsic("federated_map", (Lambda("p", at.member, apply_intrinsic(uri, sides)), placed_node)))

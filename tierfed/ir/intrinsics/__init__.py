@@ -14,6 +14,7 @@ from tierfed.ir.intrinsics.collect import COLLECT
 from tierfed.ir.intrinsics.eval import EVAL
 from tierfed.ir.intrinsics.extremum import MAX, MIN
 from tierfed.ir.intrinsics.hops import ACCUMULATE, DOWN, MERGE
+from tierfed.ir.intrinsics.iterate import ITERATE
 from tierfed.ir.intrinsics.map import APPLY, MAP
 from tierfed.ir.intrinsics.mean import MEAN, PREPARE, REPORT, WEIGHTED_MEAN, WEIGHTED_PREPARE
 from tierfed.ir.intrinsics.operator import Operator
@@ -45,6 +46,7 @@ TABLE: dict[str, Operator] = {
         BROADCAST,
         AGGREGATE,
         REDUCE,
+        ITERATE,
         SUM,
         MEAN,
         WEIGHTED_MEAN,

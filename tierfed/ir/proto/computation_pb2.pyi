@@ -340,13 +340,15 @@ class Literal(_message.Message):
     def __init__(self, value: _Optional[_Union[Array, _Mapping]] = ...) -> None: ...
 
 class Leaf(_message.Message):
-    __slots__ = ("kind", "name", "digest", "content")
+    __slots__ = ("kind", "name", "digest", "content", "stateful")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    STATEFUL_FIELD_NUMBER: _ClassVar[int]
     kind: str
     name: str
     digest: str
     content: bytes
-    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+    stateful: bool
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., digest: _Optional[str] = ..., content: _Optional[bytes] = ..., stateful: bool = ...) -> None: ...

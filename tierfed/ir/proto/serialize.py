@@ -162,6 +162,7 @@ class _Writer:
             case Compiled(leaf=leaf):
                 into.leaf.kind, into.leaf.name, into.leaf.digest = leaf.kind, leaf.name, leaf.digest
                 into.leaf.content = leaf.content
+                into.leaf.stateful = leaf.stateful
                 into.leaf.SetInParent()
             case _:
                 raise TypeMismatch(f"{type(node).__name__} has no serialized form", where="serialize")
@@ -284,7 +285,7 @@ class _Reader:
             leaf = message.leaf
             if not isinstance(t, FunctionType):
                 raise self.types.fail(f"a leaf of type {t}", "give it the type of a function")
-            return Compiled(Leaf(leaf.kind, leaf.name, leaf.digest, leaf.content), t), 1
+            return Compiled(Leaf(leaf.kind, leaf.name, leaf.digest, leaf.content, leaf.stateful), t), 1
         if kind in ("tensorflow", "xla"):
             raise self.types.fail(
                 f"{'a TensorFlow graph' if kind == 'tensorflow' else 'an XLA module'} is not supported by this version",

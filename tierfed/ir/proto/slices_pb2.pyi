@@ -50,7 +50,7 @@ class Slice(_message.Message):
     def __init__(self, placement: _Optional[_Union[_computation_pb2.Placement, _Mapping]] = ..., step: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("receive", "load", "compute", "broadcast", "scatter", "fold", "send")
+    __slots__ = ("receive", "load", "compute", "broadcast", "scatter", "fold", "send", "keep", "recall", "loop")
     RECEIVE_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,9 @@ class Step(_message.Message):
     SCATTER_FIELD_NUMBER: _ClassVar[int]
     FOLD_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
     receive: Receive
     load: Load
     compute: Compute
@@ -65,7 +68,10 @@ class Step(_message.Message):
     scatter: Scatter
     fold: Fold
     send: Send
-    def __init__(self, receive: _Optional[_Union[Receive, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., compute: _Optional[_Union[Compute, _Mapping]] = ..., broadcast: _Optional[_Union[Broadcast, _Mapping]] = ..., scatter: _Optional[_Union[Scatter, _Mapping]] = ..., fold: _Optional[_Union[Fold, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ...) -> None: ...
+    keep: Keep
+    recall: Recall
+    loop: Loop
+    def __init__(self, receive: _Optional[_Union[Receive, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., compute: _Optional[_Union[Compute, _Mapping]] = ..., broadcast: _Optional[_Union[Broadcast, _Mapping]] = ..., scatter: _Optional[_Union[Scatter, _Mapping]] = ..., fold: _Optional[_Union[Fold, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., recall: _Optional[_Union[Recall, _Mapping]] = ..., loop: _Optional[_Union[Loop, _Mapping]] = ...) -> None: ...
 
 class Site(_message.Message):
     __slots__ = ("phase", "index")
@@ -172,3 +178,39 @@ class Send(_message.Message):
     site: Site
     slot: _containers.RepeatedCompositeFieldContainer[Slot]
     def __init__(self, site: _Optional[_Union[Site, _Mapping]] = ..., slot: _Optional[_Iterable[_Union[Slot, _Mapping]]] = ...) -> None: ...
+
+class Keep(_message.Message):
+    __slots__ = ("slot",)
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    slot: Slot
+    def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ...) -> None: ...
+
+class Recall(_message.Message):
+    __slots__ = ("slot", "default")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    slot: Slot
+    default: str
+    def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ..., default: _Optional[str] = ...) -> None: ...
+
+class Loop(_message.Message):
+    __slots__ = ("site", "turns", "carried", "step")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
+    CARRIED_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    site: Site
+    turns: _computation_pb2.Computation
+    carried: _containers.RepeatedCompositeFieldContainer[Carried]
+    step: _containers.RepeatedCompositeFieldContainer[Step]
+    def __init__(self, site: _Optional[_Union[Site, _Mapping]] = ..., turns: _Optional[_Union[_computation_pb2.Computation, _Mapping]] = ..., carried: _Optional[_Iterable[_Union[Carried, _Mapping]]] = ..., step: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
+
+class Carried(_message.Message):
+    __slots__ = ("slot", "first", "next")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    slot: Slot
+    first: str
+    next: str
+    def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ..., first: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,108 @@
+"""federated_iterate(step, state, rounds, data=(), at=Q): rounds below a tier, without traffic above it.
+
+    federated_iterate : <(<S,D> -> S),S,D,int32,placement> -> S
+
+Every member of Q repeats `step` over its own subtree: edge rounds inside a cloud round.  S and
+D are values placed at Q or below, or structs of such; `step` mentions Q and what is below it,
+and nothing placed but its parameter.  All-equal bits of S are cleared at placements that are no
+singletons: after a turn the members of Q need not agree.  Zero rounds return `state`.
+
+The meaning is simpler than it sounds.  No operation in `step` leaves the subtree of a member
+of Q, so to apply `step` to the whole tree is to apply it at each member of Q, side by side.
+
+Source: the loop of HierFAVG, Liu et al. 2020, arXiv:1905.06641, algorithm 1 (kappa_2), as an
+operator of a typed language.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierfed.errors import TypeMismatch, ValueMismatch
+from tierfed.ir.intrinsics.operator import Operator, Parameter, World
+from tierfed.placements import Placement
+from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
+
+NAME = "federated_iterate"
+_ROUNDS = TensorType("int32")
+
+
+def placed_parts(t: Type) -> tuple[FederatedType, ...]:
+    """Return the placed parts of `t`, a placed value or a struct of such, in order; raises TypeMismatch for others."""
+    if isinstance(t, FederatedType):
+        return (t,)
+    if isinstance(t, StructType):
+        return tuple(part for element in t.parts() for part in placed_parts(element))
+    raise TypeMismatch(
+        f"{t} is placed nowhere",
+        where=NAME,
+        mend="place it with tierfed.federated_value(x, placement); what has no placement is simply used in the step",
+    )
+
+
+def cleared(t: Type) -> Type:
+    """Return `t` without all-equal bits at placements that are no singletons."""
+    if isinstance(t, FederatedType):
+        return FederatedType(t.member, t.placement, t.all_equal and t.placement.singleton)
+    assert isinstance(t, StructType)
+    return StructType([(n, cleared(e)) for n, e in t.elements], t.container)
+
+
+def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
+    step, state, data, rounds, at = arguments
+    if not placed_parts(state):
+        raise TypeMismatch(f"the state {state} has no part", where=NAME, mend="iterate over a value")
+    placed_parts(data)
+    if rounds != _ROUNDS:
+        raise TypeMismatch(
+            f"rounds is {rounds}, expected int32",
+            where=NAME,
+            mend="pass an int, or a parameter of type int32 without a placement",
+        )
+    if not isinstance(at, PlacementType):
+        raise TypeMismatch(f"at is {at}, expected a placement", where=NAME, mend="pass at=, a placement")
+    if state != cleared(state):
+        raise TypeMismatch(
+            f"the state is {state}, and after a turn its members need not agree: {cleared(state)}",
+            where=NAME,
+            mend="clear its all-equal bits",
+        )
+    given = StructType((state, data))
+    if not isinstance(step, FunctionType) or step.parameter is None or not step.parameter.is_assignable_from(given):
+        raise TypeMismatch(
+            f"the step is {step}, and is given {given}", where=NAME, mend=f"let it take the state and the data: {given}"
+        )
+    if not step.result.is_equivalent_to(state):
+        raise TypeMismatch(
+            f"the step returns {step.result}, and the state is {state}",
+            where=NAME,
+            mend="let the step return the type of the state that it takes",
+        )
+    return state
+
+
+def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
+    step, state, data, rounds, at = values
+    assert world is not None
+    world.tree.members(at)  # raises if there is no such tier
+    for _ in range(turns(rounds)):
+        state = step((state, data))
+    return state
+
+
+def turns(rounds: Any) -> int:
+    """Return a held number of rounds as an int; raises ValueMismatch for a negative one."""
+    if rounds < 0:
+        raise ValueMismatch(f"{int(rounds)} rounds", where=NAME, mend="pass 0 rounds or more")
+    return int(rounds)
+
+
+ITERATE = Operator(
+    NAME,
+    "<(<S,D> -> S),S,D,int32,placement> -> S",
+    (Parameter("step"), Parameter("state"), Parameter("data"), Parameter("rounds"), Parameter("at")),
+    "stays",
+    _result,
+    _meaning,
+    doc="Return `state` after every member of `at` has repeated `step` over its own subtree `rounds` times.",
+)
