@@ -51,7 +51,7 @@ def evaluate(node: Node, names: Mapping[str, Any], leaves: Leaves, world: DataWo
         case Reference(name=name):
             return names[name]
         case Struct(elements=elements):
-            return tuple(evaluate(e, names, leaves, world) for _, e in elements)
+            return tuple([evaluate(e, names, leaves, world) for _, e in elements])
         case Selection(source=source, index=index):
             return evaluate(source, names, leaves, world)[index]
         case Literal():

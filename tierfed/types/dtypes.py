@@ -33,6 +33,8 @@ def name_of(dtype: object) -> str | None:
     """Return the name of a numpy dtype, scalar type or Python type; None if it is not one of ours."""
     if dtype is None:
         return None
+    if isinstance(dtype, np.dtype):
+        return _name(dtype)
     if dtype is str:
         return "str"
     if isinstance(dtype, str):
@@ -40,9 +42,13 @@ def name_of(dtype: object) -> str | None:
     if isinstance(dtype, np.ndarray | np.generic):  # a value, though it has a dtype
         return None
     try:
-        found = np.dtype(dtype)  # type: ignore[call-overload]  # any object: numpy decides
+        return _name(np.dtype(dtype))  # type: ignore[call-overload]  # any object: numpy decides
     except (TypeError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=256)
+def _name(found: np.dtype[Any]) -> str | None:
     if found.kind == "U":
         return "str"
     name: str = found.newbyteorder("=").name

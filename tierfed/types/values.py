@@ -68,6 +68,8 @@ def check(value: Any, t: Type, where: str = "value") -> Any:
 def _check_tensor(value: Any, t: TensorType, where: str) -> Any:
     if t.name == "str":
         return _check_str(value, t, where)
+    if type(value) is t.dtype.type and t.shape == ():
+        return value
     if isinstance(value, np.ndarray | np.generic):
         found = name_of(value.dtype)
         if found != t.name:

@@ -14,10 +14,15 @@ each thread, which is set and put back in each.
 threadpoolctl (from 3.8 on) lets the first thread that sets OpenBLAS's number be the only one, and
 ignores the others in silence, so that they do not fight over it; under the lock here nobody fights,
 and each call lets go of that claim.
+
+To look for libraries takes longer than most calls, and one comes with a module: they are looked for
+again when another module has been imported.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +39,7 @@ _before: dict[str, tuple[Any, int]] = {}  # by library: what has the process's n
 def one_thread() -> Iterator[None]:
     """Let BLAS use one thread inside."""
     global _computing
-    libraries = ThreadpoolController().lib_controllers  # anew: a leaf's own imports may have loaded one
+    libraries = _libraries(len(sys.modules))  # a leaf's own imports may have loaded one
     own = [(library, library.num_threads) for library in libraries if _is_the_threads(library)]
     with _lock:
         _computing += 1
@@ -53,6 +58,12 @@ def one_thread() -> Iterator[None]:
                 for library, number in _before.values():
                     _set(library, number)
                 _before.clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries(modules: int) -> list[Any]:
+    """Return what sets the threads of each library that is loaded when there are `modules` modules."""
+    return list(ThreadpoolController().lib_controllers)
 
 
 def _is_the_threads(library: Any) -> bool:

@@ -10,18 +10,19 @@ never guessed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
 
 from tierfed.backends.local.interpret import Provide, interpret
+from tierfed.backends.local.prepared import prepare
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.nodes import Node
 from tierfed.language import context as contexts
 from tierfed.language.arguments import fit, hold_arguments, placed_counts, shown
 from tierfed.language.computation import Computation
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree
-from tierfed.types import FederatedType
 
 _FLAT = Hierarchy.chain(SERVER, CLIENTS)
 
@@ -72,7 +73,7 @@ def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
     Raises PlacementError if the program names another placement, or no argument tells how many
     clients there are though one must; ValueMismatch if two arguments disagree.
     """
-    named = {t.placement for node in program.walk() for t in node.type.walk() if isinstance(t, FederatedType)}
+    named = prepare(program).placements
     other = sorted(str(p) for p in named if p not in _FLAT)
     if other:
         raise PlacementError(
@@ -94,7 +95,12 @@ def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
             where="local",
             mend='give a tree: with tierfed.local(topology=tierfed.tree(fan_out={"CLIENTS": 3}))',
         )
-    return Tree.grown(_FLAT, {"CLIENTS": sizes[0][1] if sizes else 0})
+    return _flat(sizes[0][1] if sizes else 0)
+
+
+@functools.lru_cache(maxsize=32)
+def _flat(clients: int) -> Tree:
+    return Tree.grown(_FLAT, {"CLIENTS": clients})
 
 
 def local(

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tierfed.backends.local.blas import one_thread
+from tierfed.backends.local.prepared import prepare
 from tierfed.errors import DataError
 from tierfed.ir.evaluate import evaluate
-from tierfed.ir.intrinsics.secure import refuse_secure
 from tierfed.ir.nodes import Data, Node
-from tierfed.leaves import leaves_of, load
+from tierfed.leaves import load
 from tierfed.placements import Member, Tree
 from tierfed.types import FederatedType, FunctionType, Type
 from tierfed.types.values import check
@@ -60,9 +60,8 @@ def interpret(program: Node, argument: Any, tree: Tree, provide: Provide | None 
     """Return the held result of `program` at the held `argument` on `tree`."""
     t = program.type
     assert isinstance(t, FunctionType)
-    refuse_secure(program)
     world = Interpreter(tree, provide)
-    if leaves_of(program):
+    if prepare(program).has_leaves:
         with one_thread():
             return _run(program, argument, t, world)
     return _run(program, argument, t, world)

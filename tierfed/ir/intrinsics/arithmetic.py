@@ -22,10 +22,15 @@ from tierfed.types.values import zero as zero_of
 
 def structurally(t: Type, operation: Callable[..., Any], *values: Any) -> Any:
     """Return `operation` applied to the tensors of held values of `t`, in their common structure."""
-    if isinstance(t, StructType):
-        return tuple(structurally(e, operation, *parts) for e, *parts in zip(t.parts(), *values, strict=True))
     with np.errstate(all="ignore"):
-        return operation(*values)
+        return _structurally(t, operation, values)
+
+
+def _structurally(t: Type, operation: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    if isinstance(t, StructType):
+        parts = zip(*values, strict=True)
+        return tuple([_structurally(e, operation, of) for (_, e), of in zip(t.elements, parts, strict=True)])
+    return operation(*values)
 
 
 def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str")) -> None:

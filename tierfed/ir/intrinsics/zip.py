@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierfed.errors import TypeMismatch
-from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, per_member, placed
+from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, placed
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 
@@ -50,16 +50,15 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
 
 def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
     assert world is not None and isinstance(t.result, FederatedType)
-    tree = world.tree
 
     def of(i: int, value: Any, part: Type) -> Any:
         if isinstance(part, FederatedType):
-            return per_member(value, part, tree)[i]
+            return value if part.all_equal else value[i]
         assert isinstance(part, StructType)
         return tuple(of(i, v, e) for v, e in zip(value, part.parts(), strict=True))
 
     assert t.parameter is not None
-    members = range(len(tree.members(t.result.placement)))
+    members = range(len(world.tree.members(t.result.placement)))
     return placed(tuple(of(i, values[0], t.parameter) for i in members), t.result)
 
 
