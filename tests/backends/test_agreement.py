@@ -224,7 +224,8 @@ def test_random_programs_say_everything() -> None:
         down_and_up += _comes_back(steps)
     wanted = {op.uri for op in TABLE.values() if op.public} - SECURE_SUMS | {"federated_weighted_mean"}
     assert wanted <= set(uris)
-    assert {(kind, h) for kind in ("sum", "mean", "min", "max", "reduce", "aggregate", "collect") for h in (1, 2)} <= set(hops)
+    kinds = ("sum", "mean", "min", "max", "reduce", "aggregate", "collect")
+    assert {(kind, h) for kind in kinds for h in (1, 2)} <= set(hops)
     assert {"affine", "counted", "noted", "added up", "taken away", "first", "last"} == set(folds)
     assert down_and_up >= 5, "aggregate, broadcast and aggregate again"
     assert sum(case.expected() is not None for case in found) == len(found)

@@ -183,7 +183,7 @@ def _counted_from(zero: Any, of: Type | None) -> Type | None:
     element = of.member if isinstance(of, FederatedType) else of
     element = element.element if isinstance(element, SequenceType) else element
     plain = isinstance(zero, int | float | complex) and not isinstance(zero, np.generic)  # numpy's have their own
-    return element if plain and isinstance(element, TensorType) else None
+    return element if plain and isinstance(element, TensorType) and element.shape == () else None
 
 
 def federated_data(uri: str, type: Any, placement: Placement | str) -> Value:

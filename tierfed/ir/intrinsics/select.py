@@ -51,6 +51,12 @@ def _are_keys(t: Type, where: str) -> None:
 
 def _above(t: Type, keys: FederatedType, name: str) -> FederatedType:
     """Return `t`, which `keys` select from, if it stands elsewhere and is one value; raises TypeMismatch if not."""
+    if not t.contains(FederatedType):
+        raise TypeMismatch(
+            f"{name} is placed nowhere: expected a value above the keys, such as {t}@SERVER, got {t}",
+            where=_NAME,
+            mend=f"place it where server_val is: tierfed.federated_value({name}, tierfed.SERVER)",
+        )
     x = federated(t, _NAME, name)
     if x.placement == keys.placement:
         raise TypeMismatch(
