@@ -55,6 +55,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "tierfed.types.values": ("Struct",),
     "tierfed.language.computation": ("Computation", "federated_computation", "py_computation"),
+    "tierfed.language.tf_computation": ("tf_computation",),
     "tierfed.language.job": ("job",),
     "tierfed.codecs": ("codec",),
     "tierfed.compiler": ("Compiled", "compile"),
@@ -63,6 +64,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.backends.executor": ("executor_factory",),
     "tierfed.backends.local": ("local",),
     "tierfed.jobs": ("RunTree", "up"),
+    "tierfed.notebook": ("load_ipython_extension",),  # what %load_ext tierfed calls
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OPERATORS = "tierfed.language.operators"
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from tierfed.language.interchange import deserialize as deserialize
     from tierfed.language.interchange import serialize as serialize
     from tierfed.language.job import job as job
+    from tierfed.language.tf_computation import tf_computation as tf_computation
     from tierfed.placements import CLIENTS as CLIENTS
     from tierfed.placements import SERVER as SERVER
     from tierfed.placements import Hierarchy as Hierarchy

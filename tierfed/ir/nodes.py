@@ -271,12 +271,17 @@ class Literal(Node):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A local computation by reference: what kind, where it is found, and the digest of what is expected there."""
+    """A local computation: what kind, where it is found, and the digest of what is expected there.
+
+    `content` is what a kind that ships its code ships.  A `stateful` one may give another result for
+    equal arguments, so two of its calls are never made one.
+    """
 
     kind: str
     name: str
     digest: str
     content: bytes = b""
+    stateful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

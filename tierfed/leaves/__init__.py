@@ -1,4 +1,4 @@
-"""Leaves: local computations, found by reference.  One file a kind, one line in `KINDS`."""
+"""Leaves: local computations, found by reference or shipped.  One file a kind, one line in `KINDS`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from tierfed.errors import LeafError
 from tierfed.ir.nodes import Compiled, Node
-from tierfed.leaves import py
+from tierfed.leaves import py, tf
 
-KINDS: dict[str, Callable[[Compiled], Callable[..., Any]]] = {py.KIND: py.load}
-_DEPLOYABLE: dict[str, Callable[[Compiled], None]] = {py.KIND: py.deployable}
+KINDS: dict[str, Callable[[Compiled], Callable[..., Any]]] = {py.KIND: py.load, tf.KIND: tf.load}
+_DEPLOYABLE: dict[str, Callable[[Compiled], None]] = {py.KIND: py.deployable, tf.KIND: tf.deployable}
 
 
 def load(leaf: Compiled) -> Callable[..., Any]:

@@ -4,98 +4,101 @@
 # source: tierfed/ir/proto/computation.proto
 # Protobuf Python Version: 6.31.0
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 6, 31, 0, "", "tierfed/ir/proto/computation.proto"
+    _runtime_version.Domain.PUBLIC,
+    6,
+    31,
+    0,
+    '',
+    'tierfed/ir/proto/computation.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n"tierfed/ir/proto/computation.proto\x12\ntierfed.v1"\xcc\x02\n\x04Type\x12,\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x18.tierfed.v1.FunctionTypeH\x00\x12(\n\x06struct\x18\x02 \x01(\x0b\x32\x16.tierfed.v1.StructTypeH\x00\x12,\n\x08sequence\x18\x03 \x01(\x0b\x32\x18.tierfed.v1.SequenceTypeH\x00\x12(\n\x06tensor\x18\x04 \x01(\x0b\x32\x16.tierfed.v1.TensorTypeH\x00\x12,\n\x08\x61\x62stract\x18\x05 \x01(\x0b\x32\x18.tierfed.v1.AbstractTypeH\x00\x12.\n\tplacement\x18\x06 \x01(\x0b\x32\x19.tierfed.v1.PlacementTypeH\x00\x12.\n\tfederated\x18\x07 \x01(\x0b\x32\x19.tierfed.v1.FederatedTypeH\x00\x42\x06\n\x04type"U\n\x0c\x46unctionType\x12#\n\tparameter\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type\x12 \n\x06result\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type"w\n\nStructType\x12/\n\x07\x65lement\x18\x01 \x03(\x0b\x32\x1e.tierfed.v1.StructType.Element\x1a\x38\n\x07\x45lement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type"1\n\x0cSequenceType\x12!\n\x07\x65lement\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type"U\n\nTensorType\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.tierfed.v1.DataType\x12\x0c\n\x04\x64ims\x18\x02 \x03(\x03\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08"\x1d\n\x0c\x41\x62stractType\x12\r\n\x05label\x18\x01 \x01(\t"\x0f\n\rPlacementType"r\n\rFederatedType\x12,\n\tplacement\x18\x01 \x01(\x0b\x32\x19.tierfed.v1.PlacementSpec\x12\x11\n\tall_equal\x18\x02 \x01(\x08\x12 \n\x06member\x18\x03 \x01(\x0b\x32\x10.tierfed.v1.Type"D\n\rPlacementSpec\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.PlacementH\x00\x42\x0b\n\tplacement";\n\tPlacement\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\r\n\x04name\x18\xe8\x07 \x01(\t\x12\x12\n\tsingleton\x18\xe9\x07 \x01(\x08"/\n\nArrayShape\x12\x0b\n\x03\x64im\x18\x01 \x03(\x03\x12\x14\n\x0cunknown_rank\x18\x02 \x01(\x08"\xd9\x08\n\x05\x41rray\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.tierfed.v1.DataType\x12%\n\x05shape\x18\x02 \x01(\x0b\x32\x16.tierfed.v1.ArrayShape\x12,\n\tbool_list\x18\x03 \x01(\x0b\x32\x17.tierfed.v1.Array.BoolsH\x00\x12+\n\tint8_list\x18\x04 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12,\n\nint16_list\x18\x05 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12,\n\nint32_list\x18\x06 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12-\n\nint64_list\x18\x07 \x01(\x0b\x32\x17.tierfed.v1.Array.LongsH\x00\x12,\n\nuint8_list\x18\x08 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12-\n\x0buint16_list\x18\t \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x31\n\x0buint32_list\x18\n \x01(\x0b\x32\x1a.tierfed.v1.Array.UnsignedH\x00\x12\x36\n\x0buint64_list\x18\x0b \x01(\x0b\x32\x1f.tierfed.v1.Array.UnsignedLongsH\x00\x12.\n\x0c\x66loat16_list\x18\x0c \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x30\n\x0c\x66loat32_list\x18\r \x01(\x0b\x32\x18.tierfed.v1.Array.FloatsH\x00\x12\x31\n\x0c\x66loat64_list\x18\x0e \x01(\x0b\x32\x19.tierfed.v1.Array.DoublesH\x00\x12\x32\n\x0e\x63omplex64_list\x18\x0f \x01(\x0b\x32\x18.tierfed.v1.Array.FloatsH\x00\x12\x34\n\x0f\x63omplex128_list\x18\x10 \x01(\x0b\x32\x19.tierfed.v1.Array.DoublesH\x00\x12-\n\x08str_list\x18\x11 \x01(\x0b\x32\x19.tierfed.v1.Array.StringsH\x00\x12/\n\rbfloat16_list\x18\x13 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x14\n\x07\x63ontent\x18\x12 \x01(\x0cH\x01\x88\x01\x01\x1a\x16\n\x05\x42ools\x12\r\n\x05value\x18\x01 \x03(\x08\x1a\x15\n\x04Ints\x12\r\n\x05value\x18\x01 \x03(\x05\x1a\x16\n\x05Longs\x12\r\n\x05value\x18\x01 \x03(\x03\x1a\x19\n\x08Unsigned\x12\r\n\x05value\x18\x01 \x03(\r\x1a\x1e\n\rUnsignedLongs\x12\r\n\x05value\x18\x01 \x03(\x04\x1a\x17\n\x06\x46loats\x12\r\n\x05value\x18\x01 \x03(\x02\x1a\x18\n\x07\x44oubles\x12\r\n\x05value\x18\x01 \x03(\x01\x1a\x18\n\x07Strings\x12\r\n\x05value\x18\x01 \x03(\x0c\x42\x06\n\x04kindB\n\n\x08_content"\xd9\x04\n\x0b\x43omputation\x12\x1e\n\x04type\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type\x12\x14\n\ntensorflow\x18\x02 \x01(\x0cH\x00\x12*\n\tintrinsic\x18\x03 \x01(\x0b\x32\x15.tierfed.v1.IntrinsicH\x00\x12)\n\x0b\x61\x62straction\x18\x04 \x01(\x0b\x32\x12.tierfed.v1.LambdaH\x00\x12"\n\x05\x62lock\x18\x05 \x01(\x0b\x32\x11.tierfed.v1.BlockH\x00\x12*\n\treference\x18\x06 \x01(\x0b\x32\x15.tierfed.v1.ReferenceH\x00\x12 \n\x04\x63\x61ll\x18\x07 \x01(\x0b\x32\x10.tierfed.v1.CallH\x00\x12$\n\x06struct\x18\x08 \x01(\x0b\x32\x12.tierfed.v1.StructH\x00\x12*\n\tselection\x18\t \x01(\x0b\x32\x15.tierfed.v1.SelectionH\x00\x12 \n\x04\x64\x61ta\x18\n \x01(\x0b\x32\x10.tierfed.v1.DataH\x00\x12*\n\tplacement\x18\x0b \x01(\x0b\x32\x15.tierfed.v1.PlacementH\x00\x12\r\n\x03xla\x18\x0c \x01(\x0cH\x00\x12&\n\x07literal\x18\x0e \x01(\x0b\x32\x13.tierfed.v1.LiteralH\x00\x12\x16\n\x0b\x64\x65tached_at\x18\xe9\x07 \x01(\rH\x00\x12!\n\x04leaf\x18\xea\x07 \x01(\x0b\x32\x10.tierfed.v1.LeafH\x00\x12*\n\x08\x64\x65tached\x18\xe8\x07 \x03(\x0b\x32\x17.tierfed.v1.ComputationB\r\n\x0b\x63omputation"\x18\n\tIntrinsic\x12\x0b\n\x03uri\x18\x01 \x01(\t"I\n\x06Lambda\x12\x16\n\x0eparameter_name\x18\x01 \x01(\t\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation"\x97\x01\n\x05\x42lock\x12&\n\x05local\x18\x01 \x03(\x0b\x32\x17.tierfed.v1.Block.Local\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\x1a=\n\x05Local\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation"\x19\n\tReference\x12\x0c\n\x04name\x18\x01 \x01(\t"\\\n\x04\x43\x61ll\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12)\n\x08\x61rgument\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation"v\n\x06Struct\x12+\n\x07\x65lement\x18\x01 \x03(\x0b\x32\x1a.tierfed.v1.Struct.Element\x1a?\n\x07\x45lement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation"C\n\tSelection\x12\'\n\x06source\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12\r\n\x05index\x18\x03 \x01(\x05"0\n\x04\x44\x61ta\x12\r\n\x03uri\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04\x64\x61ta"+\n\x07Literal\x12 \n\x05value\x18\x01 \x01(\x0b\x32\x11.tierfed.v1.Array"U\n\x04Leaf\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x10\n\x08stateful\x18\x05 \x01(\x08*\xd8\x01\n\x08\x44\x61taType\x12\x0b\n\x07INVALID\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\t\n\x05INT32\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\t\n\x05INT16\x10\x05\x12\x08\n\x04INT8\x10\x06\x12\x07\n\x03STR\x10\x07\x12\r\n\tCOMPLEX64\x10\x08\x12\t\n\x05INT64\x10\t\x12\x08\n\x04\x42OOL\x10\n\x12\x0c\n\x08\x42\x46LOAT16\x10\x0e\x12\n\n\x06UINT16\x10\x11\x12\x0e\n\nCOMPLEX128\x10\x12\x12\x0b\n\x07\x46LOAT16\x10\x13\x12\n\n\x06UINT32\x10\x16\x12\n\n\x06UINT64\x10\x17\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tierfed/ir/proto/computation.proto\x12\ntierfed.v1\"\xcc\x02\n\x04Type\x12,\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x18.tierfed.v1.FunctionTypeH\x00\x12(\n\x06struct\x18\x02 \x01(\x0b\x32\x16.tierfed.v1.StructTypeH\x00\x12,\n\x08sequence\x18\x03 \x01(\x0b\x32\x18.tierfed.v1.SequenceTypeH\x00\x12(\n\x06tensor\x18\x04 \x01(\x0b\x32\x16.tierfed.v1.TensorTypeH\x00\x12,\n\x08\x61\x62stract\x18\x05 \x01(\x0b\x32\x18.tierfed.v1.AbstractTypeH\x00\x12.\n\tplacement\x18\x06 \x01(\x0b\x32\x19.tierfed.v1.PlacementTypeH\x00\x12.\n\tfederated\x18\x07 \x01(\x0b\x32\x19.tierfed.v1.FederatedTypeH\x00\x42\x06\n\x04type\"U\n\x0c\x46unctionType\x12#\n\tparameter\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type\x12 \n\x06result\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type\"w\n\nStructType\x12/\n\x07\x65lement\x18\x01 \x03(\x0b\x32\x1e.tierfed.v1.StructType.Element\x1a\x38\n\x07\x45lement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type\"1\n\x0cSequenceType\x12!\n\x07\x65lement\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type\"U\n\nTensorType\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.tierfed.v1.DataType\x12\x0c\n\x04\x64ims\x18\x02 \x03(\x03\x12\x14\n\x0cunknown_rank\x18\x03 \x01(\x08\"\x1d\n\x0c\x41\x62stractType\x12\r\n\x05label\x18\x01 \x01(\t\"\x0f\n\rPlacementType\"r\n\rFederatedType\x12,\n\tplacement\x18\x01 \x01(\x0b\x32\x19.tierfed.v1.PlacementSpec\x12\x11\n\tall_equal\x18\x02 \x01(\x08\x12 \n\x06member\x18\x03 \x01(\x0b\x32\x10.tierfed.v1.Type\"D\n\rPlacementSpec\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.PlacementH\x00\x42\x0b\n\tplacement\";\n\tPlacement\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\r\n\x04name\x18\xe8\x07 \x01(\t\x12\x12\n\tsingleton\x18\xe9\x07 \x01(\x08\"/\n\nArrayShape\x12\x0b\n\x03\x64im\x18\x01 \x03(\x03\x12\x14\n\x0cunknown_rank\x18\x02 \x01(\x08\"\xd9\x08\n\x05\x41rray\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.tierfed.v1.DataType\x12%\n\x05shape\x18\x02 \x01(\x0b\x32\x16.tierfed.v1.ArrayShape\x12,\n\tbool_list\x18\x03 \x01(\x0b\x32\x17.tierfed.v1.Array.BoolsH\x00\x12+\n\tint8_list\x18\x04 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12,\n\nint16_list\x18\x05 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12,\n\nint32_list\x18\x06 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12-\n\nint64_list\x18\x07 \x01(\x0b\x32\x17.tierfed.v1.Array.LongsH\x00\x12,\n\nuint8_list\x18\x08 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12-\n\x0buint16_list\x18\t \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x31\n\x0buint32_list\x18\n \x01(\x0b\x32\x1a.tierfed.v1.Array.UnsignedH\x00\x12\x36\n\x0buint64_list\x18\x0b \x01(\x0b\x32\x1f.tierfed.v1.Array.UnsignedLongsH\x00\x12.\n\x0c\x66loat16_list\x18\x0c \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x30\n\x0c\x66loat32_list\x18\r \x01(\x0b\x32\x18.tierfed.v1.Array.FloatsH\x00\x12\x31\n\x0c\x66loat64_list\x18\x0e \x01(\x0b\x32\x19.tierfed.v1.Array.DoublesH\x00\x12\x32\n\x0e\x63omplex64_list\x18\x0f \x01(\x0b\x32\x18.tierfed.v1.Array.FloatsH\x00\x12\x34\n\x0f\x63omplex128_list\x18\x10 \x01(\x0b\x32\x19.tierfed.v1.Array.DoublesH\x00\x12-\n\x08str_list\x18\x11 \x01(\x0b\x32\x19.tierfed.v1.Array.StringsH\x00\x12/\n\rbfloat16_list\x18\x13 \x01(\x0b\x32\x16.tierfed.v1.Array.IntsH\x00\x12\x14\n\x07\x63ontent\x18\x12 \x01(\x0cH\x01\x88\x01\x01\x1a\x16\n\x05\x42ools\x12\r\n\x05value\x18\x01 \x03(\x08\x1a\x15\n\x04Ints\x12\r\n\x05value\x18\x01 \x03(\x05\x1a\x16\n\x05Longs\x12\r\n\x05value\x18\x01 \x03(\x03\x1a\x19\n\x08Unsigned\x12\r\n\x05value\x18\x01 \x03(\r\x1a\x1e\n\rUnsignedLongs\x12\r\n\x05value\x18\x01 \x03(\x04\x1a\x17\n\x06\x46loats\x12\r\n\x05value\x18\x01 \x03(\x02\x1a\x18\n\x07\x44oubles\x12\r\n\x05value\x18\x01 \x03(\x01\x1a\x18\n\x07Strings\x12\r\n\x05value\x18\x01 \x03(\x0c\x42\x06\n\x04kindB\n\n\x08_content\"\xd9\x04\n\x0b\x43omputation\x12\x1e\n\x04type\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Type\x12\x14\n\ntensorflow\x18\x02 \x01(\x0cH\x00\x12*\n\tintrinsic\x18\x03 \x01(\x0b\x32\x15.tierfed.v1.IntrinsicH\x00\x12)\n\x0b\x61\x62straction\x18\x04 \x01(\x0b\x32\x12.tierfed.v1.LambdaH\x00\x12\"\n\x05\x62lock\x18\x05 \x01(\x0b\x32\x11.tierfed.v1.BlockH\x00\x12*\n\treference\x18\x06 \x01(\x0b\x32\x15.tierfed.v1.ReferenceH\x00\x12 \n\x04\x63\x61ll\x18\x07 \x01(\x0b\x32\x10.tierfed.v1.CallH\x00\x12$\n\x06struct\x18\x08 \x01(\x0b\x32\x12.tierfed.v1.StructH\x00\x12*\n\tselection\x18\t \x01(\x0b\x32\x15.tierfed.v1.SelectionH\x00\x12 \n\x04\x64\x61ta\x18\n \x01(\x0b\x32\x10.tierfed.v1.DataH\x00\x12*\n\tplacement\x18\x0b \x01(\x0b\x32\x15.tierfed.v1.PlacementH\x00\x12\r\n\x03xla\x18\x0c \x01(\x0cH\x00\x12&\n\x07literal\x18\x0e \x01(\x0b\x32\x13.tierfed.v1.LiteralH\x00\x12\x16\n\x0b\x64\x65tached_at\x18\xe9\x07 \x01(\rH\x00\x12!\n\x04leaf\x18\xea\x07 \x01(\x0b\x32\x10.tierfed.v1.LeafH\x00\x12*\n\x08\x64\x65tached\x18\xe8\x07 \x03(\x0b\x32\x17.tierfed.v1.ComputationB\r\n\x0b\x63omputation\"\x18\n\tIntrinsic\x12\x0b\n\x03uri\x18\x01 \x01(\t\"I\n\x06Lambda\x12\x16\n\x0eparameter_name\x18\x01 \x01(\t\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\"\x97\x01\n\x05\x42lock\x12&\n\x05local\x18\x01 \x03(\x0b\x32\x17.tierfed.v1.Block.Local\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\x1a=\n\x05Local\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\"\x19\n\tReference\x12\x0c\n\x04name\x18\x01 \x01(\t\"\\\n\x04\x43\x61ll\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12)\n\x08\x61rgument\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\"v\n\x06Struct\x12+\n\x07\x65lement\x18\x01 \x03(\x0b\x32\x1a.tierfed.v1.Struct.Element\x1a?\n\x07\x45lement\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\"C\n\tSelection\x12\'\n\x06source\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12\r\n\x05index\x18\x03 \x01(\x05\"0\n\x04\x44\x61ta\x12\r\n\x03uri\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04\x64\x61ta\"+\n\x07Literal\x12 \n\x05value\x18\x01 \x01(\x0b\x32\x11.tierfed.v1.Array\"U\n\x04Leaf\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x10\n\x08stateful\x18\x05 \x01(\x08*\xd8\x01\n\x08\x44\x61taType\x12\x0b\n\x07INVALID\x10\x00\x12\x0b\n\x07\x46LOAT32\x10\x01\x12\x0b\n\x07\x46LOAT64\x10\x02\x12\t\n\x05INT32\x10\x03\x12\t\n\x05UINT8\x10\x04\x12\t\n\x05INT16\x10\x05\x12\x08\n\x04INT8\x10\x06\x12\x07\n\x03STR\x10\x07\x12\r\n\tCOMPLEX64\x10\x08\x12\t\n\x05INT64\x10\t\x12\x08\n\x04\x42OOL\x10\n\x12\x0c\n\x08\x42\x46LOAT16\x10\x0e\x12\n\n\x06UINT16\x10\x11\x12\x0e\n\nCOMPLEX128\x10\x12\x12\x0b\n\x07\x46LOAT16\x10\x13\x12\n\n\x06UINT32\x10\x16\x12\n\n\x06UINT64\x10\x17\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "tierfed.ir.proto.computation_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tierfed.ir.proto.computation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_DATATYPE"]._serialized_start = 3543
-    _globals["_DATATYPE"]._serialized_end = 3759
-    _globals["_TYPE"]._serialized_start = 51
-    _globals["_TYPE"]._serialized_end = 383
-    _globals["_FUNCTIONTYPE"]._serialized_start = 385
-    _globals["_FUNCTIONTYPE"]._serialized_end = 470
-    _globals["_STRUCTTYPE"]._serialized_start = 472
-    _globals["_STRUCTTYPE"]._serialized_end = 591
-    _globals["_STRUCTTYPE_ELEMENT"]._serialized_start = 535
-    _globals["_STRUCTTYPE_ELEMENT"]._serialized_end = 591
-    _globals["_SEQUENCETYPE"]._serialized_start = 593
-    _globals["_SEQUENCETYPE"]._serialized_end = 642
-    _globals["_TENSORTYPE"]._serialized_start = 644
-    _globals["_TENSORTYPE"]._serialized_end = 729
-    _globals["_ABSTRACTTYPE"]._serialized_start = 731
-    _globals["_ABSTRACTTYPE"]._serialized_end = 760
-    _globals["_PLACEMENTTYPE"]._serialized_start = 762
-    _globals["_PLACEMENTTYPE"]._serialized_end = 777
-    _globals["_FEDERATEDTYPE"]._serialized_start = 779
-    _globals["_FEDERATEDTYPE"]._serialized_end = 893
-    _globals["_PLACEMENTSPEC"]._serialized_start = 895
-    _globals["_PLACEMENTSPEC"]._serialized_end = 963
-    _globals["_PLACEMENT"]._serialized_start = 965
-    _globals["_PLACEMENT"]._serialized_end = 1024
-    _globals["_ARRAYSHAPE"]._serialized_start = 1026
-    _globals["_ARRAYSHAPE"]._serialized_end = 1073
-    _globals["_ARRAY"]._serialized_start = 1076
-    _globals["_ARRAY"]._serialized_end = 2189
-    _globals["_ARRAY_BOOLS"]._serialized_start = 1964
-    _globals["_ARRAY_BOOLS"]._serialized_end = 1986
-    _globals["_ARRAY_INTS"]._serialized_start = 1988
-    _globals["_ARRAY_INTS"]._serialized_end = 2009
-    _globals["_ARRAY_LONGS"]._serialized_start = 2011
-    _globals["_ARRAY_LONGS"]._serialized_end = 2033
-    _globals["_ARRAY_UNSIGNED"]._serialized_start = 2035
-    _globals["_ARRAY_UNSIGNED"]._serialized_end = 2060
-    _globals["_ARRAY_UNSIGNEDLONGS"]._serialized_start = 2062
-    _globals["_ARRAY_UNSIGNEDLONGS"]._serialized_end = 2092
-    _globals["_ARRAY_FLOATS"]._serialized_start = 2094
-    _globals["_ARRAY_FLOATS"]._serialized_end = 2117
-    _globals["_ARRAY_DOUBLES"]._serialized_start = 2119
-    _globals["_ARRAY_DOUBLES"]._serialized_end = 2143
-    _globals["_ARRAY_STRINGS"]._serialized_start = 2145
-    _globals["_ARRAY_STRINGS"]._serialized_end = 2169
-    _globals["_COMPUTATION"]._serialized_start = 2192
-    _globals["_COMPUTATION"]._serialized_end = 2793
-    _globals["_INTRINSIC"]._serialized_start = 2795
-    _globals["_INTRINSIC"]._serialized_end = 2819
-    _globals["_LAMBDA"]._serialized_start = 2821
-    _globals["_LAMBDA"]._serialized_end = 2894
-    _globals["_BLOCK"]._serialized_start = 2897
-    _globals["_BLOCK"]._serialized_end = 3048
-    _globals["_BLOCK_LOCAL"]._serialized_start = 2987
-    _globals["_BLOCK_LOCAL"]._serialized_end = 3048
-    _globals["_REFERENCE"]._serialized_start = 3050
-    _globals["_REFERENCE"]._serialized_end = 3075
-    _globals["_CALL"]._serialized_start = 3077
-    _globals["_CALL"]._serialized_end = 3169
-    _globals["_STRUCT"]._serialized_start = 3171
-    _globals["_STRUCT"]._serialized_end = 3289
-    _globals["_STRUCT_ELEMENT"]._serialized_start = 3226
-    _globals["_STRUCT_ELEMENT"]._serialized_end = 3289
-    _globals["_SELECTION"]._serialized_start = 3291
-    _globals["_SELECTION"]._serialized_end = 3358
-    _globals["_DATA"]._serialized_start = 3360
-    _globals["_DATA"]._serialized_end = 3408
-    _globals["_LITERAL"]._serialized_start = 3410
-    _globals["_LITERAL"]._serialized_end = 3453
-    _globals["_LEAF"]._serialized_start = 3455
-    _globals["_LEAF"]._serialized_end = 3540
+  DESCRIPTOR._loaded_options = None
+  _globals['_DATATYPE']._serialized_start=3543
+  _globals['_DATATYPE']._serialized_end=3759
+  _globals['_TYPE']._serialized_start=51
+  _globals['_TYPE']._serialized_end=383
+  _globals['_FUNCTIONTYPE']._serialized_start=385
+  _globals['_FUNCTIONTYPE']._serialized_end=470
+  _globals['_STRUCTTYPE']._serialized_start=472
+  _globals['_STRUCTTYPE']._serialized_end=591
+  _globals['_STRUCTTYPE_ELEMENT']._serialized_start=535
+  _globals['_STRUCTTYPE_ELEMENT']._serialized_end=591
+  _globals['_SEQUENCETYPE']._serialized_start=593
+  _globals['_SEQUENCETYPE']._serialized_end=642
+  _globals['_TENSORTYPE']._serialized_start=644
+  _globals['_TENSORTYPE']._serialized_end=729
+  _globals['_ABSTRACTTYPE']._serialized_start=731
+  _globals['_ABSTRACTTYPE']._serialized_end=760
+  _globals['_PLACEMENTTYPE']._serialized_start=762
+  _globals['_PLACEMENTTYPE']._serialized_end=777
+  _globals['_FEDERATEDTYPE']._serialized_start=779
+  _globals['_FEDERATEDTYPE']._serialized_end=893
+  _globals['_PLACEMENTSPEC']._serialized_start=895
+  _globals['_PLACEMENTSPEC']._serialized_end=963
+  _globals['_PLACEMENT']._serialized_start=965
+  _globals['_PLACEMENT']._serialized_end=1024
+  _globals['_ARRAYSHAPE']._serialized_start=1026
+  _globals['_ARRAYSHAPE']._serialized_end=1073
+  _globals['_ARRAY']._serialized_start=1076
+  _globals['_ARRAY']._serialized_end=2189
+  _globals['_ARRAY_BOOLS']._serialized_start=1964
+  _globals['_ARRAY_BOOLS']._serialized_end=1986
+  _globals['_ARRAY_INTS']._serialized_start=1988
+  _globals['_ARRAY_INTS']._serialized_end=2009
+  _globals['_ARRAY_LONGS']._serialized_start=2011
+  _globals['_ARRAY_LONGS']._serialized_end=2033
+  _globals['_ARRAY_UNSIGNED']._serialized_start=2035
+  _globals['_ARRAY_UNSIGNED']._serialized_end=2060
+  _globals['_ARRAY_UNSIGNEDLONGS']._serialized_start=2062
+  _globals['_ARRAY_UNSIGNEDLONGS']._serialized_end=2092
+  _globals['_ARRAY_FLOATS']._serialized_start=2094
+  _globals['_ARRAY_FLOATS']._serialized_end=2117
+  _globals['_ARRAY_DOUBLES']._serialized_start=2119
+  _globals['_ARRAY_DOUBLES']._serialized_end=2143
+  _globals['_ARRAY_STRINGS']._serialized_start=2145
+  _globals['_ARRAY_STRINGS']._serialized_end=2169
+  _globals['_COMPUTATION']._serialized_start=2192
+  _globals['_COMPUTATION']._serialized_end=2793
+  _globals['_INTRINSIC']._serialized_start=2795
+  _globals['_INTRINSIC']._serialized_end=2819
+  _globals['_LAMBDA']._serialized_start=2821
+  _globals['_LAMBDA']._serialized_end=2894
+  _globals['_BLOCK']._serialized_start=2897
+  _globals['_BLOCK']._serialized_end=3048
+  _globals['_BLOCK_LOCAL']._serialized_start=2987
+  _globals['_BLOCK_LOCAL']._serialized_end=3048
+  _globals['_REFERENCE']._serialized_start=3050
+  _globals['_REFERENCE']._serialized_end=3075
+  _globals['_CALL']._serialized_start=3077
+  _globals['_CALL']._serialized_end=3169
+  _globals['_STRUCT']._serialized_start=3171
+  _globals['_STRUCT']._serialized_end=3289
+  _globals['_STRUCT_ELEMENT']._serialized_start=3226
+  _globals['_STRUCT_ELEMENT']._serialized_end=3289
+  _globals['_SELECTION']._serialized_start=3291
+  _globals['_SELECTION']._serialized_end=3358
+  _globals['_DATA']._serialized_start=3360
+  _globals['_DATA']._serialized_end=3408
+  _globals['_LITERAL']._serialized_start=3410
+  _globals['_LITERAL']._serialized_end=3453
+  _globals['_LEAF']._serialized_start=3455
+  _globals['_LEAF']._serialized_end=3540
 # @@protoc_insertion_point(module_scope)

@@ -4,15 +4,18 @@
 # source: tierfed/ir/proto/slices.proto
 # Protobuf Python Version: 6.31.0
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 6, 31, 0, "", "tierfed/ir/proto/slices.proto"
+    _runtime_version.Domain.PUBLIC,
+    6,
+    31,
+    0,
+    '',
+    'tierfed/ir/proto/slices.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,55 +25,53 @@ _sym_db = _symbol_database.Default()
 from tierfed.ir.proto import computation_pb2 as tierfed_dot_ir_dot_proto_dot_computation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x1dtierfed/ir/proto/slices.proto\x12\ntierfed.v1\x1a"tierfed/ir/proto/computation.proto"f\n\x08\x43ompiled\x12(\n\x07program\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12"\n\x06sliced\x18\x02 \x01(\x0b\x32\x12.tierfed.v1.Sliced\x12\x0c\n\x04hash\x18\x03 \x01(\t"T\n\x06Sliced\x12(\n\thierarchy\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Hierarchy\x12 \n\x05slice\x18\x02 \x03(\x0b\x32\x11.tierfed.v1.Slice"\xae\x01\n\tHierarchy\x12#\n\x04root\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12(\n\x04\x65\x64ge\x18\x02 \x03(\x0b\x32\x1a.tierfed.v1.Hierarchy.Edge\x1aR\n\x04\x45\x64ge\x12$\n\x05\x62\x65low\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12$\n\x05\x61\x62ove\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement"Q\n\x05Slice\x12(\n\tplacement\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04step\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Step"\x82\x03\n\x04Step\x12&\n\x07receive\x18\x01 \x01(\x0b\x32\x13.tierfed.v1.ReceiveH\x00\x12 \n\x04load\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.LoadH\x00\x12&\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x13.tierfed.v1.ComputeH\x00\x12*\n\tbroadcast\x18\x04 \x01(\x0b\x32\x15.tierfed.v1.BroadcastH\x00\x12&\n\x07scatter\x18\x05 \x01(\x0b\x32\x13.tierfed.v1.ScatterH\x00\x12 \n\x04\x66old\x18\x06 \x01(\x0b\x32\x10.tierfed.v1.FoldH\x00\x12 \n\x04send\x18\x07 \x01(\x0b\x32\x10.tierfed.v1.SendH\x00\x12 \n\x04keep\x18\x08 \x01(\x0b\x32\x10.tierfed.v1.KeepH\x00\x12$\n\x06recall\x18\t \x01(\x0b\x32\x12.tierfed.v1.RecallH\x00\x12 \n\x04loop\x18\n \x01(\x0b\x32\x10.tierfed.v1.LoopH\x00\x42\x06\n\x04step"$\n\x04Site\x12\r\n\x05phase\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r"Y\n\x04Slot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x04type\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type\x12#\n\x04many\x18\x03 \x01(\x0b\x32\x15.tierfed.v1.Placement"I\n\x07Receive\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12\x1e\n\x04slot\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Slot"3\n\x04Load\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\x0b\n\x03uri\x18\x02 \x01(\t"V\n\x07\x43ompute\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12+\n\nexpression\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation"n\n\tBroadcast\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12!\n\x02to\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04slot\x18\x03 \x03(\x0b\x32\x10.tierfed.v1.Slot"l\n\x07Scatter\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12!\n\x02to\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04slot\x18\x03 \x03(\x0b\x32\x10.tierfed.v1.Slot"q\n\x04\x46old\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12%\n\x06source\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12"\n\x04\x66old\x18\x03 \x03(\x0b\x32\x14.tierfed.v1.FoldSlot"\x98\x02\n\x08\x46oldSlot\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.tierfed.v1.FoldSlot.Kind\x12"\n\x08incoming\x18\x03 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12%\n\x04zero\x18\x04 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12)\n\x08operator\x18\x05 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12\x0c\n\x04plus\x18\x06 \x01(\x08"?\n\x04Kind\x12\x10\n\x0cINVALID_KIND\x10\x00\x12\x0e\n\nACCUMULATE\x10\x01\x12\t\n\x05MERGE\x10\x02\x12\n\n\x06GATHER\x10\x03"F\n\x04Send\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12\x1e\n\x04slot\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Slot"&\n\x04Keep\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot"9\n\x06Recall\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x02 \x01(\t"\x94\x01\n\x04Loop\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12&\n\x05turns\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12$\n\x07\x63\x61rried\x18\x03 \x03(\x0b\x32\x13.tierfed.v1.Carried\x12\x1e\n\x04step\x18\x04 \x03(\x0b\x32\x10.tierfed.v1.Step"F\n\x07\x43\x61rried\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\r\n\x05\x66irst\x18\x02 \x01(\t\x12\x0c\n\x04next\x18\x03 \x01(\tb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtierfed/ir/proto/slices.proto\x12\ntierfed.v1\x1a\"tierfed/ir/proto/computation.proto\"f\n\x08\x43ompiled\x12(\n\x07program\x18\x01 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12\"\n\x06sliced\x18\x02 \x01(\x0b\x32\x12.tierfed.v1.Sliced\x12\x0c\n\x04hash\x18\x03 \x01(\t\"T\n\x06Sliced\x12(\n\thierarchy\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Hierarchy\x12 \n\x05slice\x18\x02 \x03(\x0b\x32\x11.tierfed.v1.Slice\"\xae\x01\n\tHierarchy\x12#\n\x04root\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12(\n\x04\x65\x64ge\x18\x02 \x03(\x0b\x32\x1a.tierfed.v1.Hierarchy.Edge\x1aR\n\x04\x45\x64ge\x12$\n\x05\x62\x65low\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12$\n\x05\x61\x62ove\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\"Q\n\x05Slice\x12(\n\tplacement\x18\x01 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04step\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Step\"\x82\x03\n\x04Step\x12&\n\x07receive\x18\x01 \x01(\x0b\x32\x13.tierfed.v1.ReceiveH\x00\x12 \n\x04load\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.LoadH\x00\x12&\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x13.tierfed.v1.ComputeH\x00\x12*\n\tbroadcast\x18\x04 \x01(\x0b\x32\x15.tierfed.v1.BroadcastH\x00\x12&\n\x07scatter\x18\x05 \x01(\x0b\x32\x13.tierfed.v1.ScatterH\x00\x12 \n\x04\x66old\x18\x06 \x01(\x0b\x32\x10.tierfed.v1.FoldH\x00\x12 \n\x04send\x18\x07 \x01(\x0b\x32\x10.tierfed.v1.SendH\x00\x12 \n\x04keep\x18\x08 \x01(\x0b\x32\x10.tierfed.v1.KeepH\x00\x12$\n\x06recall\x18\t \x01(\x0b\x32\x12.tierfed.v1.RecallH\x00\x12 \n\x04loop\x18\n \x01(\x0b\x32\x10.tierfed.v1.LoopH\x00\x42\x06\n\x04step\"$\n\x04Site\x12\r\n\x05phase\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\"Y\n\x04Slot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x04type\x18\x02 \x01(\x0b\x32\x10.tierfed.v1.Type\x12#\n\x04many\x18\x03 \x01(\x0b\x32\x15.tierfed.v1.Placement\"I\n\x07Receive\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12\x1e\n\x04slot\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Slot\"3\n\x04Load\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\x0b\n\x03uri\x18\x02 \x01(\t\"V\n\x07\x43ompute\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12+\n\nexpression\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\"n\n\tBroadcast\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12!\n\x02to\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04slot\x18\x03 \x03(\x0b\x32\x10.tierfed.v1.Slot\"l\n\x07Scatter\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12!\n\x02to\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\x1e\n\x04slot\x18\x03 \x03(\x0b\x32\x10.tierfed.v1.Slot\"q\n\x04\x46old\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12%\n\x06source\x18\x02 \x01(\x0b\x32\x15.tierfed.v1.Placement\x12\"\n\x04\x66old\x18\x03 \x03(\x0b\x32\x14.tierfed.v1.FoldSlot\"\x98\x02\n\x08\x46oldSlot\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.tierfed.v1.FoldSlot.Kind\x12\"\n\x08incoming\x18\x03 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12%\n\x04zero\x18\x04 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12)\n\x08operator\x18\x05 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12\x0c\n\x04plus\x18\x06 \x01(\x08\"?\n\x04Kind\x12\x10\n\x0cINVALID_KIND\x10\x00\x12\x0e\n\nACCUMULATE\x10\x01\x12\t\n\x05MERGE\x10\x02\x12\n\n\x06GATHER\x10\x03\"F\n\x04Send\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12\x1e\n\x04slot\x18\x02 \x03(\x0b\x32\x10.tierfed.v1.Slot\"&\n\x04Keep\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\"9\n\x06Recall\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x02 \x01(\t\"\x94\x01\n\x04Loop\x12\x1e\n\x04site\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Site\x12&\n\x05turns\x18\x02 \x01(\x0b\x32\x17.tierfed.v1.Computation\x12$\n\x07\x63\x61rried\x18\x03 \x03(\x0b\x32\x13.tierfed.v1.Carried\x12\x1e\n\x04step\x18\x04 \x03(\x0b\x32\x10.tierfed.v1.Step\"F\n\x07\x43\x61rried\x12\x1e\n\x04slot\x18\x01 \x01(\x0b\x32\x10.tierfed.v1.Slot\x12\r\n\x05\x66irst\x18\x02 \x01(\t\x12\x0c\n\x04next\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "tierfed.ir.proto.slices_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tierfed.ir.proto.slices_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_COMPILED"]._serialized_start = 81
-    _globals["_COMPILED"]._serialized_end = 183
-    _globals["_SLICED"]._serialized_start = 185
-    _globals["_SLICED"]._serialized_end = 269
-    _globals["_HIERARCHY"]._serialized_start = 272
-    _globals["_HIERARCHY"]._serialized_end = 446
-    _globals["_HIERARCHY_EDGE"]._serialized_start = 364
-    _globals["_HIERARCHY_EDGE"]._serialized_end = 446
-    _globals["_SLICE"]._serialized_start = 448
-    _globals["_SLICE"]._serialized_end = 529
-    _globals["_STEP"]._serialized_start = 532
-    _globals["_STEP"]._serialized_end = 918
-    _globals["_SITE"]._serialized_start = 920
-    _globals["_SITE"]._serialized_end = 956
-    _globals["_SLOT"]._serialized_start = 958
-    _globals["_SLOT"]._serialized_end = 1047
-    _globals["_RECEIVE"]._serialized_start = 1049
-    _globals["_RECEIVE"]._serialized_end = 1122
-    _globals["_LOAD"]._serialized_start = 1124
-    _globals["_LOAD"]._serialized_end = 1175
-    _globals["_COMPUTE"]._serialized_start = 1177
-    _globals["_COMPUTE"]._serialized_end = 1263
-    _globals["_BROADCAST"]._serialized_start = 1265
-    _globals["_BROADCAST"]._serialized_end = 1375
-    _globals["_SCATTER"]._serialized_start = 1377
-    _globals["_SCATTER"]._serialized_end = 1485
-    _globals["_FOLD"]._serialized_start = 1487
-    _globals["_FOLD"]._serialized_end = 1600
-    _globals["_FOLDSLOT"]._serialized_start = 1603
-    _globals["_FOLDSLOT"]._serialized_end = 1883
-    _globals["_FOLDSLOT_KIND"]._serialized_start = 1820
-    _globals["_FOLDSLOT_KIND"]._serialized_end = 1883
-    _globals["_SEND"]._serialized_start = 1885
-    _globals["_SEND"]._serialized_end = 1955
-    _globals["_KEEP"]._serialized_start = 1957
-    _globals["_KEEP"]._serialized_end = 1995
-    _globals["_RECALL"]._serialized_start = 1997
-    _globals["_RECALL"]._serialized_end = 2054
-    _globals["_LOOP"]._serialized_start = 2057
-    _globals["_LOOP"]._serialized_end = 2205
-    _globals["_CARRIED"]._serialized_start = 2207
-    _globals["_CARRIED"]._serialized_end = 2277
+  DESCRIPTOR._loaded_options = None
+  _globals['_COMPILED']._serialized_start=81
+  _globals['_COMPILED']._serialized_end=183
+  _globals['_SLICED']._serialized_start=185
+  _globals['_SLICED']._serialized_end=269
+  _globals['_HIERARCHY']._serialized_start=272
+  _globals['_HIERARCHY']._serialized_end=446
+  _globals['_HIERARCHY_EDGE']._serialized_start=364
+  _globals['_HIERARCHY_EDGE']._serialized_end=446
+  _globals['_SLICE']._serialized_start=448
+  _globals['_SLICE']._serialized_end=529
+  _globals['_STEP']._serialized_start=532
+  _globals['_STEP']._serialized_end=918
+  _globals['_SITE']._serialized_start=920
+  _globals['_SITE']._serialized_end=956
+  _globals['_SLOT']._serialized_start=958
+  _globals['_SLOT']._serialized_end=1047
+  _globals['_RECEIVE']._serialized_start=1049
+  _globals['_RECEIVE']._serialized_end=1122
+  _globals['_LOAD']._serialized_start=1124
+  _globals['_LOAD']._serialized_end=1175
+  _globals['_COMPUTE']._serialized_start=1177
+  _globals['_COMPUTE']._serialized_end=1263
+  _globals['_BROADCAST']._serialized_start=1265
+  _globals['_BROADCAST']._serialized_end=1375
+  _globals['_SCATTER']._serialized_start=1377
+  _globals['_SCATTER']._serialized_end=1485
+  _globals['_FOLD']._serialized_start=1487
+  _globals['_FOLD']._serialized_end=1600
+  _globals['_FOLDSLOT']._serialized_start=1603
+  _globals['_FOLDSLOT']._serialized_end=1883
+  _globals['_FOLDSLOT_KIND']._serialized_start=1820
+  _globals['_FOLDSLOT_KIND']._serialized_end=1883
+  _globals['_SEND']._serialized_start=1885
+  _globals['_SEND']._serialized_end=1955
+  _globals['_KEEP']._serialized_start=1957
+  _globals['_KEEP']._serialized_end=1995
+  _globals['_RECALL']._serialized_start=1997
+  _globals['_RECALL']._serialized_end=2054
+  _globals['_LOOP']._serialized_start=2057
+  _globals['_LOOP']._serialized_end=2205
+  _globals['_CARRIED']._serialized_start=2207
+  _globals['_CARRIED']._serialized_end=2277
 # @@protoc_insertion_point(module_scope)
