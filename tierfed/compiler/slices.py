@@ -222,7 +222,7 @@ class Slice:
         return walk(self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
     """A program bound to a hierarchy: its slices by placement, and the hash that names them everywhere."""
 
@@ -235,6 +235,9 @@ class Compiled:
         from tierfed.compiler.show import show  # the writer imports the slices
 
         return show(self)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.hash[:12]} : {self.program.type} over {self.hierarchy}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the members of each tier do, the deepest first."""

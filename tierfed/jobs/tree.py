@@ -122,6 +122,9 @@ class RunTree:
         """Return the document of the run."""
         return self.recorder.summary(status, error)
 
+    def __repr__(self) -> str:
+        return f"<run {self.run_id} : {self.topology.name}, {'closed' if self._closed else 'up'}>"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what each tier has sent, and the rounds so far."""
         from tierfed.jobs.notebook_view import as_html

@@ -60,17 +60,25 @@ def digest(fn: Callable[..., Any], t: FunctionType) -> str:
     return hashed.hexdigest()
 
 
-@functools.cache
-def _file_bytes(path: str) -> bytes:
-    return Path(path).read_bytes()
+_contents: dict[str, tuple[object, bytes]] = {}  # by path: what the module was imported by, and the file then
 
 
 def _module_bytes(module: ModuleType | None) -> bytes | None:
+    """Return the file of `module` as it was when first asked for since the import: a reload reads it again.
+
+    A file that has changed since is not what runs here, so it must not be what the digest is of.
+    """
     path = getattr(module, "__file__", None)
-    try:
-        return None if path is None else _file_bytes(path)
-    except OSError:
+    if path is None:
         return None
+    spec = getattr(module, "__spec__", None)
+    known = _contents.get(path)
+    if known is None or known[0] is not spec:  # each import and reload has a spec of its own
+        try:
+            known = _contents[path] = (spec, Path(path).read_bytes())
+        except OSError:
+            return None
+    return known[1]
 
 
 @functools.cache
@@ -103,7 +111,8 @@ def deployable(leaf: Compiled) -> None:
         raise CompileError(
             f"the module {module} has no file that another process could import",
             where=where,
-            mend="write the function to a module file and import it from there",
+            mend="write the function to a module file and import it from there; "
+            "in a notebook, %load_ext tierfed and begin the cell with %%tierfed_module NAME",
         )
 
 
@@ -187,9 +196,10 @@ def parameters_of(fn: Callable[..., Any], count: int) -> list[str]:
         p for p in inspect.signature(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     if not sum(p.default is p.empty for p in positional) <= count <= len(positional):
+        names = ", ".join(p.name for p in positional)
         raise CompileError(
-            f"{getattr(fn, '__qualname__', fn)} has {len(positional)} parameters, and {count} types were given",
-            where="computation",
-            mend="give one type for each parameter",
+            f"{getattr(fn, '__qualname__', fn)} has {len(positional)} parameter{'' if len(positional) == 1 else 's'}"
+            f"{f' ({names})' if names else ''}, and {count} type{' was' if count == 1 else 's were'} given",
+            mend="give the decorator one type for each parameter",
         )
     return [p.name for p in positional[:count]]

@@ -1,0 +1,48 @@
+"""Runs a notebook in a kernel of its own, which is killed at the end: python run_notebook.py FILE FOLDER.
+
+It prints what each cell said, and which processes of trees there were when the last cell had ended.
+It is a process of its own, as Jupyter is: its warnings are not ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+
+from tierfed.launch.interpreter import RUN_VARIABLE
+from tierfed.launch.pids import tagged
+
+
+def main(file: str, folder: str) -> dict[str, Any]:
+    """Return what the cells said, and the pids and start times of processes that are there."""
+    notebook = nbformat.read(file, as_version=4)
+    kernel = KernelManager(kernel_name="python3")
+    client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": folder}})
+    try:
+        client.execute()
+        runs = [entry.name for entry in Path(folder, ".tierfed", "runs").iterdir()]
+        there = [(process.pid, process.start) for run in runs for process in tagged(RUN_VARIABLE, run)]
+    finally:
+        kernel.shutdown_kernel(now=True)  # SIGKILL: nothing is said to anybody
+    said = {cell.id: _said(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    return {"said": said, "runs": len(runs), "there": there}
+
+
+def _said(cell: nbformat.NotebookNode) -> str:
+    """Return a cell's outputs: text, and HTML without its tags."""
+    said = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        said += [output.get("text", ""), data.get("text/plain", ""), re.sub(r"<[^>]*>", "|", data.get("text/html", ""))]
+    return "\n".join(part for part in said if part)
+
+
+if __name__ == "__main__":
+    json.dump(main(*sys.argv[1:]), sys.stdout)
