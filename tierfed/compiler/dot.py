@@ -4,6 +4,7 @@
 
 Of slices, a column a placement: what its members do from top to bottom, thin edges from where a
 value is bound to where it is used, and an edge for each message, with its site and what it carries.
+A loop is a frame around its steps, with dashed edges for what goes from turn to turn.
 Of a program, a box an operation, in a frame for each placement that it has values at.
 
 A step is drawn from what it binds, uses, sends and receives: see `_Drawn`.
@@ -22,7 +23,10 @@ from tierfed.compiler.slices import (
     Compute,
     Fold,
     FoldSlot,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
@@ -90,21 +94,44 @@ def _picture(name: str, slices: list[Slice]) -> str:
 def _column(slice_: Slice, sent: _Ends, received: _Ends) -> Iterator[str]:
     """Yield the lines of one slice, and note its ends of messages."""
     placement = slice_.placement
-    bound: dict[str, str] = {}
-    edges: dict[tuple[str, str], None] = {}
+    edges: dict[str, None] = {}
+
+    def draw(steps: tuple[Step, ...], stem: str, bound: dict[str, str], pad: str) -> Iterator[str]:
+        """Yield the boxes of `steps`; what they bind is added to `bound`, and how it flows to `edges`."""
+        for at, step in enumerate(steps):
+            box = f"{stem}_{at}"
+            drawn = _drawn(step, placement)
+            flows = {_arrow(bound[used], box): None for used in drawn.uses if used in bound}
+            edges.update(flows)
+            bound |= {slot.name: box for slot in drawn.binds}
+            if drawn.sends is not None:
+                sent[drawn.sends] = box, drawn.carries
+            if drawn.receives is not None:
+                received[drawn.receives] = box, drawn.carries
+            if not isinstance(step, Loop):
+                yield f"{pad}{_quoted(box)} [label={_quoted(drawn.label)}];"
+                continue
+            inner = dict(bound)
+            yield f'{pad}subgraph {_quoted(f"cluster_{box}")} {{ label=""; style=dashed; color=gray50;'
+            yield f"{pad}  {_quoted(box)} [label={_quoted(drawn.label)}, shape=box3d];"
+            yield from draw(step.steps, box, inner, f"{pad}  ")
+            if step.carried:  # what the next turn begins with, and what is there after the last
+                foot = f"{box}_then"
+                then = "\n".join(f"then {c.slot.name} = {c.next}" for c in step.carried)
+                yield f"{pad}  {_quoted(foot)} [label={_quoted(then)}];"
+                edges.update({_arrow(inner[c.next], foot): None for c in step.carried if c.next in inner})
+                edges[_arrow(foot, box, " [style=dashed, constraint=false]")] = None
+                bound |= {c.slot.name: foot for c in step.carried}
+            yield f"{pad}}}"
+
     yield from _frame(placement)
-    for at, step in enumerate(slice_.steps):
-        box = f"{placement}_{at}"
-        drawn = _drawn(step, placement)
-        yield f"    {_quoted(box)} [label={_quoted(drawn.label)}];"
-        edges |= {(bound[used], box): None for used in drawn.uses if used in bound}
-        bound |= {slot.name: box for slot in drawn.binds}
-        if drawn.sends is not None:
-            sent[drawn.sends] = box, drawn.carries
-        if drawn.receives is not None:
-            received[drawn.receives] = box, drawn.carries
-    yield from (f"    {_quoted(start)} -> {_quoted(end)};" for start, end in edges)
+    yield from draw(slice_.steps, str(placement), {}, "    ")
+    yield from (f"    {edge}" for edge in edges)
     yield "  }"
+
+
+def _arrow(start: str, end: str, look: str = "") -> str:
+    return f"{_quoted(start)} -> {_quoted(end)}{look};"
 
 
 def _drawn(step: Step, placement: Placement) -> _Drawn:
@@ -121,7 +148,7 @@ def _drawn(step: Step, placement: Placement) -> _Drawn:
             return _Drawn(_box("scatter", _names(slots)), uses=_used(slots), sends=(site, to), carries=slots)
         case Fold(site=site, source=source, folds=folds):
             return _Drawn(
-                "\n".join(_box("fold", _folded(f)) for f in folds),
+                "\n".join(_box("fold", _folded(f)) for f in folds) or "fold nothing",
                 binds=tuple(f.slot for f in folds),
                 uses=[n for f in folds for e in (f.zero, f.operator) if e is not None for n in free_names(e)],
                 receives=(site, source),
@@ -129,6 +156,20 @@ def _drawn(step: Step, placement: Placement) -> _Drawn:
             )
         case Send(site=site, slots=slots):
             return _Drawn(_box("send", _names(slots)), uses=_used(slots), sends=(site, placement), carries=slots)
+        case Keep(slot=slot):
+            return _Drawn(_box("keep", slot.name), uses=(slot.name,))
+        case Recall(slot=slot, default=default):
+            other = "" if default is None else f", or {default}"
+            return _Drawn(
+                _box("recall", f"{slot.name}{other}"), binds=(slot,), uses=() if default is None else (default,)
+            )
+        case Loop(turns=turns, carried=carried):
+            carries = "\n".join(f"{c.slot.name} = {c.first}" for c in carried)
+            return _Drawn(
+                f"{_box('loop', f'{text(turns)} times')}\n{carries}".rstrip(),
+                binds=tuple(c.slot for c in carried),
+                uses=(*free_names(turns), *(c.first for c in carried)),
+            )
     raise AssertionError(type(step))
 
 
@@ -181,7 +222,7 @@ def program_dot(program: Node, name: str) -> str:
             bound[local] = draw(_bound(local, value), value)
         body = body.result
     draw(text(body), body, ", penwidth=2")
-    arrows = (f"  {_quoted(start)} -> {_quoted(end)};" for start, end in edges)
+    arrows = (f"  {_arrow(start, end)}" for start, end in edges)
     return "\n".join([f"digraph {_quoted(name)} {{", *_HEAD, *_framed(frames), *arrows, "}"]) + "\n"
 
 
