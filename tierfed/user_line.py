@@ -14,13 +14,23 @@ import re
 import sys
 from pathlib import Path
 
-from tierfed.errors import CompileError, PlacementError, TierfedError, TypeMismatch, ValueMismatch
+from tierfed.errors import (
+    CompileError,
+    EmptyAggregate,
+    LeafError,
+    PlacementError,
+    TierfedError,
+    TypeMismatch,
+    ValueMismatch,
+)
 
 _PACKAGE = f"{Path(__file__).resolve().parent}{os.sep}"
 _PROGRAMS = f"{_PACKAGE}learning{os.sep}"
 _LIBRARY = f"{Path(os.__file__).resolve().parent}{os.sep}"
+_SCRIPTS = f"{Path(sys.prefix).resolve()}{os.sep}bin{os.sep}"
+_OTHERS = ("numpy.", "click.")  # as under np.mean(x), or the command line
 _INSTALLED = (f"{_LIBRARY}site-packages{os.sep}", f"{_LIBRARY}dist-packages{os.sep}")
-_TOLD = (TypeMismatch, ValueMismatch, PlacementError, CompileError)
+_TOLD = (TypeMismatch, ValueMismatch, PlacementError, CompileError, LeafError, EmptyAggregate)
 _HAS_LINE = re.compile(r".*?:\d+(: |\Z)")
 
 
@@ -34,12 +44,20 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def at_user_line(where: str = "") -> str:
+    """Return `where` after the user's line."""
+    return ": ".join(part for part in (user_line(), where) if part)
+
+
 def _is_ours(file: str, module: dict[str, object]) -> bool:
     """Return whether `file` is none of the user's: the package's, numpy's, or Python's own."""
     if file.startswith(_PACKAGE):
         return not file.startswith(_PROGRAMS)
-    if file.startswith("<frozen ") or str(module.get("__name__")).startswith("numpy."):  # as under np.mean(x)
+    name = str(module.get("__name__"))
+    if file.startswith(("<frozen ", _SCRIPTS)) or name.startswith(_OTHERS):
         return True
+    if file == "<string>":  # a method that a dataclass wrote
+        return name.startswith("tierfed.")
     return file.startswith(_LIBRARY) and not file.startswith(_INSTALLED)
 
 

@@ -570,7 +570,7 @@ def test_wrong_types() -> None:
     refused(message, "'lower' labels no abstract type")
     message = message_of(Reference("x", parse("int32*")))
     message.type.sequence.element.sequence.element.tensor.dtype = pb.INT32
-    refused(message, "int32* inside a sequence")
+    refused(message, "a sequence cannot hold int32*")
     message = message_of(Reference("x", parse("<a=int32,b=int32>")))
     message.type.struct.element[1].name = "a"
     refused(message, "the name a stands twice")

@@ -48,7 +48,7 @@ def test_errors_of_a_call():
         (lambda x: x**2, r"has no \*\*"),
         (lambda x: -x, "has no unary -"),
         (lambda x: int(x), r"has no int\(\)"),
-        (lambda x: np.mean(x), r"test_tree_calls\.py:\d+: .*has no elements: \.mean"),
+        (lambda x: np.mean(x), r"test_tree_calls\.py:\d+: numpy's mean is called with a traced value"),
     ],
 )
 def test_what_traced_values_do_not_do(wrong, said):

@@ -47,33 +47,33 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     ),
     "a function of something, of nothing": (
         lambda x: tierfed.federated_eval(lambda v: v, CLIENTS),
-        "a function of 1 parameters is given nothing",
-        "let it take nothing",
+        "federated_eval: fn takes 1 argument, and is given nothing",
+        "let fn take no argument",
     ),
     "a function of nothing, of something": (
         lambda x: tierfed.federated_map(lambda: F(1), x),
-        "a function of 0 parameters is given float32",
-        "let it take one parameter",
+        "federated_map: fn takes 0 arguments, and is given a value of float32",
+        "let fn take one argument",
     ),
     "a function of three, of a pair": (
         lambda x: tierfed.federated_reduce(x, F(0), lambda a, b, c: a),
-        "a function of 3 parameters is given <float32,float32>",
-        "let it take one parameter, or 2",
+        "federated_reduce: op takes 3 arguments, and is given a value of <float32,float32>",
+        "let op take 2 arguments, or one that it selects from",
     ),
     "numpy's own functions": (
         lambda x: tierfed.federated_map(lambda v: np.sin(v), x),
-        "numpy's sin is called with a traced value of float32",
-        "compute it in a leaf: @tierfed.py_computation",
+        "in fn of federated_map: numpy's sin is called with a traced value of float32, which is no array yet",
+        "call it in a leaf, where the value is an array: @tierfed.py_computation",
     ),
     "numpy's own comparison": (
         lambda x: tierfed.federated_map(lambda v: F(1) < v, x),
-        "numpy's less is called with a traced value of float32",
-        "compute it in a leaf: @tierfed.py_computation",
+        "in fn of federated_map: numpy's less is called with a traced value of float32, which is no array yet",
+        "call it in a leaf, where the value is an array: @tierfed.py_computation",
     ),
     "numpy's own reduction": (
         lambda x: tierfed.federated_map(lambda v: np.add.reduce(v), x),
-        "numpy's add is called with a traced value of float32",
-        "compute it in a leaf: @tierfed.py_computation",
+        "in fn of federated_map: numpy's add is called with a traced value of float32, which is no array yet",
+        "call it in a leaf, where the value is an array: @tierfed.py_computation",
     ),
 }
 
@@ -179,7 +179,7 @@ def test_a_result_needs_somebody_to_hold_it() -> None:
     assert down(5, [1]) == 5
     with pytest.raises(tierfed.PlacementError) as error:
         down(5, [])
-    assert str(error.value) == (
+    assert str(error.value).partition(": ")[2] == (
         "call: the result has a part float32@CLIENTS, and CLIENTS has no member to hold it\n"
         "  to mend: return it from a placement that has members"
     )
@@ -193,8 +193,8 @@ def test_a_captured_placed_value_is_told_as_such(body: Any) -> None:
     with pytest.raises(TypeMismatch) as error:
         program(X, y)(lambda x, y: tierfed.federated_map(lambda v: body(v, y), x))
     assert str(error.value).partition(": ")[2] == (
-        f"federated_map: the function given to federated_map uses x1.y, which is placed: {y}\n"
-        "  to mend: pass it as part of the value: federated_zip([x, federated_broadcast(y)])"
+        f"federated_map: fn works on one member's value, and captures y, which is placed: {y}\n"
+        "  to mend: make it part of the value, (value, tierfed.federated_broadcast(y)), and a parameter of fn"
     )
 
 

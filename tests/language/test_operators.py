@@ -517,7 +517,8 @@ def test_a_weight_that_cannot_be(weight, said):
     """It is refused at the member that has it, however the others would outweigh it."""
     with pytest.raises(ValueMismatch) as error:
         weighted_mean([1, 2], [100, weight])
-    assert str(error.value) == f"federated_mean: a weight of {said}\n  to mend: weights are finite and not negative"
+    told = f"federated_mean: a weight of {said}\n  to mend: weights are finite and not negative"
+    assert str(error.value).startswith(f"{__file__}:") and str(error.value).endswith(f": {told}")
 
 
 def test_nan_in_a_value_is_a_value():
@@ -545,8 +546,8 @@ def test_unknown_dimensions_have_no_zero(operator):
     ragged = FederatedType("float32[?]", CLIENTS)
     with pytest.raises(TypeMismatch) as error:
         program(ragged)(lambda x: CALLABLES[operator](x))
-    assert error.value.what == "float32[?] has unknown dimensions, and so no zero to start from"
-    assert error.value.mend == "use tierfed.federated_aggregate with an explicit zero"
+    assert error.value.what == "value is float32[?], whose unknown sizes leave no zero to start from"
+    assert "tierfed.federated_aggregate, whose zero you give" in error.value.mend
     counted = program(ragged)(
         lambda x: tierfed.federated_aggregate(x, I(0), lambda n, v: n + 1, lambda a, b: a + b, lambda n: n)
     )

@@ -143,18 +143,18 @@ def test_constructors_convert() -> None:
     assert str(FederatedType((np.float32, [None]), "CLIENTS")) == "{float32[?]}@CLIENTS"
 
 
-HOLDS = "holds tensors, structs and sequences only"
+HOLDS = "it holds tensors, structs and sequences"
 
 
 @pytest.mark.parametrize(
     ("make", "what"),
     [
-        (lambda: SequenceType("int32*"), "int32* inside a sequence"),
-        (lambda: SequenceType([("a", FunctionType(None, np.int32))]), "( -> int32) inside a sequence"),
-        (lambda: SequenceType(FederatedType(np.int32, CLIENTS)), "{int32}@CLIENTS inside a sequence"),
-        (lambda: FederatedType(FederatedType(np.int32, CLIENTS), CLIENTS), "{int32}@CLIENTS inside a federated value"),
-        (lambda: FederatedType({"f": "(int32 -> int32)"}, CLIENTS), "(int32 -> int32) inside a federated value"),
-        (lambda: FederatedType("placement", CLIENTS), "placement inside a federated value"),
+        (lambda: SequenceType("int32*"), "a sequence cannot hold int32*"),
+        (lambda: SequenceType([("a", FunctionType(None, np.int32))]), "a sequence cannot hold ( -> int32)"),
+        (lambda: SequenceType(FederatedType(np.int32, CLIENTS)), "a sequence cannot hold {int32}@CLIENTS"),
+        (lambda: FederatedType(FederatedType(np.int32, CLIENTS), CLIENTS), "a federated value cannot hold {int32}@CLIENTS"),
+        (lambda: FederatedType({"f": "(int32 -> int32)"}, CLIENTS), "a federated value cannot hold (int32 -> int32)"),
+        (lambda: FederatedType("placement", CLIENTS), "a federated value cannot hold placement"),
     ],
 )
 def test_what_may_not_stand_inside(make: Any, what: str) -> None:

@@ -38,12 +38,8 @@ def fit_tiers(program: Node, hierarchy: Hierarchy) -> None:
 
 
 def _fit(node: Node, hierarchy: Hierarchy) -> None:
-    of = (
-        node.type
-        if not isinstance(node, Call) or node.argument is None
-        else StructType((node.type, node.argument.type))
-    )
-    for t in of.walk():
+    named = (node.type,) if not isinstance(node, Call) or node.argument is None else (node.type, node.argument.type)
+    for t in (part for whole in named for part in whole.walk()):
         if isinstance(t, FederatedType) and t.placement not in hierarchy:
             raise CompileError(
                 f"no tier {t.placement} in the hierarchy {hierarchy}",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from tierfed.errors import PlacementError, TypeMismatch, ValueMismatch
-from tierfed.language.trace import packed_arguments
+from tierfed.errors import PlacementError, ValueMismatch
+from tierfed.language.trace import packed_arguments, takes_nothing
 from tierfed.placements import Placement, Tree
-from tierfed.types import FederatedType, FunctionType, StructType, Type
-from tierfed.types.values import check, present
+from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
+from tierfed.types.values import check, described, present
+from tierfed.user_line import located
 
 
 def hold_arguments(t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -21,21 +22,22 @@ def hold_arguments(t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, 
 
     Raises ValueMismatch or TypeMismatch.
     """
-    if t.parameter is None:
-        if args or kwargs:
-            raise TypeMismatch(f"{t} takes no argument", where="call", mend="call it without arguments")
-        return None
-    return hold(packed_arguments(t.parameter, args, kwargs), t.parameter, "argument")
+    with located():
+        if t.parameter is None:
+            if args or kwargs:
+                raise takes_nothing(len(args) + len(kwargs))
+            return None
+        return hold(packed_arguments(t.parameter, args, kwargs), t.parameter, "argument")
 
 
 def hold(value: Any, t: Type, where: str) -> Any:
     """Return `value` held as a value of `t`, which may be federated or a struct of such."""
     if isinstance(t, FederatedType):
         if t.all_equal:
-            return check(value, t.member, where)
+            return _held_by_all(value, t, where)
         if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__iter__"):
             raise ValueMismatch(
-                f"expected {t}, got {type(value).__name__}",
+                f"expected {t}, got {described(value)}",
                 where=where,
                 mend=f"pass a list with one value for each member of {t.placement}",
             )
@@ -49,12 +51,26 @@ def hold(value: Any, t: Type, where: str) -> Any:
     return check(value, t, where)
 
 
+def _held_by_all(value: Any, t: FederatedType, where: str) -> Any:
+    """Return the one value that all members of a placement have, held."""
+    try:
+        return check(value, t.member, where)
+    except ValueMismatch as bad:
+        if isinstance(value, list | tuple) and bad.where == where and isinstance(t.member, TensorType):
+            raise ValueMismatch(
+                f"expected {t}, got {described(value)}",
+                where=where,
+                mend=f"pass one value of {t.member}: all members of {t.placement} have the same",
+            ) from None
+        raise
+
+
 def _parts(value: Any, t: StructType, where: str) -> list[Any]:
     if isinstance(value, Mapping) and set(value) == set(t.names):
         return [value[n] for n in t.names]
     if isinstance(value, tuple | list) and len(value) == len(t):
         return list(value)
-    raise ValueMismatch(f"expected {t}, got {type(value).__name__}", where=where, mend="pass each element of the type")
+    raise ValueMismatch(f"expected {t}, got {described(value)}", where=where, mend="pass each element of the type")
 
 
 def shown(value: Any, t: Type) -> Any:

@@ -22,8 +22,9 @@ from tierfed.language.context import current
 from tierfed.language.trace import Value, invoke, trace, tracing
 from tierfed.leaves import py
 from tierfed.types import FederatedType, FunctionType, StructType, Type, html, to_type
+from tierfed.types.difference import shown
 from tierfed.types.notation import formatted
-from tierfed.user_line import located, user_line
+from tierfed.user_line import at_user_line, located
 
 
 class Computation:
@@ -110,12 +111,13 @@ def _is_undecorated(spec: Any) -> bool:
 
 
 def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
-    parameter, names = _parameter(fn, types)
+    name = getattr(fn, "__qualname__", type(fn).__name__)  # a partial has none
+    with located(name):
+        parameter, names = _parameter(fn, types)
 
     def unpack(argument: Value) -> tuple[Any, ...]:
         return (argument,) if len(names) == 1 else tuple(argument[i] for i in range(len(names)))
 
-    name = getattr(fn, "__qualname__", type(fn).__name__)  # a partial has none
     with located(name):
         node = check(trace(fn, parameter, unpack))
     return Computation(node, name, fn)
@@ -140,16 +142,19 @@ def _python(fn: Callable[..., Any], types: tuple[Any, ...], returns: Any) -> Com
     if not inspect.isfunction(fn):
         raise TypeMismatch(
             f"{fn!r} is no function that was written with def",
-            where=f"{user_line()}: py_computation",
+            where=at_user_line("py_computation"),
             mend="write `def …` at the top level of a module, and decorate that",
         )
-    parameter, _ = _parameter(fn, types)
+    with located(fn.__qualname__):
+        parameter, _ = _parameter(fn, types)
     t = FunctionType(parameter, to_type(returns))
     for part in t.walk():
         if isinstance(part, FederatedType) or (isinstance(part, FunctionType) and part is not t):
             raise TypeMismatch(
-                f"{part} in the type of a leaf, {t}",
-                where=fn.__qualname__,
-                mend="a leaf works on one member's value: tensors, structs and sequences",
+                f"a leaf works on one member's value, and its type {shown(t)} has a part {shown(part)}",
+                where=at_user_line(fn.__qualname__),
+                mend=f"write {shown(part.member)}, and call it with tierfed.federated_map({fn.__name__}, value)"
+                if isinstance(part, FederatedType)
+                else "use tensors, structs and sequences",
             )
     return Computation(py.reference(fn, t, len(types)), fn.__qualname__, fn)

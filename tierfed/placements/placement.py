@@ -17,6 +17,7 @@ import threading
 from dataclasses import dataclass, field
 
 from tierfed.errors import PlacementError
+from tierfed.user_line import at_user_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
     if not is_name(name):
         raise PlacementError(
             f"{name!r} is not an identifier",
-            where="placement",
+            where=at_user_line("placement"),
             mend="use letters, digits and underscores, as in EDGE_AGGREGATORS",
         )
     with _lock:
@@ -64,7 +65,7 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
         elif singleton is not None and known.singleton != singleton:
             raise PlacementError(
                 f"{name} was declared with singleton={known.singleton}, and again with singleton={singleton}",
-                where="placement",
+                where=at_user_line("placement"),
                 mend="declare it once and import that value, or use another name",
             )
     return known

@@ -24,6 +24,7 @@ from tierfed.errors import TypeMismatch
 from tierfed.types.containers import fields_of
 from tierfed.types.dtypes import name_of
 from tierfed.types.types import StructType, TensorType, Type
+from tierfed.user_line import at_user_line
 
 
 def to_type(spec: object) -> Type:
@@ -50,7 +51,7 @@ def to_type(spec: object) -> Type:
         return TensorType(spec)
     raise TypeMismatch(
         f"{spec!r} reads as no type",
-        where="to_type",
+        where=at_user_line("to_type"),
         mend='use a numpy dtype, (dtype, shape), a container of types, or notation such as "float32[10]"',
     )
 
@@ -83,7 +84,7 @@ def _annotations(cls: type, fields: tuple[str, ...]) -> dict[str, Any]:
     if missing:
         raise TypeMismatch(
             f"the field {missing[0]} of {cls.__qualname__} has no annotation",
-            where="to_type",
+            where=at_user_line("to_type"),
             mend="annotate each field with a dtype or with notation",
         )
     return found

@@ -31,6 +31,7 @@ from tierfed.types.types import (
     TensorType,
     Type,
 )
+from tierfed.user_line import at_user_line
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<arrow>->)|(?P<dots>\.\.\.)|(?P<word>[^\W\d]\w*)|(?P<number>[0-9]+)"""
@@ -126,7 +127,8 @@ class _Reader:
 
     def fail(self, what: str, mend: str | None = None, start: int | None = None) -> NotationError:
         shown = self.text if len(self.text) <= 200 else self.text[:200] + "…"
-        return NotationError(what, where=f"{shown!r}, column {(self.start if start is None else start) + 1}", mend=mend)
+        place = f"{shown!r}, column {(self.start if start is None else start) + 1}"
+        return NotationError(what, where=at_user_line(place), mend=mend)
 
     def is_mark(self, mark: str) -> bool:
         return self.kind == "mark" and self.token == mark

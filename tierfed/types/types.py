@@ -21,6 +21,7 @@ import numpy as np
 from tierfed.errors import TypeMismatch
 from tierfed.placements import Placement, as_placement
 from tierfed.types.dtypes import dtype_of, name_of
+from tierfed.user_line import at_user_line
 
 Shape: TypeAlias = tuple[int | None, ...] | None
 """Sizes by dimension, None for an unknown one (`?`); None as a whole for an unknown rank (`...`)."""
@@ -76,9 +77,11 @@ def _refuse(part: Type, inside: str, classes: tuple[type[Type], ...]) -> None:
     for t in part.walk():
         if isinstance(t, classes):
             raise TypeMismatch(
-                f"{t} inside {inside}",
-                where="type",
-                mend=f"{inside} holds tensors, structs and sequences only",
+                f"{inside} cannot hold {t}",
+                where=at_user_line("type"),
+                mend=f"it holds tensors, structs and sequences: write {t.member}, which is where the whole is"
+                if isinstance(t, FederatedType)
+                else "it holds tensors, structs and sequences only",
             )
 
 
@@ -97,7 +100,7 @@ class TensorType(Type):
         if name is None:
             raise TypeMismatch(
                 f"no tensor has the dtype {dtype!r}",
-                where="type",
+                where=at_user_line("type"),
                 mend="use bool, an integer, float or complex dtype, bfloat16 or str",
             )
         sizes: Shape = None
@@ -139,14 +142,18 @@ def _sizes(shape: Iterable[int | None]) -> tuple[int | None, ...]:
         sizes = tuple(None if s is None else operator.index(s) for s in shape)
     except TypeError:
         raise TypeMismatch(
-            f"{shape!r} is no shape", where="type", mend="write a list of integers, None for an unknown size"
+            f"{shape!r} is no shape",
+            where=at_user_line("type"),
+            mend="write a list of integers, None for an unknown size",
         ) from None
     if any(s is not None and not 0 <= s <= _MAX_SIZE for s in sizes):
         raise TypeMismatch(
-            f"a size below 0 or above {_MAX_SIZE} in the shape {sizes}", where="type", mend="write None for unknown"
+            f"a size below 0 or above {_MAX_SIZE} in the shape {sizes}",
+            where=at_user_line("type"),
+            mend="write None for unknown",
         )
     if len(sizes) > _MAX_RANK:
-        raise TypeMismatch(f"{len(sizes)} dimensions", where="type", mend=f"use at most {_MAX_RANK}")
+        raise TypeMismatch(f"{len(sizes)} dimensions", where=at_user_line("type"), mend=f"use at most {_MAX_RANK}")
     return sizes
 
 
@@ -165,7 +172,9 @@ class StructType(Type):
         for e in elements:
             name, t = (None, e) if isinstance(e, Type) else e
             if not isinstance(t, Type):
-                raise TypeMismatch(f"{t!r} is no type", where="type", mend="pass it through tierfed.to_type")
+                raise TypeMismatch(
+                    f"{t!r} is no type", where=at_user_line("type"), mend="pass it through tierfed.to_type"
+                )
             built.append((name, t))
         seen: set[str] = set()
         for name, _ in built:
@@ -205,9 +214,9 @@ class StructType(Type):
 
 def _check_name(name: object, seen: set[str]) -> None:
     if not isinstance(name, str) or not name or not _is_text(name):
-        raise TypeMismatch(f"{name!r} names no element", where="type", mend="use a non-empty string")
+        raise TypeMismatch(f"{name!r} names no element", where=at_user_line("type"), mend="use a non-empty string")
     if name in seen:
-        raise TypeMismatch(f"the name {name} stands twice", where="type", mend="name each element once")
+        raise TypeMismatch(f"the name {name} stands twice", where=at_user_line("type"), mend="name each element once")
 
 
 def _is_text(name: str) -> bool:
@@ -304,7 +313,9 @@ class AbstractType(Type):
     def __post_init__(self) -> None:
         if not _LABEL.match(self.label):
             raise TypeMismatch(
-                f"{self.label!r} labels no abstract type", where="type", mend="use capitals, digits and _, as in T"
+                f"{self.label!r} labels no abstract type",
+                where=at_user_line("type"),
+                mend="use capitals, digits and _, as in T",
             )
 
     def __repr__(self) -> str:

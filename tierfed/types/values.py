@@ -25,6 +25,7 @@ import numpy as np
 
 from tierfed.errors import ValueMismatch
 from tierfed.types.containers import Struct, contained, fields_of, names_of
+from tierfed.types.difference import shown
 from tierfed.types.dtypes import name_of
 from tierfed.types.notation import quoted
 from tierfed.types.types import (
@@ -60,7 +61,7 @@ def check(value: Any, t: Type, where: str = "value") -> Any:
             return _check_sequence(value, t, where)
         case FunctionType():
             if not callable(value):
-                raise ValueMismatch(f"expected {t}, got {_described(value)}", where=where, mend="pass a computation")
+                raise ValueMismatch(_unlike(value, t), where=where, mend="pass a computation")
             return value
     raise ValueMismatch(f"no value has the type {t} here", where=where)
 
@@ -73,9 +74,7 @@ def _check_tensor(value: Any, t: TensorType, where: str) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         found = name_of(value.dtype)
         if found != t.name:
-            raise ValueMismatch(
-                f"expected {t}, got {_described(value)}", where=where, mend=f"convert it with .astype({t.name!r})"
-            )
+            raise ValueMismatch(_unlike(value, t), where=where, mend=f"convert it with .astype({t.name!r})")
         array = np.asarray(value)
     elif hasattr(value, "__array__") and not isinstance(value, list | tuple):
         return _check_tensor(np.asarray(value), t, where)
@@ -98,15 +97,13 @@ def _from_python(value: Any, t: TensorType, where: str) -> np.ndarray[Any, Any]:
     allowed = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}[want]
     empty = plain.size == 0 and isinstance(value, list | tuple)
     if kind not in allowed and not empty:
-        raise ValueMismatch(
-            f"expected {t}, got {_described(value)}", where=where, mend=f"pass a value that {t.name} can hold"
-        )
+        raise ValueMismatch(_unlike(value, t), where=where, mend=f"pass a value that {t.name} can hold")
     if want in "iu" and plain.size:
         low, high = int(plain.min()), int(plain.max())
         info = np.iinfo(t.dtype)
         if low < info.min or high > info.max:
             raise ValueMismatch(
-                f"expected {t}, got {low if low < info.min else high}, which it cannot hold",
+                f"expected {shown(t)}, got {low if low < info.min else high}, which it cannot hold",
                 where=where,
                 mend=f"{t.name} holds {info.min} to {info.max}",
             )
@@ -114,7 +111,7 @@ def _from_python(value: Any, t: TensorType, where: str) -> np.ndarray[Any, Any]:
         array = plain.astype(t.dtype)
     if want in "fc" and not np.array_equal(np.isfinite(array), np.isfinite(plain)):
         raise ValueMismatch(
-            f"expected {t}, got {_described(value)}, which it cannot hold",
+            f"expected {shown(t)}, got {described(value)}, which it cannot hold",
             where=where,
             mend="use float64, or a value in its range",
         )
@@ -131,7 +128,7 @@ def _check_str(value: Any, t: TensorType, where: str) -> Any:
     except ValueError:  # ragged lists
         flat = np.array(None, object)
     if not all(isinstance(s, str) for s in flat.flat):
-        raise ValueMismatch(f"expected {t}, got {_described(value)}", where=where, mend="pass str")
+        raise ValueMismatch(_unlike(value, t), where=where, mend="pass str")
     _check_shape(flat.shape, t, value, where)
     for s in flat.flat:
         _check_text(s, t, where)
@@ -143,7 +140,7 @@ def _check_text(value: str, t: TensorType, where: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise ValueMismatch(
-            f"expected {t}, got {value!r}, which is no Unicode text",
+            f"expected {shown(t)}, got {value!r}, which is no Unicode text",
             where=where,
             mend="decode the bytes it came from without surrogates",
         ) from None
@@ -154,9 +151,7 @@ def _check_shape(shape: tuple[int, ...], t: TensorType, value: Any, where: str) 
     if wanted is None:
         return
     if len(shape) != len(wanted) or any(w is not None and w != got for w, got in zip(wanted, shape, strict=True)):
-        raise ValueMismatch(
-            f"expected {t}, got {_described(value)}", where=where, mend="reshape it, or declare unknown sizes with ?"
-        )
+        raise ValueMismatch(_unlike(value, t), where=where, mend="reshape it, or declare unknown sizes with ?")
 
 
 def _check_struct(value: Any, t: StructType, where: str) -> tuple[Any, ...]:
@@ -170,26 +165,26 @@ def _check_struct(value: Any, t: StructType, where: str) -> tuple[Any, ...]:
                 f"{label} {', '.join(of)}" for label, of in (("missing", missing), ("unknown", extra)) if of
             )
             raise ValueMismatch(
-                f"expected {t}, got a dict with other names: {told or 'the type has unnamed elements'}",
+                f"expected {shown(t)}, got a dict with other names: {told or 'the type has unnamed elements'}",
                 where=where,
                 mend="give each element of the type, and no other",
             )
         parts = [value[n] for n in names]
     elif isinstance(value, Struct):
         if names_of(value) != names:
-            raise ValueMismatch(f"expected {t}, got {value!r}", where=where, mend="use the type's names")
+            raise ValueMismatch(f"expected {shown(t)}, got {value!r}", where=where, mend="use the type's names")
         parts = list(value)
     elif (fields := fields_of(type(value))) is not None:
         parts = _by_fields(value, fields, t, where)
     elif isinstance(value, tuple | list):
         parts = list(value)
     else:
-        raise ValueMismatch(
-            f"expected {t}, got {_described(value)}", where=where, mend="pass a tuple, list, dict or dataclass"
-        )
+        raise ValueMismatch(_unlike(value, t), where=where, mend="pass a tuple, list, dict or dataclass")
     if len(parts) != len(t):
         raise ValueMismatch(
-            f"expected {t}, got {len(parts)} elements", where=where, mend=f"pass the {len(t)} elements of the type"
+            f"expected {shown(t)}, got {len(parts)} elements",
+            where=where,
+            mend=f"pass the {len(t)} elements of the type",
         )
     return tuple(
         check(v, e, f"{where}{'.' + quoted(n) if n is not None else f'[{i}]'}")
@@ -203,7 +198,7 @@ def _by_fields(value: Any, fields: tuple[str, ...], t: StructType, where: str) -
         return [getattr(value, f) for f in fields]
     if set(fields) != set(t.names):
         raise ValueMismatch(
-            f"expected {t}, got {type(value).__name__} with the fields {', '.join(fields)}",
+            f"expected {shown(t)}, got {type(value).__name__} with the fields {', '.join(fields)}",
             where=where,
             mend="use a class with the type's names",
         )
@@ -212,7 +207,7 @@ def _by_fields(value: Any, fields: tuple[str, ...], t: StructType, where: str) -
 
 def _check_sequence(value: Any, t: SequenceType, where: str) -> Rows:
     if isinstance(value, str | bytes | Mapping | set | frozenset) or not hasattr(value, "__iter__"):
-        raise ValueMismatch(f"expected {t}, got {_described(value)}", where=where, mend="pass a list or an iterator")
+        raise ValueMismatch(_unlike(value, t), where=where, mend="pass a list or an iterator")
     return Rows(check(v, t.element, f"{where}[{i}]") for i, v in enumerate(value))
 
 
@@ -322,7 +317,7 @@ def infer(value: Any, where: str = "value") -> Type:
         parts = [(None, infer(v, f"{where}[{i}]")) for i, v in enumerate(value)]
         return StructType(parts, tuple if isinstance(value, tuple) else list)
     raise ValueMismatch(
-        f"{_described(value)} has no type of ours", where=where, mend="use numbers, strings, numpy arrays or containers"
+        f"{described(value)} has no type of ours", where=where, mend="use numbers, strings, numpy arrays or containers"
     )
 
 
@@ -332,12 +327,16 @@ def _dtype_name(value: Any, where: str) -> str:
         return "str"
     if name is None:
         raise ValueMismatch(
-            f"{_described(value)} has no type of ours", where=where, mend="use numbers, strings or containers of them"
+            f"{described(value)} has no type of ours", where=where, mend="use numbers, strings or containers of them"
         )
     return name
 
 
-def _described(value: Any) -> str:
+def _unlike(value: Any, t: Type) -> str:
+    return f"expected {shown(t)}, got {described(value)}"
+
+
+def described(value: Any) -> str:
     """Return what `value` is, in notation where it has one, for an error."""
     if isinstance(value, np.ndarray | np.generic):
         name = name_of(value.dtype)

@@ -28,6 +28,7 @@ from tierfed.ir.intrinsics.operator import (
 )
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.difference import shown
 
 _NAME = "federated_aggregate"
 
@@ -41,7 +42,7 @@ def fold_types(
     x: FederatedType, zero: Type, accumulate: Type, merge: Type | None, where: str, names: tuple[str, str]
 ) -> None:
     """Raise TypeMismatch unless `accumulate` and `merge` fold values of `x` from `zero`."""
-    mend = f"let it return the type of zero, {zero}"
+    mend = f"let it return the type of zero, {shown(zero)}"
     first = function(accumulate, pair(zero, x.member), where, names[0])
     assignable(zero, first.result, where, f"{names[0]} returns another type than zero's", mend)
     if merge is not None:

@@ -16,7 +16,9 @@ from tierfed.errors import TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
 from tierfed.placements import Placement
 from tierfed.types import FunctionType, StructType, TensorType, Type
+from tierfed.types.difference import shown, told
 from tierfed.types.dtypes import INTEGERS
+from tierfed.types.notation import quoted
 from tierfed.types.values import zero as zero_of
 
 
@@ -33,18 +35,30 @@ def _structurally(t: Type, operation: Callable[..., Any], values: tuple[Any, ...
     return operation(*values)
 
 
-def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str")) -> None:
-    """Raise TypeMismatch unless `t` is a tensor, or a struct of tensors, of a dtype that is not refused."""
-    for part in t.walk():
-        if isinstance(part, TensorType):
-            if part.name in refused:
-                raise TypeMismatch(
-                    f"{part} has no {where.partition('_')[2]}",
-                    where=where,
-                    mend="convert it in a leaf first" if part.name != "bool" else "convert it to int32 in a leaf first",
-                )
-        elif not isinstance(part, StructType):
-            raise TypeMismatch(f"{part} is no tensor or struct of tensors", where=where, mend="compute it in a leaf")
+_RESULTS = {"plus": "sum", "minus": "difference", "multiply": "product", "divide": "quotient"}
+
+
+def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str"), path: str = "value") -> None:
+    """Raise TypeMismatch unless `t` is a tensor, or a struct of tensors, of a dtype that is not refused.
+
+    `path` is what an error calls the value of `t`.
+    """
+    if isinstance(t, StructType):
+        for i, (name, part) in enumerate(t.elements):
+            numeric(part, where, refused, f"{path}[{i}]" if name is None else f"{path}.{quoted(name)}")
+    elif not isinstance(t, TensorType):
+        raise TypeMismatch(
+            f"{path} is {shown(t)}, expected a tensor or a struct of tensors", where=where, mend="compute it in a leaf"
+        )
+    elif t.name in refused:
+        result = where.partition("_")[2]
+        wanted = {"bool": "int32", "str": "a number"}.get(t.name, "float32")
+        out = f"leave {path} out, or " if "." in path or "[" in path else ""
+        raise TypeMismatch(
+            f"{path} is {t}, which has no {_RESULTS.get(result, result)}",
+            where=where,
+            mend=f"{out}convert it to {wanted} in a leaf first: @tierfed.py_computation",
+        )
 
 
 def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] = ("bool", "str")) -> Operator:
@@ -52,10 +66,10 @@ def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] =
 
     def result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
         left, right = arguments
-        numeric(left, uri, refused)
+        numeric(left, uri, refused, "left")
         if not left.is_equivalent_to(right):
             raise TypeMismatch(
-                f"the two sides differ: {left} and {right}",
+                told(left, right, "left is {}, right is {}"),
                 where=uri,
                 mend="give both sides one type; nothing is broadcast or cast",
             )

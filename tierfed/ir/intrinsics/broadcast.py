@@ -11,6 +11,7 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World, federated
 from tierfed.placements import Member, Placement, Tree
 from tierfed.types import FederatedType, FunctionType, Type
+from tierfed.types.difference import shown
 
 
 def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
@@ -18,9 +19,9 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     assert to is not None
     if x.placement == to:
         raise TypeMismatch(
-            f"a value of {x} cannot go down to {to}, where it already is",
+            f"value is {shown(x)}, and cannot go down to {to}, where it already is",
             where="federated_broadcast",
-            mend="leave the broadcast out, or name a placement below with to=",
+            mend=f"leave the broadcast out, or name a placement below {to} with to=",
         )
     return FederatedType(x.member, to, x.all_equal)
 

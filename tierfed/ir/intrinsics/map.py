@@ -12,6 +12,7 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.intrinsics.operator import Arguments, Operator, Parameter, World, federated, function, placed
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.difference import shown
 
 
 def _member(where: str) -> Any:
@@ -31,9 +32,9 @@ def _apply_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     x = federated(arguments[1], "federated_apply")
     if not x.placement.singleton:
         raise TypeMismatch(
-            f"{x.placement} is no singleton, the value is of type {x}",
+            f"value is {shown(x)}, expected a value where there is one member, such as {shown(x.member)}@SERVER",
             where="federated_apply",
-            mend="use tierfed.federated_map",
+            mend="use tierfed.federated_map, which applies fn at each member",
         )
     fn = function(arguments[0], x.member, "federated_apply", "fn")
     return FederatedType(fn.result, x.placement, True)

@@ -28,6 +28,7 @@ from tierfed.ir.intrinsics.sum import has_zero, sum_up
 from tierfed.ir.nodes import Node, Struct
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
+from tierfed.types.difference import shown, told
 from tierfed.types.dtypes import INTEGERS
 
 _WEIGHTS = (*INTEGERS, "float16", "float32", "float64", "bfloat16")
@@ -54,7 +55,9 @@ def _member_rule(x: FederatedType, where: str) -> None:
 def _weight_rule(t: Type, where: str) -> None:
     if not (isinstance(t, TensorType) and t.shape == () and t.name in _WEIGHTS):
         raise TypeMismatch(
-            f"a weight is one real number, got {t}", where=where, mend="use an integer or floating scalar as weight"
+            f"weight is {shown(t)} at each member, expected one integer or floating number",
+            where=where,
+            mend="give one number a member, such as {float32}@CLIENTS",
         )
 
 
@@ -70,9 +73,9 @@ def _weighted_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     _weight_rule(w.member, "federated_mean")
     if w.placement != x.placement:
         raise TypeMismatch(
-            f"the value is at {x.placement} and its weight at {w.placement}",
+            told(x, w, "value is {}, and weight {}: two placements"),
             where="federated_mean",
-            mend=f"weigh with a value at {x.placement}",
+            mend=f"give a weight at {x.placement}, one for each value",
         )
     return at(x.member, rises(x, to, "federated_mean"))
 

@@ -16,8 +16,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from tierfed.errors import TypeMismatch
 from tierfed.ir.nodes import Node
-from tierfed.placements import Placement, Tree
+from tierfed.placements import CLIENTS, SERVER, Placement, Tree
 from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.difference import mended, shown, told
 
 Direction: TypeAlias = Literal["rises", "descends", "stays", "at"]
 """Where the result stands: `to=` SERVER by default, `to=` CLIENTS by default, where its
@@ -108,19 +109,34 @@ def federated(t: Type, where: str, name: str = "value") -> FederatedType:
     """Return `t` if it is federated; raises TypeMismatch with the mend if not."""
     if isinstance(t, FederatedType):
         return t
-    mend = "place it with tierfed.federated_value(x, placement)"
-    if isinstance(t, StructType) and t.contains(FederatedType):
-        mend = f"join its parts with tierfed.federated_zip before {where} takes them"
-    raise TypeMismatch(f"{name} is placed nowhere: expected {{T}}@P, got {t}", where=where, mend=mend)
+    many = where not in ("federated_broadcast", "federated_apply")
+    expected = FederatedType(t, CLIENTS if many else SERVER) if not t.contains(FederatedType, FunctionType) else None
+    if expected is None:
+        raise TypeMismatch(
+            f"{name} has no one placement: expected {{T}}@P, got {shown(t)}",
+            where=where,
+            mend=f"join its parts with tierfed.federated_zip before {where} takes them",
+        )
+    place = f"place it: tierfed.federated_value({name}, tierfed.CLIENTS)"
+    raise TypeMismatch(
+        f"{name} is placed nowhere: expected a placed value, such as {shown(expected)}, got {shown(t)}",
+        where=where,
+        mend=place if where == "federated_broadcast" else f"declare it as {shown(expected)}, or {place}",
+    )
 
 
 def unplaced(t: Type, where: str, name: str) -> Type:
     """Return `t` if it holds nothing federated and no function; raises TypeMismatch if not."""
     if t.contains(FederatedType):
+        bare = t.member if isinstance(t, FederatedType) else None
+        if where == "federated_value":
+            mend = "to move it, use tierfed.federated_broadcast downwards, or an aggregate upwards"
+        else:
+            mend = f"pass a constant, or declare it {f'as {shown(bare)}, ' if bare else ''}without a placement"
         raise TypeMismatch(
-            f"{name} is placed: expected a value without a placement, got {t}",
+            f"{name} is placed: expected {shown(bare) if bare else 'a value without a placement'}, got {shown(t)}",
             where=where,
-            mend=f"pass a constant or a plain argument as {name}; a placed value cannot be everywhere at once",
+            mend=mend,
         )
     if t.contains(FunctionType):
         raise TypeMismatch(f"{name} is a function, {t}", where=where, mend=f"pass a value as {name}")
@@ -143,18 +159,22 @@ def function(t: Type, parameter: Type | None, where: str, name: str) -> Function
         else t.parameter.is_assignable_from(parameter)
     )
     if not fits:
-        raise TypeMismatch(
-            f"{name} takes {t.parameter or 'nothing'}, and is given {parameter or 'nothing'}",
-            where=where,
-            mend=f"let {name} take {parameter or 'nothing'}",
-        )
+        if t.parameter is None or parameter is None:
+            what = f"{name} takes {t.parameter or 'nothing'}, and is given {parameter or 'nothing'}"
+            mend = (
+                "give a function without parameters, such as lambda: f(1)" if parameter is None else "let it take one"
+            )
+        else:
+            what = told(t.parameter, parameter, f"{name} takes {{}}, and is given {{}}")
+            mend = mended(t.parameter, parameter, name)
+        raise TypeMismatch(what, where=where, mend=mend)
     return t
 
 
 def assignable(target: Type, source: Type, where: str, what: str, mend: str) -> None:
     """Raise TypeMismatch unless `source` may stand where `target` is expected."""
     if not target.is_assignable_from(source):
-        raise TypeMismatch(f"{what}: expected {target}, got {source}", where=where, mend=mend)
+        raise TypeMismatch(told(target, source, f"{what}: expected {{}}, got {{}}"), where=where, mend=mend)
 
 
 def rises(x: FederatedType, to: Placement | None, where: str) -> Placement:
@@ -162,9 +182,11 @@ def rises(x: FederatedType, to: Placement | None, where: str) -> Placement:
     assert to is not None  # the callables fill in the default
     if x.placement == to:
         raise TypeMismatch(
-            f"a value of {x} cannot rise to {to}, where it already is",
+            f"value is {shown(x)}, and cannot rise to {to}, where it already is",
             where=where,
-            mend="leave the aggregate out, or name a placement above with to=",
+            mend=f"use the value as it is, or give one from below, such as {{{shown(x.member)}}}@CLIENTS"
+            if x.placement.singleton
+            else f"name a placement above {to} with to=, such as SERVER, which is the default",
         )
     return to
 

@@ -53,9 +53,10 @@ def needs_merge(hierarchy: Hierarchy, source: Placement, to: Placement) -> Compi
     if len(way) == 2:
         return None
     return CompileError(
-        f"from {source} to {to} are {len(way) - 1} hops in {hierarchy}, and op cannot merge partials",
+        f"from {source} to {to} are {len(way) - 1} hops in {hierarchy}, and op, which adds a member's value to a "
+        "partial result, cannot merge two partial results",
         where=_NAME,
-        mend="give merge=, a function of two partials",
+        mend="give merge=, a function of two partial results: merge=lambda a, b: …",
     )
 
 

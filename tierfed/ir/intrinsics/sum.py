@@ -24,14 +24,17 @@ from tierfed.types import FederatedType, FunctionType, TensorType, Type
 from tierfed.types.values import zero
 
 _NAME = "federated_sum"
+_MEND = "reduce it to known sizes in a leaf first, or use tierfed.federated_aggregate, whose zero you give"
 
 
-def has_zero(t: Type, where: str, mend: str = "use tierfed.federated_aggregate with an explicit zero") -> None:
+def has_zero(t: Type, where: str, mend: str = _MEND) -> None:
     """Raise TypeMismatch if a tensor of `t` has an unknown shape, and so no zero to start from."""
     for part in t.walk():
         if isinstance(part, TensorType) and not part.is_static:
             raise TypeMismatch(
-                f"{part} has unknown dimensions, and so no zero to start from",
+                f"value has a part {part}, whose unknown sizes leave no zero to start from"
+                if part is not t
+                else f"value is {t}, whose unknown sizes leave no zero to start from",
                 where=where,
                 mend=mend,
             )

@@ -11,28 +11,36 @@ from typing import Any
 
 from tierfed.errors import TypeMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, placed
-from tierfed.placements import Placement
+from tierfed.placements import CLIENTS, Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.difference import shown
+from tierfed.types.notation import quoted
 
 _MEND = "move one of them first: tierfed.federated_broadcast goes down, an aggregate goes up"
 
 
-def _members(t: Type, found: list[FederatedType]) -> Type:
+def _members(t: Type, found: list[FederatedType], path: str = "value") -> Type:
     """Return `t` with each placed part replaced by its member type; collects the placed parts."""
     if isinstance(t, FederatedType):
         found.append(t)
         return t.member
     if isinstance(t, StructType) and len(t):
-        return StructType([(n, _members(e, found)) for n, e in t.elements], t.container)
+        paths = (f"{path}[{i}]" if n is None else f"{path}.{quoted(n)}" for i, n in enumerate(t.names))
+        return StructType(
+            [(n, _members(e, found, p)) for p, (n, e) in zip(paths, t.elements, strict=True)], t.container
+        )
+    at = found[0].placement if found else CLIENTS
     raise TypeMismatch(
-        f"{t} is placed nowhere", where="federated_zip", mend="place it with tierfed.federated_value(x, placement)"
+        f"{path} is placed nowhere: expected a placed value, such as {{{shown(t)}}}@{at}, got {shown(t)}",
+        where="federated_zip",
+        mend=f"place it where the others are: tierfed.federated_value({path}, {at})",
     )
 
 
 def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     if not isinstance(arguments[0], StructType) or not len(arguments[0]):
         raise TypeMismatch(
-            f"expected a struct of placed values, got {arguments[0]}",
+            f"value is {shown(arguments[0])}, expected a struct of placed values",
             where="federated_zip",
             mend="pass a tuple, list or dict with at least one placed value",
         )
@@ -41,7 +49,7 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     other = next((f for f in found if f.placement != found[0].placement), None)
     if other is not None:
         raise TypeMismatch(
-            f"two placements, {found[0].placement} and {other.placement}: {found[0]} and {other}",
+            f"two placements, {found[0].placement} and {other.placement}: {shown(found[0])} and {shown(other)}",
             where="federated_zip",
             mend=_MEND,
         )
