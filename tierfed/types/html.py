@@ -15,7 +15,10 @@ from html import escape
 _LINES = 24  # of a text that is shown whole
 _COLUMNS = 2000  # of all its lines together
 _CELL = "text-align: left; vertical-align: top; padding: 0 1em 0.2em 0"
-_PRE = "margin: 0; padding: 0; background: none; color: inherit; overflow-x: auto; line-height: 1.35; white-space: "
+_PRE = (  # against what a notebook's own style sheet makes of a <pre>
+    "margin: 0; padding: 0; background: none; color: inherit; font-family: monospace; word-break: normal; "
+    "line-height: 1.35; overflow-x: auto; white-space: "
+)
 
 
 class Html(str):
