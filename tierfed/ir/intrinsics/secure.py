@@ -20,6 +20,7 @@ from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, feder
 from tierfed.ir.nodes import Call, Intrinsic, Node
 from tierfed.placements import Placement
 from tierfed.types import FunctionType, StructType, TensorType, Type
+from tierfed.types.difference import shown
 from tierfed.types.dtypes import INTEGERS
 from tierfed.user_line import tell_line
 
@@ -60,7 +61,7 @@ def _secure(uri: str, bound: str, doc: str) -> Operator:
         limit = unplaced(arguments[1], uri, bound)
         if not _bounds(limit, x.member):
             raise TypeMismatch(
-                f"{bound} is of type {limit}, and the value {x.member}",
+                f"{bound} is of type {shown(limit)}, and the value {shown(x.member)}",
                 where=uri,
                 mend=f"give {bound} as one integer, or as one for each tensor of the value",
             )

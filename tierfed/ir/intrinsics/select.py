@@ -34,6 +34,7 @@ from tierfed.ir.intrinsics.sequence import sequence_of
 from tierfed.ir.nodes import Call, Lambda, Node, Reference, Selection, Struct
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, Type
+from tierfed.types.difference import shown
 from tierfed.types.values import Rows
 
 _NAME, _KEYS = "federated_select", "select_keys"
@@ -43,7 +44,7 @@ _KEY = TensorType("int32")
 def _are_keys(t: Type, where: str) -> None:
     if not (isinstance(t, TensorType) and t.name == "int32" and t.shape is not None and len(t.shape) == 1):
         raise TypeMismatch(
-            f"keys are of type {t}, expected int32[n]",
+            f"keys are of type {shown(t)}, expected int32[n]",
             where=where,
             mend="give each member a list of keys: one dimension, of int32",
         )
@@ -53,20 +54,20 @@ def _above(t: Type, keys: FederatedType, name: str) -> FederatedType:
     """Return `t`, which `keys` select from, if it stands elsewhere and is one value; raises TypeMismatch if not."""
     if not t.contains(FederatedType):
         raise TypeMismatch(
-            f"{name} is placed nowhere: expected a value above the keys, such as {t}@SERVER, got {t}",
+            f"{name} is placed nowhere: expected a value above the keys, such as {shown(t)}@SERVER, got {shown(t)}",
             where=_NAME,
             mend=f"place it where server_val is: tierfed.federated_value({name}, tierfed.SERVER)",
         )
     x = federated(t, _NAME, name)
     if x.placement == keys.placement:
         raise TypeMismatch(
-            f"{name} stands at {x.placement}, where the keys are: {x}",
+            f"{name} stands at {x.placement}, where the keys are: {shown(x)}",
             where=_NAME,
             mend="select where it is, in a leaf: tierfed.federated_map(leaf, (keys, server_val))",
         )
     if not x.all_equal:
         raise TypeMismatch(
-            f"{name} differs between the members of {x.placement}: expected {x.member}@{x.placement}, got {x}",
+            f"{name} differs between the members of {x.placement}: expected {shown(x.member)}@{x.placement}, got {shown(x)}",
             where=_NAME,
             mend=f"bring each member its own: tierfed.federated_broadcast({name}), and select in a leaf",
         )
@@ -79,7 +80,7 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     max_key, server_val = _above(arguments[1], keys, "max_key"), _above(arguments[2], keys, "server_val")
     if max_key.member != _KEY:
         raise TypeMismatch(
-            f"max_key is of type {max_key}, expected int32@{max_key.placement}",
+            f"max_key is of type {shown(max_key)}, expected int32@{max_key.placement}",
             where=_NAME,
             mend="give one key, of int32",
         )

@@ -21,6 +21,7 @@ from tierfed.ir.intrinsics.operator import Arguments, Operator, Parameter, World
 from tierfed.ir.intrinsics.sum import add_in_place, has_zero
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, Type
+from tierfed.types.difference import shown
 from tierfed.types.values import Rows, zero
 
 APPEND, CONCAT = "sequence_append", "sequence_concat"
@@ -33,20 +34,20 @@ def sequence(t: Type, where: str) -> SequenceType:
     mend = "pass a value of type T*"
     if isinstance(t, StructType) and t.contains(FederatedType):
         mend = "join its parts with tierfed.federated_zip first"
-    raise TypeMismatch(f"value is no sequence: expected T*, got {t}", where=where, mend=mend)
+    raise TypeMismatch(f"value is no sequence: expected T*, got {shown(t)}", where=where, mend=mend)
 
 
 def sequence_of(element: Type, where: str, what: str) -> SequenceType:
     """Return the type of a sequence of `element`; raises TypeMismatch if there is none, `what` saying of what."""
     if element.contains(SequenceType):
         raise TypeMismatch(
-            f"{what} {element}, and no sequence has sequences in it",
+            f"{what} {shown(element)}, and no sequence has sequences in it",
             where=where,
             mend="reduce the inner sequence first, with tierfed.sequence_reduce or in a leaf",
         )
     if element.contains(FunctionType):
         raise TypeMismatch(
-            f"{what} {element}, and no sequence has functions in it", where=where, mend="call the function first"
+            f"{what} {shown(element)}, and no sequence has functions in it", where=where, mend="call the function first"
         )
     return SequenceType(element)
 
@@ -66,7 +67,7 @@ def _reduce_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     element = sequence(arguments[0], "sequence_reduce").element
     start = unplaced(arguments[1], "sequence_reduce", "zero")
     op = function(arguments[2], pair(start, element), "sequence_reduce", "op")
-    mend = f"let it return the type of zero, {start}"
+    mend = f"let it return the type of zero, {shown(start)}"
     assignable(start, op.result, "sequence_reduce", "op returns another type than zero's", mend)
     return start
 
