@@ -67,7 +67,8 @@ def _above(t: Type, keys: FederatedType, name: str) -> FederatedType:
         )
     if not x.all_equal:
         raise TypeMismatch(
-            f"{name} differs between the members of {x.placement}: expected {shown(x.member)}@{x.placement}, got {shown(x)}",
+            f"{name} differs between the members of {x.placement}: "
+            f"expected {shown(x.member)}@{x.placement}, got {shown(x)}",
             where=_NAME,
             mend=f"bring each member its own: tierfed.federated_broadcast({name}), and select in a leaf",
         )
