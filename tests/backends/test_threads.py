@@ -20,6 +20,7 @@ from tierfed import CLIENTS, FederatedType
 from tierfed.backends.local.blas import one_thread
 from tierfed.backends.loop_thread import LoopThread
 from tierfed.backends.native.context import NativeContext
+from tierfed.compiler import Compiled
 
 TREE = grown(HIERARCHIES["three tiers"], {"EDGE_AGGREGATORS": [2], "CLIENTS": [2, 1]})
 X = FederatedType((np.float64, [100]), CLIENTS)
@@ -94,9 +95,24 @@ def test_an_error_is_told_to_the_thread_that_made_it(context: Any) -> None:
     assert at_once(call, 3) == ["30.0", "2 values for the 3 members of CLIENTS", "36.0"]
 
 
-def test_a_program_is_compiled_once_however_many_call_it(native: NativeContext) -> None:
-    """What the context keeps of an equal program is one object for all threads."""
-    assert len(set(map(id, at_once(lambda n: native.compiled(scaled(77)))))) == 1
+def test_a_program_is_compiled_once_however_many_call_it(
+    native: NativeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All threads call before the first has compiled it: the others wait, and get what it made."""
+    called, checked = threading.Semaphore(0), []
+
+    def check(compiled: Compiled) -> None:
+        checked.append(compiled)
+        for _ in range(SIDE_BY_SIDE if len(checked) == 1 else 0):
+            assert called.acquire(timeout=20)
+
+    def call(number: int) -> Compiled:
+        called.release()
+        return native.compiled(scaled(77))
+
+    monkeypatch.setattr(native, "_check", check)
+    assert {id(found) for found in at_once(call)} == {id(checked[0])}
+    assert len(checked) == 1
 
 
 class TestBlas:

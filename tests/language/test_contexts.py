@@ -48,8 +48,10 @@ def test_one_context_entered_twice_is_left_once():
     """Leaving takes the innermost entry away, and not the one before it."""
     context = tierfed.local(TWO)
     with context:
-        with tierfed.local(THREE), context:
-            assert members() == 2
+        with tierfed.local(THREE):
+            with context:
+                assert members() == 2
+            assert members() == 3
         assert members() == 2
 
 

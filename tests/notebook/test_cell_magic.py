@@ -63,8 +63,9 @@ def test_lines_are_the_cells(notebook):
     assert notebook.user_ns["third"].__code__.co_firstlineno == 3
 
 
-def test_run_again_with_other_code(notebook):
+def test_run_again_with_other_code(notebook, monkeypatch):
     """At once, in the same second and of the same size: the new code runs, under a new digest."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # for what is compiled is what could be stale
     notebook.run("cell_again", LEAF.format(name="by_two", sign="*"))
     old = notebook.user_ns["by_two"]
     notebook.run("cell_again", LEAF.format(name="by_two", sign="+"))
