@@ -58,6 +58,11 @@ RAW: dict[str, Callable[[], Any]] = {
     "in a computation that is called": lambda: collected(data()),
     "brought further down first": lambda: collect(tierfed.federated_broadcast(data(at=EDGE))),
     "a sequence reduced by no leaf": lambda: collect(tierfed.sequence_sum(data("int32*"))),
+    "handed to rounds below": lambda: rounds(lambda v: v),
+    "captured by rounds below": lambda: captured(lambda v: v),
+    "moved within the state, to where the next round collects it": lambda: moved(),
+    "the state of rounds": lambda: kept(lambda x: x),
+    "the state of rounds, of which there may be none": lambda: kept(lambda x: map_(summary, x)),
     "the part that no leaf made": lambda: collect(map_(lambda v: {"made": summary(v), "raw": v}, data())),
     "that part, selected": lambda: collect(map_(lambda v: {"made": summary(v), "raw": v}, data()).raw),
     "in a sequence, by keys": lambda: collect(
@@ -69,8 +74,48 @@ RAW: dict[str, Callable[[], Any]] = {
     ),
 }
 
+
+def rounds(leaf: Any) -> Any:
+    """Rounds below the edges, which collect what `leaf` makes of the data that is handed in."""
+
+    def step(total: Any, own: Any) -> Any:
+        return total + tierfed.sequence_sum(collect(map_(leaf, own), to=EDGE))
+
+    return tierfed.federated_iterate(step, tierfed.federated_value(np.int32(0), EDGE), 2, data=data(), at=EDGE)
+
+
+def captured(leaf: Any) -> Any:
+    """The same, with data that the step captures."""
+    own = data()
+
+    def step(total: Any) -> Any:
+        return total + tierfed.sequence_sum(collect(map_(leaf, own), to=EDGE))
+
+    return tierfed.federated_iterate(step, tierfed.federated_value(np.int32(0), EDGE), 2, at=EDGE)
+
+
+def kept(step: Any) -> Any:
+    """The state that rounds over the data itself end with, collected."""
+    return collect(tierfed.federated_iterate(step, data(), 2, at=CLIENTS))
+
+
+def moved() -> Any:
+    """Rounds that collect one part of their state and then put the other there."""
+
+    def step(state: Any) -> Any:
+        total = tierfed.sequence_sum(collect(state["shown"], to=EDGE))
+        return {"raw": state["raw"] + tierfed.federated_broadcast(total), "shown": state["raw"]}
+
+    return tierfed.federated_iterate(step, {"raw": data(), "shown": ones()}, 2, at=EDGE)
+
+
 MADE: dict[str, Callable[[], Any]] = {
     "a leaf of it": lambda: collect(map_(summary, data())),
+    "a leaf inside rounds below": lambda: rounds(summary),
+    "a leaf of what rounds capture": lambda: captured(summary),
+    "what rounds with a leaf start from and give": lambda: collect(
+        map_(summary, tierfed.federated_iterate(lambda x: x, data(), 2, at=CLIENTS))
+    ),
     "a leaf inside a function": lambda: collect(map_(lambda v: (summary(v + v), summary(v)), data())),
     "the part that a leaf made": lambda: collect(map_(lambda v: {"made": summary(v), "raw": v}, data()).made),
     "zipped after the leaf": lambda: collect((map_(summary, data()), ones())),
@@ -87,7 +132,8 @@ def test_it_is_not_collected(name):
     """Selecting, zipping, moving it down, arithmetic and plain functions are no leaves; told where it is written."""
     with pytest.raises(TypeMismatch) as error:
         program(RAW[name])
-    assert "test_raw_data.py:" in error.value.where and error.value.where.endswith("federated_collect")
+    assert "test_raw_data.py:" in error.value.where
+    assert error.value.where.endswith("federated_iterate" if "next round" in name else "federated_collect")
     assert error.value.what == "what federated_data('train') gives would leave its members as it is"
     assert error.value.mend == "map a leaf over it first, which decides what leaves: federated_map(leaf, data)"
 

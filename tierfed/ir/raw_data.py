@@ -90,8 +90,11 @@ def _operated(node: Call, uri: str, t: FunctionType, env: Mapping[str, _Raw]) ->
         return _of(arguments[0], _raw(arguments[1], env), env)
     if uri == "federated_iterate":
         state, data = _raw(arguments[1], env), _raw(arguments[2], env)
-        turned = _of(arguments[0], (state, data), env)
-        return turned if state is None else state  # which no round at all would give
+        turned = _either(state, _of(arguments[0], (state, data), env))  # no round at all gives the state
+        moved = None if turned == state else _first(turned)
+        if moved is not None and any(isinstance(n, Intrinsic) and operator(n.uri).leaf_first for n in node.walk()):
+            raise _refused(node, moved, uri)  # the next round may collect what this one put there
+        return turned
     given: list[_Raw] = []
     for argument in arguments:
         given.append(_raw(argument, env))
@@ -99,15 +102,26 @@ def _operated(node: Call, uri: str, t: FunctionType, env: Mapping[str, _Raw]) ->
         return given[0]
     found = next((data for g in given if (data := _first(g)) is not None), None)
     if op.leaf_first and found is not None:
-        bad = TypeMismatch(
-            f"what federated_data({found.uri!r}) gives would leave its members as it is",
-            where=uri,
-            mend="map a leaf over it first, which decides what leaves: federated_map(leaf, data)",
-        )
-        tell_line(bad, node.line)
-        raise bad
+        raise _refused(node, found, uri)
     computed = any(isinstance(n, Compiled) for a in arguments if isinstance(a.type, FunctionType) for n in a.walk())
     return None if computed or op.direction == "rises" else found
+
+
+def _refused(node: Call, data: Data, uri: str) -> TypeMismatch:
+    bad = TypeMismatch(
+        f"what federated_data({data.uri!r}) gives would leave its members as it is",
+        where=uri,
+        mend="map a leaf over it first, which decides what leaves: federated_map(leaf, data)",
+    )
+    tell_line(bad, node.line)
+    return bad
+
+
+def _either(a: _Raw, b: _Raw) -> _Raw:
+    """Return the raw data in a value that is one of two."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return tuple(_either(x, y) for x, y in zip(a, b, strict=True))
+    return b if a is None or (isinstance(a, tuple) and b is not None) else a
 
 
 def _first(raw: _Raw) -> Data | None:
