@@ -8,7 +8,7 @@ expressions of a slice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from tierfed.errors import CompileError, TypeMismatch
 from tierfed.ir.intrinsics import operator
@@ -27,7 +27,7 @@ from tierfed.ir.nodes import (
     Selection,
     Struct,
 )
-from tierfed.types import FunctionType
+from tierfed.types import FunctionType, StructType
 from tierfed.user_line import tell_line
 
 
@@ -47,50 +47,68 @@ class DataWorld(World, Protocol):
 
 def evaluate(node: Node, names: Mapping[str, Any], leaves: Leaves, world: DataWorld | None = None) -> Any:
     """Return the held value of `node`, its free names being `names`."""
-    match node:
-        case Reference(name=name):
-            return names[name]
-        case Struct(elements=elements):
-            return tuple([evaluate(e, names, leaves, world) for _, e in elements])
-        case Selection(source=source, index=index):
-            return evaluate(source, names, leaves, world)[index]
-        case Literal():
-            return node.value
-        case Block(bindings=bindings, result=result):
-            inner = dict(names)
-            for name, value in bindings:
-                inner[name] = evaluate(value, inner, leaves, world)
-            return evaluate(result, inner, leaves, world)
-        case Call(function=Intrinsic(uri=uri, of=t), argument=argument, line=line):
-            values = () if argument is None else (evaluate(argument, names, leaves, world),)
-            try:
-                return _apply(uri, t, values, world)
-            except CompileError as bad:  # a program that does not fit its tree
-                tell_line(bad, line)
-                raise
-        case Call(function=function, argument=argument):
-            f = evaluate(function, names, leaves, world)
-            return f() if argument is None else f(evaluate(argument, names, leaves, world))
-        case Lambda(parameter=None, body=body):
-            return lambda: evaluate(body, names, leaves, world)
-        case Lambda(parameter=str(parameter), body=body):
-            return lambda value: evaluate(body, {**names, parameter: value}, leaves, world)
-        case Intrinsic(uri=uri, of=t):
-            return lambda *values: _apply(uri, t, values, world)
-        case Compiled():
-            return leaves(node)
-        case Data():
-            if world is None:
-                raise TypeMismatch(f"{node} is placed, and has no value in a local expression", where="evaluate")
-            return world.data(node)
-        case PlacementLiteral(placement=placement):
-            return placement
-    raise AssertionError(type(node))
+    return _MEANINGS[type(node)](node, names, leaves, world)
+
+
+_Names: TypeAlias = Mapping[str, Any]
+_World: TypeAlias = DataWorld | None
+
+
+def _struct(node: Struct, names: _Names, leaves: Leaves, world: _World) -> Any:
+    return tuple([evaluate(e, names, leaves, world) for _, e in node.elements])
+
+
+def _block(node: Block, names: _Names, leaves: Leaves, world: _World) -> Any:
+    inner = dict(names)
+    for name, value in node.bindings:
+        inner[name] = evaluate(value, inner, leaves, world)
+    return evaluate(node.result, inner, leaves, world)
+
+
+def _call(node: Call, names: _Names, leaves: Leaves, world: _World) -> Any:
+    function, argument = node.function, node.argument
+    if not isinstance(function, Intrinsic):
+        f = evaluate(function, names, leaves, world)
+        return f() if argument is None else f(evaluate(argument, names, leaves, world))
+    values = () if argument is None else (evaluate(argument, names, leaves, world),)
+    try:
+        return _apply(function.uri, function.of, values, world)
+    except CompileError as bad:  # a program that does not fit its tree
+        tell_line(bad, node.line)
+        raise
+
+
+def _lambda(node: Lambda, names: _Names, leaves: Leaves, world: _World) -> Any:
+    parameter, body = node.parameter, node.body
+    if parameter is None:
+        return lambda: evaluate(body, names, leaves, world)
+    return lambda value: evaluate(body, {**names, parameter: value}, leaves, world)
+
+
+def _data(node: Data, names: _Names, leaves: Leaves, world: _World) -> Any:
+    if world is None:
+        raise TypeMismatch(f"{node} is placed, and has no value in a local expression", where="evaluate")
+    return world.data(node)
+
+
+_MEANINGS: Mapping[type[Node], Callable[[Any, _Names, Leaves, _World], Any]] = {
+    Reference: lambda node, names, leaves, world: names[node.name],
+    Struct: _struct,
+    Selection: lambda node, names, leaves, world: evaluate(node.source, names, leaves, world)[node.index],
+    Literal: lambda node, names, leaves, world: node.value,
+    Block: _block,
+    Call: _call,
+    Lambda: _lambda,
+    Intrinsic: lambda node, names, leaves, world: lambda *values: _apply(node.uri, node.of, values, world),
+    Compiled: lambda node, names, leaves, world: leaves(node),
+    Data: _data,
+    PlacementLiteral: lambda node, names, leaves, world: node.placement,
+}
 
 
 def _apply(uri: str, t: FunctionType, values: tuple[Any, ...], world: World | None) -> Any:
     """Return the meaning of an intrinsic at its packed argument."""
     op = operator(uri)
-    if values and len(op.unpacked(t.parameter)) > 1:
+    if len(op.parameters) > 1 and isinstance(t.parameter, StructType) and len(t.parameter) > 1:
         values = values[0]
     return op.meaning(world, values, t)

@@ -25,13 +25,14 @@ from tierfed.types.values import zero as zero_of
 def structurally(t: Type, operation: Callable[..., Any], *values: Any) -> Any:
     """Return `operation` applied to the tensors of held values of `t`, in their common structure."""
     with np.errstate(all="ignore"):
-        return _structurally(t, operation, values)
+        return elementwise(t, operation, values)
 
 
-def _structurally(t: Type, operation: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+def elementwise(t: Type, operation: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    """Return what `structurally` does, within whatever numpy says of errors where it is called."""
     if isinstance(t, StructType):
         parts = zip(*values, strict=True)
-        return tuple([_structurally(e, operation, of) for (_, e), of in zip(t.elements, parts, strict=True)])
+        return tuple([elementwise(e, operation, of) for (_, e), of in zip(t.elements, parts, strict=True)])
     return operation(*values)
 
 

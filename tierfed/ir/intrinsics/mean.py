@@ -15,6 +15,7 @@ non-finite weights are refused at the member that has them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +84,7 @@ def _weighted_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
 def weigh(x: Any, w: Any, t: Type) -> Any:
     """Return what a member contributes, `(w·x, w, 1)`; raises ValueMismatch for a weight that cannot be."""
     weight = np.float64(w)
-    if not np.isfinite(weight) or weight < 0:
+    if not math.isfinite(weight) or weight < 0:
         raise ValueMismatch(f"a weight of {w}", where="federated_mean", mend="weights are finite and not negative")
 
     def times(v: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, generic, identity, zero_node
-from tierfed.ir.intrinsics.arithmetic import numeric, structurally
+from tierfed.ir.intrinsics.arithmetic import elementwise, numeric
 from tierfed.ir.intrinsics.folding import fold_up
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World, at, federated, per_member, placed, rises
 from tierfed.ir.nodes import Node
@@ -64,18 +64,19 @@ def sum_up(
     def plus(pair: tuple[Any, Any]) -> Any:
         total, value = pair
         if total is None:
-            return structurally(t, lambda v: np.add(v, v.dtype.type(0)), value)
-        return structurally(t, add_in_place, total, value)
+            return elementwise(t, lambda v: np.add(v, v.dtype.type(0)), (value,))
+        return elementwise(t, add_in_place, (total, value))
 
-    folded = fold_up(
-        tree,
-        source,
-        to,
-        values,
-        zero=None,
-        accumulate=lambda pair: plus((pair[0], prepare(pair[1]))),  # one at a time: memory for one, not for all
-        merge=_merge_sums(plus),
-    )
+    with np.errstate(all="ignore"):
+        folded = fold_up(
+            tree,
+            source,
+            to,
+            values,
+            zero=None,
+            accumulate=lambda pair: plus((pair[0], prepare(pair[1]))),  # one at a time: memory for one, not for all
+            merge=_merge_sums(plus),
+        )
     return tuple(zero(t, _NAME) if total is None else total for total in folded)
 
 
