@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, markdown
 
-NAMES = ("framing", "upload", "rounds", "start", "local_sum")
+NAMES = ("framing", "upload", "rounds", "start", "language", "local_sum")
 
 
 def main() -> int:
