@@ -1,9 +1,10 @@
 """Write tests/ir/federated_language_0_5_4.json: types, programs and literals as federated-language serializes them.
 
-    python -m venv /tmp/public && /tmp/public/bin/pip install federated-language==0.5.4
-    /tmp/public/bin/python tools/make_federated_language_golden.py
+    pip install 'tierfed[interop]'
+    python tools/make_federated_language_golden.py
 
-It is not run with the tests: its output is committed, and what it says must stay readable.
+Beside it tests/backends/federated_language_programs.json has the programs of `federated_language_programs`.
+The output is committed, and what it says must stay readable.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import federated_language as fl
+import federated_language_programs
 import ml_dtypes
 import numpy as np
 from google.protobuf import any_pb2
 
-OUT = Path(__file__).resolve().parent.parent / "tests" / "ir" / "federated_language_0_5_4.json"
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+OUT = TESTS / "ir" / "federated_language_0_5_4.json"
+PROGRAMS = TESTS / "backends" / "federated_language_programs.json"
 CLIENTS, SERVER = fl.CLIENTS, fl.SERVER
 T, At = fl.TensorType, fl.FederatedType
 
@@ -165,8 +169,16 @@ def hexadecimal(message: Any) -> str:
     return message.SerializeToString(deterministic=True).hex()
 
 
+def described(programs: dict[str, Any]) -> dict[str, Any]:
+    """Return text, type and bytes of each program."""
+    return {
+        name: {"text": b.compact_representation(), "type": str(b.type_signature), "hex": hexadecimal(b.to_proto())}
+        for name, b in programs.items()
+    }
+
+
 def main() -> None:
-    """Write the file."""
+    """Write the files."""
     traced = {
         "mean": mean,
         "weighted_mean": weighted_mean,
@@ -181,13 +193,11 @@ def main() -> None:
         "sequences": sequences,
     }
     programs = {name: c.to_building_block() for name, c in traced.items()} | by_hand()
+    PROGRAMS.write_text(json.dumps(described(federated_language_programs.corpus()), indent=1) + "\n")
     out = {
         "types": {text: hexadecimal(t.to_proto()) for text, t in TYPES.items()},
         "literals": {text: hexadecimal(fl.framework.Literal(v, typed(v)).to_proto()) for text, v in LITERALS.items()},
-        "programs": {
-            name: {"text": b.compact_representation(), "type": str(b.type_signature), "hex": hexadecimal(b.to_proto())}
-            for name, b in programs.items()
-        },
+        "programs": described(programs),
     }
     OUT.write_text(json.dumps(out, indent=1) + "\n")
 

@@ -36,6 +36,7 @@ from tierfed.ir.nodes import (
 from tierfed.ir.proto import computation_pb2 as pb
 from tierfed.ir.proto import node_from_bytes, node_to_bytes, type_from_bytes, type_to_bytes
 from tierfed.ir.proto.limits import MAX_DEPTH, MAX_NODES
+from tierfed.ir.proto.serialize import node_to_public_bytes
 from tierfed.placements import CLIENTS, Placement, placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type, parse
 
@@ -376,11 +377,31 @@ def test_compiled_elsewhere(kind: str, what: str) -> None:
 
 
 def test_data_by_content() -> None:
-    """Data by content is refused by name, as federated-language writes it."""
+    """Data by content, as federated-language writes it, is a URI when the content is a string, and else refused."""
     with pytest.raises(ProtocolError) as caught:
         node_from_bytes(bytes.fromhex(PUBLIC["programs"]["data by content"]["hex"]))
     assert str(caught.value) == (
-        "program: data by content is not supported by this version\n  to mend: name data by its URI"
+        "program: data by content of the type '' is not known here\n"
+        "  to mend: name data by its URI, in a google.protobuf.StringValue"
+    )
+    data = Data("train", parse("{int32}@CLIENTS"))
+    written = node_to_public_bytes(data)
+    assert node_from_bytes(written) == data and pb.Computation.FromString(written).data.WhichOneof("data") == "content"
+    message = message_of(data)
+    for content in (b"\xff", b"\x0a\x02ab\x12\x01x", pb.Computation.FromString(written).data.content + b"\x12\x01\xff"):
+        message.data.content = content
+        with pytest.raises(ProtocolError, match="data (whose content is no message|by content of the type)"):
+            node_from_bytes(message.SerializeToString())
+
+
+def test_public_names_that_nothing_stands_for() -> None:
+    """A public intrinsic without a counterpart is refused by name, with the mend."""
+    message = message_of(Intrinsic("federated_sum", parse("({int32}@CLIENTS -> int32@SERVER)")))  # type: ignore[arg-type]
+    message.intrinsic.uri = "federated_secure_select"
+    refused(
+        message,
+        "federated_secure_select has no counterpart here",
+        "call federated_select, if all of the value at the server may go down to every member",
     )
 
 

@@ -35,6 +35,7 @@ from tierfed.ir.nodes import (
 )
 from tierfed.ir.proto import computation_pb2 as pb
 from tierfed.ir.proto.array_form import read_array, write_array
+from tierfed.ir.proto.data_form import packed_uri, unpacked_uri
 from tierfed.ir.proto.limits import (
     LEVELS,
     MAX_BYTES,
@@ -72,6 +73,16 @@ def node_to_bytes(node: Node, limit: int = MAX_BYTES) -> bytes:
     return written(message, "program", limit)
 
 
+def node_to_public_bytes(node: Node, limit: int = MAX_BYTES) -> bytes:
+    """Return `node`, in `public` intrinsics alone, as bytes that federated-language reads.
+
+    Raises TypeMismatch if it is nested deeper than protobuf reads, ProtocolError beyond `limit` bytes.
+    """
+    message = pb.Computation()
+    write_node(node, message, public=True)
+    return written(message, "program", limit)
+
+
 def node_from_bytes(data: bytes, limit: int = MAX_BYTES) -> Node:
     """Return the program in `data`; raises ProtocolError or TypeMismatch if there is none."""
     reader = TypeReader("program")
@@ -80,10 +91,13 @@ def node_from_bytes(data: bytes, limit: int = MAX_BYTES) -> Node:
     return node
 
 
-def write_node(node: Node, into: pb.Computation) -> None:
-    """Write `node` into an outermost computation; raises TypeMismatch for one that has no form."""
+def write_node(node: Node, into: pb.Computation, public: bool = False) -> None:
+    """Write `node` into an outermost computation; raises TypeMismatch for one that has no form.
+
+    `public`: without fields of our own.
+    """
     try:
-        _Writer(node, into).write(node, into, 1)
+        _Writer(node, into, public).write(node, into, 1)
     except UnicodeEncodeError as bad:
         raise TypeMismatch(
             f"{bad.object!r:.80} is no Unicode text", where="serialize", mend="use names without surrogates"
@@ -98,8 +112,9 @@ def read_node(message: pb.Computation, types: TypeReader) -> Node:
 class _Writer:
     """Writes one program."""
 
-    def __init__(self, program: Node, into: pb.Computation) -> None:
+    def __init__(self, program: Node, into: pb.Computation, public: bool) -> None:
         self.root = into
+        self.public = public
         self.types: dict[int, pb.Type] = {}  # by id: the program keeps its types alive
         deepest = 0
         stack = [(program, 1)]
@@ -118,6 +133,10 @@ class _Writer:
     def write(self, node: Node, into: pb.Computation, level: int) -> None:
         """Write `node` into a computation that lies at `level`."""
         if level > self.deepest:
+            if self.public:
+                raise TypeMismatch(
+                    "a program nested deeper than protobuf reads", where="serialize", mend="name parts of it"
+                )
             part = pb.Computation()
             self.write(node, part, 2)
             into.detached_at = len(self.root.detached)
@@ -131,6 +150,8 @@ class _Writer:
                 if parameter is not None:
                     into.abstraction.parameter_name = parameter
                 self.write(body, into.abstraction.result, level + 2)
+            case Call(function=Intrinsic(uri="generic_zero")) if self.public:  # a value there
+                into.intrinsic.uri = "generic_zero"
             case Call(function=function, argument=argument):
                 self.write(function, into.call.function, level + 2)
                 if argument is not None:
@@ -155,6 +176,8 @@ class _Writer:
                 into.intrinsic.uri = public_uri(uri, of)
             case PlacementLiteral(placement=placement):
                 write_placement(placement, into.placement)
+            case Data(uri=uri) if self.public:
+                into.data.content = packed_uri(uri)
             case Data(uri=uri):
                 into.data.uri = uri
             case Literal():
@@ -277,10 +300,9 @@ class _Reader:
             return PlacementLiteral(self.types.placement(message.placement)), 1
         if kind == "literal":
             return read_array(message.literal.value, self.types), 1
-        if kind == "data" and message.data.WhichOneof("data") == "uri":
-            return Data(message.data.uri, t), 1
         if kind == "data":
-            raise self.types.fail("data by content is not supported by this version", "name data by its URI")
+            by_uri = message.data.WhichOneof("data") == "uri"
+            return Data(message.data.uri if by_uri else unpacked_uri(message.data.content, self.types), t), 1
         if kind == "leaf":
             leaf = message.leaf
             if not isinstance(t, FunctionType):

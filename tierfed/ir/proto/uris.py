@@ -39,6 +39,11 @@ PUBLIC: tuple[tuple[str, str, Callable[[FunctionType], bool]], ...] = (
     ("federated_map", "federated_map_all_equal", _all_equal_at_clients),
 )
 
+WITHOUT: dict[str, str] = {
+    "federated_secure_select": "call federated_select, if all of the value at the server may go down to every member",
+}
+"""Public names that none of ours stands for, with what would mend it."""
+
 
 def public_uri(uri: str, t: FunctionType) -> str:
     """Return what our intrinsic `uri` at the type `t` is called on the wire."""
@@ -55,8 +60,10 @@ def public_uri(uri: str, t: FunctionType) -> str:
 def native_uri(uri: str, t: FunctionType) -> str:
     """Return our name of the intrinsic that is called `uri` on the wire, at the type `t`.
 
-    Raises ProtocolError for a public name at a type that it does not have.
+    Raises ProtocolError for a public name at a type that it does not have, or that nothing here stands for.
     """
+    if uri in WITHOUT:
+        raise ProtocolError(f"{uri} has no counterpart here", where="program", mend=WITHOUT[uri])
     for ours, public, holds in PUBLIC:
         if uri == public:
             if not holds(t):
