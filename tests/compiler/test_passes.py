@@ -346,8 +346,8 @@ CLIMB_ERRORS: dict[str, tuple[str, Callable[..., Any], Hierarchy, str]] = {
         lambda x: tierfed.federated_reduce(x, np.int32(0), lambda a, b: a + a),
         THREE,
         "federated_reduce: from CLIENTS to SERVER are 2 hops in SERVER > EDGE_AGGREGATORS > CLIENTS, "
-        "and op cannot merge partials\n"
-        "  to mend: give merge=, a function of two partials",
+        "and op, which adds a member's value to a partial result, cannot merge two partial results\n"
+        "  to mend: give merge=, a function of two partial results: merge=lambda a, b: …",
     ),
 }
 

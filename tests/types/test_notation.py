@@ -135,7 +135,7 @@ WRONG = [
     (
         "{int32@SERVER}@CLIENTS",
         "a federated value cannot hold int32@SERVER",
-        "it holds tensors, structs and sequences: write int32, which is where the whole is",
+        "it holds tensors, structs and sequences: write int32, since the whole has one placement",
         1,
     ),
     ('<"\\q"=int32>', '"\\q" is no string', 'write \\" for a quote and \\\\ for a backslash', 2),

@@ -13,7 +13,6 @@ from tierfed.ir.nodes import (
     Struct,
     first_placed,
     free_names,
-    shortened,
 )
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, StructType, Type
@@ -67,17 +66,19 @@ def _local_function(fn: Node, uri: str, arguments: tuple[Node, ...]) -> None:
         called = "y" if isinstance(placed, Reference) or placed.name is None else placed.name
         here = next((a.type.placement for a in arguments if isinstance(a.type, FederatedType)), None)
         there = placed.type.placement if isinstance(placed.type, FederatedType) else None
-        moved = called if here == there else f"tierfed.federated_broadcast({called})"
+        if here == there:
+            moved = called
+        else:  # which stands above is not known yet, but nothing stands above a singleton such as SERVER
+            moved = f"an aggregate of {called}" if here and here.singleton else f"tierfed.federated_broadcast({called})"
         raise TypeMismatch(
             f"{name} works on one member's value, and captures {called}, which is placed: {placed.type}",
             where=uri,
             mend=f"make it part of the value, (value, {moved}), and a parameter of {name}",
         )
-    inner = next(
-        (n for n in placed.walk() if isinstance(n, Intrinsic) and isinstance(n.type.result, FederatedType)), placed
-    )
+    inner = next((n for n in placed.walk() if isinstance(n, Intrinsic) and n.type.contains(FederatedType)), placed)
     raise TypeMismatch(
-        f"{name} works on one member's value, and computes {shortened(inner)}, which is placed: {placed.type}",
+        f"{name} works on one member's value, and computes {inner.uri if isinstance(inner, Intrinsic) else 'a value'}, "
+        f"which is placed: {placed.type}",
         where=uri,
         mend="compute it before, and make it part of the value: (value, tierfed.federated_broadcast(y))",
     )

@@ -24,14 +24,13 @@ from tierfed.ir.nodes import Block, Lambda, Node, PlacementLiteral, Reference, S
 from tierfed.language.trace import Value, as_node, bound, loosened, trace
 from tierfed.placements import Placement, as_placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
-from tierfed.user_line import located, user_line
+from tierfed.types.difference import told
+from tierfed.user_line import at_user_line, located
 
 _INT32 = TensorType("int32")
 
 
-def federated_iterate(
-    step: Any, state: Any, rounds: Any, data: Any = (), at: Placement | str | None = None
-) -> Value:
+def federated_iterate(step: Any, state: Any, rounds: Any, data: Any = (), at: Placement | str | None = None) -> Value:
     """Return `state` after every member of `at` has repeated `step` over its own subtree `rounds` times.
 
         federated_iterate : <(<S,D> -> S),S,D,int32,placement> -> S
@@ -45,20 +44,24 @@ def federated_iterate(
     with located(NAME):
         if at is None:
             raise TypeMismatch(
-                "at which tier? at= is missing", where=NAME, mend="pass at=, the placement whose members repeat the step"
+                "at= is missing: where is the step repeated?",
+                where=NAME,
+                mend="pass at=, the placement whose members repeat it",
             )
         if not callable(step):
-            raise TypeMismatch(f"the step is {step!r}, and no function", where=NAME, mend="pass a function")
+            raise TypeMismatch(
+                f"step is {step!r}, expected a function", where=NAME, mend="pass a function of the state"
+            )
         start = as_node(state)
-        placed_parts(start.type)
+        placed_parts(start.type, "state")
         target = cleared(start.type)
         start = loosened(start, target)
         given = as_node(data)
-        placed_parts(given.type)
+        placed_parts(given.type, "data")
         count = as_node(rounds, _INT32)
         if count.type.contains(FederatedType):
             raise TypeMismatch(
-                f"rounds is placed: {count.type}",
+                f"rounds is placed: expected int32, got {count.type}",
                 where=NAME,
                 mend="pass a number, or a parameter of type int32 without a placement: every member repeats as often",
             )
@@ -75,8 +78,8 @@ def _step(step: Callable[..., Any], state: Type, data: Type) -> Lambda:
         result = as_node(step(pair[0]) if alone else step(pair[0], pair[1]), state)
         if not state.is_assignable_from(result.type):
             raise TypeMismatch(
-                f"the step returns {result.type}, and the state is {state}",
-                where=f"{user_line()}: {NAME}",
+                told(state, result.type, "state is {}, and step returns {}"),
+                where=at_user_line(NAME),
                 mend="let the step return the type of the state that it takes",
             )
         return Value(loosened(result, state))
@@ -88,11 +91,13 @@ def _takes_the_state_alone(step: Callable[..., Any], data: Type) -> bool:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = [p for p in inspect.signature(step).parameters.values() if p.kind in kinds]
     needed = sum(p.default is p.empty for p in parameters)
-    if needed == 1 and not isinstance(data, FederatedType) and not placed_parts(data):
+    if needed == 1 and not isinstance(data, FederatedType) and not placed_parts(data, "data"):
         return True
     if needed > 2 or len(parameters) < 2:
         raise TypeMismatch(
-            f"the step takes {len(parameters)} arguments", where=NAME, mend="let it take the state and the data"
+            f"step takes {len(parameters)} arguments, expected the state and the data",
+            where=NAME,
+            mend="let it take these two, or the state alone if no data is given",
         )
     return False
 
@@ -123,7 +128,7 @@ def _with_captures(fn: Lambda, data: Node) -> tuple[Lambda, Node]:
         return Lambda(fn.parameter, fn.parameter_type, body), data
     assert fn.parameter is not None and isinstance(fn.parameter_type, StructType)
     more = Struct(((None, data), *((None, node) for _, node in captured)))
-    placed_parts(more.type)
+    placed_parts(more.type, "data")
     p, whole = f"{fn.parameter}.given", StructType((fn.parameter_type[0], more.type))
     given = Selection(Reference(p, whole), 1)
     pair = Struct(((None, Selection(Reference(p, whole), 0)), (None, Selection(given, 0))))

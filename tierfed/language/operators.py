@@ -130,7 +130,7 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
     to = given.get("to", given.get("placement"))
     if to is not None and not isinstance(to, Placement | str):
         name = "to" if "to" in given else "placement"
-        raise TypeMismatch(f"{name} is {to!r}, which is no placement", mend="pass a placement, such as tierfed.SERVER")
+        raise TypeMismatch(f"{name}={to!r} is no placement", mend="pass a placement, such as tierfed.SERVER")
     nodes: dict[str, Node] = {}
     types: dict[str, Type] = {}
     present = [p for p in op.parameters if not (p.optional and given[p.name] is None)]

@@ -79,7 +79,7 @@ def _refuse(part: Type, inside: str, classes: tuple[type[Type], ...]) -> None:
             raise TypeMismatch(
                 f"{inside} cannot hold {t}",
                 where=at_user_line("type"),
-                mend=f"it holds tensors, structs and sequences: write {t.member}, which is where the whole is"
+                mend=f"it holds tensors, structs and sequences: write {t.member}, since the whole has one placement"
                 if isinstance(t, FederatedType)
                 else "it holds tensors, structs and sequences only",
             )

@@ -105,7 +105,7 @@ def _from_python(value: Any, t: TensorType, where: str) -> np.ndarray[Any, Any]:
             raise ValueMismatch(
                 f"expected {shown(t)}, got {low if low < info.min else high}, which it cannot hold",
                 where=where,
-                mend=f"{t.name} holds {info.min} to {info.max}",
+                mend=f"use a wider dtype, or another value: {t.name} holds {info.min} to {info.max}",
             )
     with np.errstate(over="ignore"):
         array = plain.astype(t.dtype)

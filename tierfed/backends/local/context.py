@@ -79,7 +79,7 @@ def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
         raise PlacementError(
             f"the program names {', '.join(other)}, and without a topology there are only {_FLAT}",
             where="local",
-            mend="give a tree: with tierfed.local(topology=tierfed.tree(fan_out={…}))",
+            mend=f'give a tree: with tierfed.local(topology=tierfed.tree(fan_out={{"{other[0]}": 2, "CLIENTS": 3}}))',
         )
     sizes = [(where, count) for where, placement, count in counts if placement == CLIENTS]
     if len({count for _, count in sizes}) > 1:

@@ -15,7 +15,7 @@ import numpy as np
 from tierfed.errors import TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
 from tierfed.placements import Placement
-from tierfed.types import FunctionType, StructType, TensorType, Type
+from tierfed.types import FunctionType, SequenceType, StructType, TensorType, Type
 from tierfed.types.difference import shown, told
 from tierfed.types.dtypes import INTEGERS
 from tierfed.types.notation import quoted
@@ -49,7 +49,11 @@ def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str"), pat
             numeric(part, where, refused, f"{path}[{i}]" if name is None else f"{path}.{quoted(name)}")
     elif not isinstance(t, TensorType):
         raise TypeMismatch(
-            f"{path} is {shown(t)}, expected a tensor or a struct of tensors", where=where, mend="compute it in a leaf"
+            f"{path} is {shown(t)}, expected a tensor or a struct of tensors",
+            where=where,
+            mend="reduce it first, with tierfed.sequence_sum, tierfed.sequence_reduce or in a leaf"
+            if isinstance(t, SequenceType)
+            else "compute it in a leaf: @tierfed.py_computation",
         )
     elif t.name in refused:
         result = where.partition("_")[2]

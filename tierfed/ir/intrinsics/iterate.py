@@ -22,21 +22,27 @@ from tierfed.errors import TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
 from tierfed.placements import Placement
 from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
+from tierfed.types.difference import shown, told
 
 NAME = "federated_iterate"
 _ROUNDS = TensorType("int32")
 
 
-def placed_parts(t: Type) -> tuple[FederatedType, ...]:
-    """Return the placed parts of `t`, a placed value or a struct of such, in order; raises TypeMismatch for others."""
+def placed_parts(t: Type, name: str) -> tuple[FederatedType, ...]:
+    """Return the placed parts of `t`, the type of the argument `name`, in order: it is one, or a struct of such.
+
+    Raises TypeMismatch for others.
+    """
     if isinstance(t, FederatedType):
         return (t,)
     if isinstance(t, StructType):
-        return tuple(part for element in t.parts() for part in placed_parts(element))
+        return tuple(part for element in t.parts() for part in placed_parts(element, name))
     raise TypeMismatch(
-        f"{t} is placed nowhere",
+        f"{name} is placed nowhere: expected placed values, got {shown(t)}",
         where=NAME,
-        mend="place it with tierfed.federated_value(x, placement); what has no placement is simply used in the step",
+        mend=f"place it: tierfed.federated_value({name}, placement)"
+        if name == "state"
+        else "leave it out: what has no placement is simply used in the step",
     )
 
 
@@ -50,9 +56,9 @@ def cleared(t: Type) -> Type:
 
 def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     step, state, data, rounds, at = arguments
-    if not placed_parts(state):
+    if not placed_parts(state, "state"):
         raise TypeMismatch(f"the state {state} has no part", where=NAME, mend="iterate over a value")
-    placed_parts(data)
+    placed_parts(data, "data")
     if rounds != _ROUNDS:
         raise TypeMismatch(
             f"rounds is {rounds}, expected int32",
@@ -74,7 +80,7 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
         )
     if not step.result.is_equivalent_to(state):
         raise TypeMismatch(
-            f"the step returns {step.result}, and the state is {state}",
+            told(state, step.result, "state is {}, and step returns {}"),
             where=NAME,
             mend="let the step return the type of the state that it takes",
         )
