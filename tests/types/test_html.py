@@ -113,6 +113,12 @@ def test_a_topology_is_its_drawing():
     assert "SERVER server" in told and "×6" in told
 
 
+def test_a_result_that_is_a_struct():
+    """A row an element, by name or by number, its value as `repr` writes it."""
+    value = tierfed.Struct(("mean", None), (np.float32(1.5), "<b>"))
+    assert Reader(value._repr_html_()).texts == ["mean", "np.float32(1.5)", "[1]", "'<b>'"]
+
+
 def test_text_is_escaped_once():
     """What looks like a tag is text; what was made of pieces is not escaped again."""
     source = pieces.titled(

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tierfed.types import html
+
 
 class Struct:
     """A struct with some elements named and some not, as users see it: `s[0]`, `s.name`, `s["name"]`."""
@@ -51,6 +53,11 @@ class Struct:
     def __repr__(self) -> str:
         rows = (repr(v) if n is None else f"{n}={v!r}" for n, v in zip(self._names, self._values, strict=True))
         return f"<{', '.join(rows)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: an element a row."""
+        named = zip(self._names, self._values, strict=True)
+        return html.table((), [(f"[{i}]" if n is None else n, html.code(repr(v))) for i, (n, v) in enumerate(named)])
 
 
 def names_of(struct: Struct) -> tuple[str | None, ...]:
