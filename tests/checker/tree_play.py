@@ -66,8 +66,8 @@ class Play:
 
     def invoke(self, invocation, attempt):
         """Play one attempt; return whether it was committed."""
-        low = [ev.UpSite(2 + 4 * p, 0) for p in range(self.phases)]
-        high = [ev.UpSite(3 + 4 * p, 0) for p in range(self.phases)]
+        low = [ev.Site(2 + 4 * p, 0) for p in range(self.phases)]
+        high = [ev.Site(3 + 4 * p, 0) for p in range(self.phases)]
         self.rounds = {
             "server": self.make(
                 "server",

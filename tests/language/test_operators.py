@@ -20,6 +20,7 @@ from tierfed.backends.local import LocalContext
 from tierfed.ir.intrinsics import TABLE
 from tierfed.ir.intrinsics.secure import SECURE_SUMS
 from tierfed.language.operators import CALLABLES
+from tierfed.language.placed import Placed, PlacedHere
 from tierfed.placements import Hierarchy, Member, Placement, Tree
 
 EDGE = tierfed.placement("EDGE_AGGREGATORS")
@@ -404,6 +405,8 @@ def test_every_public_operator_has_a_row():
 
 def alike(actual: Any, expected: Any) -> bool:
     """Whether two results are equal in kind, dtype, shape and bits."""
+    if isinstance(actual, Placed | PlacedHere):
+        actual = list(actual.fetch())
     if isinstance(expected, dict):
         return (
             isinstance(actual, dict)

@@ -24,7 +24,7 @@ TROUBLES = ("askew", "strangers", "cut", "fail", "vanish", "join", "end")  # a r
 
 def site(text):
     """Return the site written `text`."""
-    return ev.UpSite(*map(int, text.split(".")))
+    return ev.Site(*map(int, text.split(".")))
 
 
 class RoundMachine(RuleBasedStateMachine):
@@ -132,7 +132,7 @@ class RoundMachine(RuleBasedStateMachine):
     @rule(stranger=st.booleans())
     def arrive_from_nowhere(self, stranger):
         who = "x-9" if stranger or not self.members else self.members[0]
-        self.do(ev.Arrived(who, ev.UpSite(9, 9), 2, 1, "p"))
+        self.do(ev.Arrived(who, ev.Site(9, 9), 2, 1, "p"))
 
     @precondition(lambda self: self.members and "cut" in self.troubles)
     @rule(i=child, w=where, old=st.booleans())

@@ -9,7 +9,7 @@ from tierfed.node.history import History
 from tierfed.node.round import Round
 from tierfed.node.summary import Summary
 
-UP = ev.UpSite(2, 0)
+UP = ev.Site(2, 0)
 
 
 def play(book, *events, names="ab", quorum=1):
@@ -26,7 +26,7 @@ def test_lines():
     one = Summary({"CLIENTS": 1})
     events = [ev.Begun(9.0), ev.Reached(UP), ev.Arrived("a", UP, 1, 1, "5e", one), ev.Arrived("b", UP, 1, 0, "6f", one)]
     play(book, *events, ev.Arrived("a", UP, 1, 1, "77", one), ev.Folded("a", UP), ev.Folded("b", UP), ev.Committed())
-    book.sent("i-1", 1, ev.UpSite(3, 0), "8a", Summary({"CLIENTS": 2, "EDGES": 1}), 8.0)
+    book.sent("i-1", 1, ev.Site(3, 0), "8a", Summary({"CLIENTS": 2, "EDGES": 1}), 8.0)
     same = {"node": "edge-1", "invocation": "i-1", "attempt": 1}
     lines = [json.loads(x) for x in b"".join(writes).splitlines()]
     assert all(e.items() >= same.items() for e in lines)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from tierfed.errors import NoSuchRun, TierfedError
@@ -62,6 +63,11 @@ class LoopThread:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
         raise _down()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have `call` made on the loop, if it still runs; takes no lock, so that a garbage collection may ask."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call)
 
     def close(self) -> None:
         """Cancel what is left and end the loop."""

@@ -35,15 +35,25 @@ def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
     return hops
 
 
-def compile(program: Computation | Node, hierarchy: Hierarchy) -> Compiled:
+def compile(
+    program: Computation | Node,
+    hierarchy: Hierarchy,
+    *,
+    recalled: frozenset[str] = frozenset(),
+    keep: bool = True,
+) -> Compiled:
     """Return `program` sliced for `hierarchy`; `str` of it shows the slices.
+
+    Results placed below the root stay there, unless `keep` is off: then they are brought to the
+    root.  `recalled` names arguments, `arg.0`, that stayed at their members after an earlier
+    call, and `arg.0.default` for one with a default.
 
     Raises CompileError where the program does not fit the hierarchy.
     """
     node = program.node if isinstance(program, Computation) else program
     try:
         hops = lowered(node, hierarchy)
-        slices = slice_program(hops, hierarchy)
+        slices = slice_program(hops, hierarchy, recalled, keep)
     except CompileError as bad:  # a call tells its own line; what is of no call, the program's
         tell_line(bad, program.line if isinstance(program, Computation) else None)
         raise

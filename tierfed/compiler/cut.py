@@ -85,7 +85,7 @@ class Cut:
 
     def run(self) -> None:
         """Place every binding."""
-        for name, node in self.nodes.items():
+        for name, node in tuple(self.nodes.items()):
             self._bind(name, node)
 
     @property
@@ -105,7 +105,7 @@ class Cut:
         elif path is not None and path[0] in self.loops:
             assert isinstance(t, FederatedType)
             self._result_of_loop(name, t, self.loops[path[0]], path[1])
-        elif _called(node) == iterate.NAME:
+        elif called(node) == iterate.NAME:
             assert isinstance(node, Call)
             self._loop(name, node)
         elif not isinstance(t, FederatedType):
@@ -271,6 +271,13 @@ class Cut:
             self.at[above, f"{name} of {source}"] = phase
         self.at[self.root, name] = phase
 
+    def compute_at_root(self, name: str, of: str) -> None:
+        """Give the value `of` at the root a second name there."""
+        if (self.root, name) not in self.at or not any(
+            isinstance(s, Compute) and s.slot.name == name for _, s in self.steps[self.root]
+        ):
+            self._compute(name, Reference(of, self._type(of)), self._type(of), self.root)
+
     def keep(self, name: str, source: Placement) -> None:
         """Have the members of `source` keep their values of `name`, and say so: an empty message rises to the root."""
         phase = self.deliver(name, source)
@@ -374,7 +381,8 @@ def _references(node: Node) -> Iterator[Reference]:
         yield node
 
 
-def _called(node: Node) -> str:
+def called(node: Node) -> str:
+    """Return the intrinsic that `node` calls, nothing if it is no such call."""
     return node.function.uri if isinstance(node, Call) and isinstance(node.function, Intrinsic) else ""
 
 

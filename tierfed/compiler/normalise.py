@@ -35,6 +35,7 @@ from tierfed.ir.nodes import (
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 
 PARAMETER = "args"
+PARTS = "arg"  # of the parameter: `arg.0`, `arg.1.0`
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def normalise(program: Node) -> Lambda:
         return Lambda(None, None, _numbered(scope.body(_settled(_called(function, None, scope), scope))))
     whole = Reference(PARAMETER, t.parameter)
     parts: list[tuple[str, Node]] = []
-    argument = _argument(whole, "arg", parts)
+    argument = _argument(whole, PARTS, parts)
     scope.bindings.extend(parts)
     result = _settled(_called(function, argument, scope), scope)
     kept = {name: Reference(name, part.type) for name, part in ((PARAMETER, whole), *parts)}

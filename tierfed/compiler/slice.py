@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tierfed.compiler.cut import Cut, DownKey, Looped, Phase, UpKey
+from tierfed.compiler.cut import Cut, DownKey, Looped, Phase, UpKey, called
 from tierfed.compiler.normalise import result_of
 from tierfed.compiler.slices import (
     Broadcast,
@@ -32,7 +32,7 @@ from tierfed.compiler.slices import (
     Step,
     incoming,
 )
-from tierfed.ir.nodes import Lambda, free_names
+from tierfed.ir.nodes import Call, Lambda, Reference, free_names
 from tierfed.placements import Hierarchy, Placement
 from tierfed.types import FederatedType
 
@@ -58,10 +58,24 @@ def slice_program(
             outcome.append(argument)
         elif keep and not t.all_equal:
             cut.keep(name, t.placement)
+        elif t.all_equal and (above := _descended(name, cut)) is not None:
+            cut.compute_at_root(name, above)
+            outcome.append(Slot(name, t.member))
         else:
             cut.gather(name, t.placement)
             outcome.append(Slot(name, t.member, t.placement))
     return _Slicing(cut).slices(tuple(outcome))
+
+
+def _descended(name: str, cut: Cut) -> str | None:
+    """Return the name at the root of what came down under `name`, None if it is not from there."""
+    while (node := cut.nodes.get(name)) is not None and called(node) == "hop_broadcast":
+        assert isinstance(node, Call) and isinstance(node.argument, Reference)
+        name = node.argument.name
+        t = node.argument.type
+        if isinstance(t, FederatedType) and t.placement == cut.root:
+            return name
+    return None
 
 
 class _Slicing:

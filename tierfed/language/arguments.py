@@ -6,11 +6,13 @@ is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from tierfed.errors import PlacementError, ValueMismatch
-from tierfed.language.trace import packed_arguments, takes_nothing
+from tierfed.ir.intrinsics.operator import assignable
+from tierfed.language.packing import packed_arguments, takes_nothing
+from tierfed.language.placed import Placed, PlacedHere
 from tierfed.placements import Placement, Tree
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 from tierfed.types.values import check, described, present
@@ -35,6 +37,9 @@ def hold(value: Any, t: Type, where: str) -> Any:
     if isinstance(t, FederatedType):
         if t.all_equal:
             return _held_by_all(value, t, where)
+        if isinstance(value, Placed):
+            assignable(t, value.type_signature, where, "the placed value", "pass it where its own type is taken")
+            return value
         if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__iter__"):
             raise ValueMismatch(
                 f"expected {t}, got {described(value)}",
@@ -73,12 +78,32 @@ def _parts(value: Any, t: StructType, where: str) -> list[Any]:
     raise ValueMismatch(f"expected {t}, got {described(value)}", where=where, mend="pass each element of the type")
 
 
-def shown(value: Any, t: Type) -> Any:
-    """Return a held result of `t` as users see it."""
-    if isinstance(t, FederatedType):
-        return present(value, t.member) if t.all_equal else [present(v, t.member) for v in value]
+def brought(argument: Any, t: Type, stays: Callable[[Placed], bool] = lambda handle: False) -> Any:
+    """Return a held argument with the constituents of its handles, but for those that may stay where they are."""
+    if isinstance(argument, Placed):
+        return argument if stays(argument) else argument.source.fetch()
     if isinstance(t, StructType) and t.contains(FederatedType):
-        parts = tuple(shown(v, e) for v, e in zip(value, t.parts(), strict=True))
+        return tuple(brought(a, e, stays) for a, e in zip(argument, t.parts(), strict=True))
+    return argument
+
+
+def handles(argument: Any, t: Type, path: str) -> Iterator[tuple[str, Placed]]:
+    """Yield the handles in a held argument, each with the name `path.0.1` of its part."""
+    if isinstance(argument, Placed):
+        yield path, argument
+    elif isinstance(t, StructType) and t.contains(FederatedType):
+        for i, (a, e) in enumerate(zip(argument, t.parts(), strict=True)):
+            yield from handles(a, e, f"{path}.{i}")
+
+
+def shown(value: Any, t: Type, placed: Callable[[Any, FederatedType], Any] = lambda value, t: value) -> Any:
+    """Return a held result of `t` as users see it; `placed` gives the handle of what is not here."""
+    if isinstance(t, FederatedType):
+        if t.all_equal:
+            return present(value, t.member)
+        return PlacedHere(t, value) if isinstance(value, tuple) else placed(value, t)
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        parts = tuple(shown(v, e, placed) for v, e in zip(value, t.parts(), strict=True))
         return present(parts, StructType([(n, _Shown()) for n in t.names], t.container))
     return present(value, t)
 
@@ -95,7 +120,7 @@ def fit(argument: Any, t: FunctionType, tree: Tree) -> None:
     Raises ValueMismatch for the argument and PlacementError for the result.
     """
     for where, placement, count in () if t.parameter is None else placed_counts(argument, t.parameter):
-        if count != len(tree.members(placement)):
+        if count is not None and count != len(tree.members(placement)):
             raise ValueMismatch(
                 f"{count} values for the {len(tree.members(placement))} members of {placement}",
                 where=where,
@@ -112,10 +137,13 @@ def fit(argument: Any, t: FunctionType, tree: Tree) -> None:
             )
 
 
-def placed_counts(value: Any, t: Type, where: str = "argument") -> Iterator[tuple[str, Placement, int]]:
-    """Yield (path, placement, number of values) for each part of a held argument that is a list over a placement."""
+def placed_counts(value: Any, t: Type, where: str = "argument") -> Iterator[tuple[str, Placement, int | None]]:
+    """Yield (path, placement, number of values) for each part of a held argument that is a list over a placement.
+
+    A handle, which its tree knows the members of, has None.
+    """
     if isinstance(t, FederatedType) and not t.all_equal:
-        yield where, t.placement, len(value)
+        yield where, t.placement, None if isinstance(value, Placed) else len(value)
     elif isinstance(t, StructType):
         for i, (v, (n, e)) in enumerate(zip(value, t.elements, strict=True)):
             yield from placed_counts(v, e, f"{where}.{n}" if n is not None else f"{where}[{i}]")

@@ -10,17 +10,24 @@ lost for good; one behind it that is lost may still come back:
 
     members   c-0   c-1   c-2   c-3   c-4          cursor = 3
               in    lost  in    ·     gone         c-4 may rejoin, c-1 may not
+
+Collections have an order, that of the slice.  A site in a loop is collected once a turn, and
+stands where the loop begins: after all of its phase, before all later ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tierfed.errors import RoundFailed, TierfedError
-from tierfed.node.round_events import Collect, UpSite
+from tierfed.node.round_events import Collect, Site
 from tierfed.node.summary import Summary, together
+
+Order: TypeAlias = tuple[tuple[int, int, int, int], ...]
+"""Where a collection stands: for each loop around it (phase, 1, index, turn), then (phase, 0, 0, 0)."""
 
 _NAMED = 8  # of those lost after the first, in a message
 
@@ -45,7 +52,7 @@ class Loss:
     reason: str
     final: bool
     error: Mapping[str, str | None] | None = None
-    cut: set[UpSite] = field(default_factory=set)
+    cut: set[Site] = field(default_factory=set)
 
 
 class Folding:
@@ -53,7 +60,7 @@ class Folding:
 
     __slots__ = ("closed", "done", "outstanding", "reached", "site")
 
-    def __init__(self, site: UpSite) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
         self.reached = False
         self.done = 0  # of the admitted members, in order
@@ -65,7 +72,7 @@ class Folding:
 class Progress:
     """How far one site is: for live views."""
 
-    site: UpSite
+    site: Site
     placement: str
     expected: int
     quorum: int
@@ -78,8 +85,11 @@ class Progress:
 class Collection:
     """See the module docstring.  It keeps the books; `Round` decides."""
 
-    def __init__(self, sites: Iterable[UpSite], placement: str, members: Iterable[str], quorum: int) -> None:
+    def __init__(
+        self, sites: Iterable[Site], placement: str, members: Iterable[str], quorum: int, order: Order = ()
+    ) -> None:
         self.folds = {site: Folding(site) for site in sites}
+        self.order = order
         self.placement = placement
         self.members = tuple(members)
         self.position = {m: i for i, m in enumerate(self.members)}
@@ -88,8 +98,8 @@ class Collection:
         self.cursor = 0
         self.admitted: list[str] = []
         self.lost: dict[str, Loss] = {}  # in order of their loss: the first is the cause
-        self.held: dict[str, dict[UpSite, Held]] = {}
-        self.partial: dict[str, set[UpSite]] = {}
+        self.held: dict[str, dict[Site, Held]] = {}
+        self.partial: dict[str, set[Site]] = {}
 
     @property
     def frozen(self) -> bool:
@@ -117,7 +127,7 @@ class Collection:
         """Return who is missing and why, in member order."""
         return {m: self.lost[m].reason for m in sorted(self.lost, key=self.position.__getitem__)}
 
-    def summary(self, site: UpSite) -> Summary:
+    def summary(self, site: Site) -> Summary:
         """Return who stands behind the fold of `site`: its contributors' summaries, and its own losses."""
         return together((self.held[m][site].summary for m in self.admitted), self.losses())
 
@@ -157,22 +167,56 @@ class Collection:
         )
 
 
-def grouped(
-    collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
-) -> list[Collection]:
-    """Return the collections of `collects`: one for each phase (with its loop indices) and placement."""
-    groups: dict[tuple[int, tuple[int, ...], str], list[UpSite]] = {}
-    for collect in collects:
-        groups.setdefault((collect.site.phase, collect.site.loops, collect.placement), []).append(collect.site)
-    collections = []
-    for (_, _, placement), sites in groups.items():
-        members = children.get(placement, ())
-        needed = quorum.get(placement, 0 if not members else -1)
+class Plan:
+    """What an aggregator collects, as it stands in its slice; its collections are made of it."""
+
+    def __init__(
+        self, collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
+    ) -> None:
+        self.loops = {c.loops[0] for c in collects if c.loops}  # those in no other
+        self._children, self._quorum = children, quorum
+        self._groups: dict[tuple[int, tuple[Site, ...], str], list[Site]] = {}
+        self._of: dict[Site, tuple[int, tuple[Site, ...], str]] = {}
+        for c in collects:
+            key = self._of[c.site] = (c.site.phase, c.loops, c.placement)
+            self._groups.setdefault(key, []).append(c.site)
+        self.once = [self._made(key, ()) for key in self._groups if not key[1]]
+        self.looped = {
+            site: self._made(key, (0,) * len(key[1])) for key, sites in self._groups.items() if key[1] for site in sites
+        }
+
+    def order(self, site: Site) -> Order | None:
+        """Return where the collection of `site` stands, None if there is no such site."""
+        key = self._of.get(site.written)
+        return None if key is None or len(key[1]) != len(site.turns) else _order(key[0], key[1], site.turns)
+
+    def loop(self, site: Site) -> Site | None:
+        """Return the loop around `site` that stands in no other."""
+        loops = self._of[site.written][1]
+        return loops[0] if loops else None
+
+    def collection(self, site: Site) -> Collection:
+        """Return a new collection of the sites that belong with `site`, in the same turns."""
+        return self._made(self._of[site.written], site.turns)
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self._of)
+
+    def _made(self, key: tuple[int, tuple[Site, ...], str], turns: tuple[int, ...]) -> Collection:
+        """Return the collection of one phase, with its turns, and placement."""
+        phase, loops, placement = key
+        sites = [site.at(turns) for site in self._groups[key]]
+        members = self._children.get(placement, ())
+        needed = self._quorum.get(placement, 0 if not members else -1)
         if not 0 <= needed <= len(members):
             raise TierfedError(
-                f"a quorum of {quorum.get(placement, 'nothing')} over {len(members)} {placement}",
+                f"a quorum of {self._quorum.get(placement, 'nothing')} over {len(members)} {placement}",
                 where=f"site {sites[0]}",
                 mend="give a number from 0 to that of the children",
             )
-        collections.append(Collection(sites, placement, members, needed))
-    return collections
+        return Collection(sites, placement, members, needed, _order(phase, loops, turns))
+
+
+def _order(phase: int, loops: tuple[Site, ...], turns: tuple[int, ...]) -> Order:
+    around = ((loop.phase, 1, loop.index, turn) for loop, turn in zip(loops, turns, strict=True))
+    return (*around, (phase, 0, 0, 0))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +29,19 @@ def ident_of(header: Mapping[str, Any], where: str) -> dict[str, Any]:
     return ident
 
 
+_SITE = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}(\[[0-9]{1,10}(,[0-9]{1,10}){0,15}\])?", re.ASCII)
+
+
 def _is_site(text: str) -> bool:
-    phase, dot, index = text.partition(".")
-    return dot == "." and all(part.isascii() and part.isdigit() and len(part) < 7 for part in (phase, index))
+    return len(text) < 200 and _SITE.fullmatch(text) is not None
+
+
+def recalled_of(header: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Return what a beginning says of kept values, their keys by argument; raises ProtocolError for anything else."""
+    recalled = header.get("recalled", {})
+    if not isinstance(recalled, dict) or not all(isinstance(s, str) for pair in recalled.items() for s in pair):
+        raise ProtocolError("a beginning with keys that cannot be read", where=where, mend="run one version of tierfed")
+    return recalled
 
 
 def short(said: object) -> str:

@@ -5,7 +5,7 @@
 
 | event | says |
 |---|---|
-| begun | the round: deadline, and for each site its placement, children, quorum; the epochs |
+| begun | the round: deadline, and for each site its placement, children, quorum, those in loops apart; the epochs |
 | reached | the slice has come to a site; its deadline, if it has one of its own |
 | accepted, again, rejected | a contribution was acknowledged, acknowledged once more, refused and why |
 | fold, discarded | it went into the sum, or was let go and why |
@@ -48,7 +48,7 @@ from tierfed.node.round_events import (
     Joined,
     Reached,
     Reject,
-    UpSite,
+    Site,
 )
 from tierfed.node.summary import Summary
 
@@ -85,7 +85,7 @@ class History:
         entries = [e for e in (_of_event(round, event, actions), *(_of_action(a, event) for a in actions)) if e]
         self._append(round.invocation, round.attempt, entries, now)
 
-    def sent(self, invocation: str, attempt: int, site: UpSite, digest: str, summary: Summary, now: float) -> None:
+    def sent(self, invocation: str, attempt: int, site: Site, digest: str, summary: Summary, now: float) -> None:
         """Write that the node's contribution to `site` has gone to its parent."""
         entry = {"event": "sent", "site": str(site), "digest": digest, "counts": dict(summary.counts)}
         self._append(invocation, attempt, [entry], now)
@@ -113,12 +113,17 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
                 for c in round.collections()
                 for site in c.folds
             }
+            looped = {
+                str(site): {"placement": c.placement, "children": c.members, "quorum": c.quorum}
+                for site, c in round.plan.looped.items()
+            }
             epochs = {m: round.epoch(m) for c in round.collections() for m in c.members}
             return {
                 "event": "begun",
                 "deadline": _finite(event.deadline),
                 "dead": dict(event.dead),
                 "sites": sites,
+                **({"looped": looped} if looped else {}),
                 "epochs": epochs,
             }
         case Reached():

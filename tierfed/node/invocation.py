@@ -17,8 +17,10 @@ import asyncio
 import functools
 import logging
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import Codec
@@ -27,13 +29,17 @@ from tierfed.compiler.slices import (
     Broadcast,
     Compiled,
     Fold,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
     Site,
     Slice,
     Slot,
+    Step,
     incoming,
 )
 from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
@@ -55,15 +61,15 @@ from tierfed.node.round_events import (
     Folded,
     Forget,
     Gone,
+    Left,
     Offered,
     Reached,
     Reject,
     SetDeadline,
     Tick,
-    UpSite,
 )
 from tierfed.node.round_events import Fold as FoldNext
-from tierfed.node.run_slice import Env, run_slice
+from tierfed.node.run_slice import Env, Turns, run_slice
 from tierfed.node.summary import Summary, together
 from tierfed.node.telling import cut, told
 from tierfed.placements import Placement
@@ -97,24 +103,38 @@ class _Upload:
 
 
 class Invocation:
-    """See the module docstring.  `budget` is how long, in seconds, each fold may wait for its children."""
+    """See the module docstring.
 
-    def __init__(self, node: Node, name: str, attempt: int, compiled: Compiled, budget: float) -> None:
+    `budget` is how long, in seconds, each fold may wait for its children; `recalled` names what
+    members keep of earlier invocations, by the argument that it is in this one.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        attempt: int,
+        compiled: Compiled,
+        budget: float,
+        recalled: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.node = node
         self.name = name
         self.attempt = attempt
         self.compiled = compiled
         self.budget = budget
+        self._recalled = recalled
         self.over = False
         me = node.me
         self.part = _part(compiled, me)
-        self._folds = {s.site: s for s in self.part.steps if isinstance(s, Fold)}
-        self._receives = {s.site: s for s in self.part.steps if isinstance(s, Receive)}
+        self._folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
+        self._receives = {s.site: s for s in self.part.walk() if isinstance(s, Receive)}
+        self._turns = {site: len(loops) for site, loops in _loops_around(self.part.steps).items()}
         self._down: dict[Site, MessageReader] = {}
-        self._arrived: dict[Site, asyncio.Event] = {site: asyncio.Event() for site in self._receives}
+        self._arrived: defaultdict[Site, asyncio.Event] = defaultdict(asyncio.Event)
         self._readers: dict[tuple[str, Site], _Upload] = {}
         self._whole: dict[tuple[str, Site], Contribution] = {}
-        self._acknowledged: list[tuple[str, UpSite, str]] = []
+        self._acknowledged: list[tuple[str, Site, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
         self._slow = {site for site, step in self._folds.items() if has_leaves(step)}
@@ -129,7 +149,7 @@ class Invocation:
             me.name,
             name,
             attempt,
-            [Collect(_up(s.site), s.source.name) for s in self._folds.values()],
+            _collects(self.part),
             {p: [c.name for c in me.children if c.placement == p] for p in {c.placement for c in me.children}},
             me.quorum,
             node.epochs(),
@@ -167,12 +187,14 @@ class Invocation:
             return
         self.over = True
         self._step(Committed() if committed else Cancelled(reason))
+        self.node.kept.end((self.name, self.attempt), committed)
         if committed:
             self._acknowledged.clear()
         self._send_acknowledgements()
         end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason}
+        without = {**end, "committed": False, "reason": "the round was committed without it"}
         for child in self.members:
-            self.node.tell_child(child.name, end)
+            self.node.tell_child(child.name, without if committed and self.round.lost(child.name) else end)
         for task in tuple(self._tasks):
             task.cancel()
         if self._timer is not None:
@@ -223,23 +245,23 @@ class Invocation:
         match action:
             case Accept(member=member, site=site, digest=digest, again=again):
                 if not again and self._incoming is not None:
-                    self._whole[member, _site(site)] = self._incoming
+                    self._whole[member, site] = self._incoming
                 self._acknowledge(member, site, digest)
                 if again:  # it sends again because it waits for an answer
                     self._send_acknowledgements()
             case Reject(member=member, site=site, why=why, detail=detail):
                 log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
-                    self._readers.pop((member, _site(site)), None)  # the copy that came now; one accepted before stays
+                    self._readers.pop((member, site), None)  # the copy that came now; one accepted before stays
                 self._answer(member, "rejected", site, {"why": why, "detail": detail[:500]})
             case FoldNext(member=member, site=site):
-                self._fold_in(member, _site(site))
+                self._fold_in(member, site)
             case Discard(member=member, site=site):
-                self._let_go(member, _site(site))
+                self._let_go(member, site)
             case Close(site=site):
-                self._future(_site(site)).set_result(action)
+                self._future(site).set_result(action)
             case Fail(site=site, error=error):
-                future = self._future(_site(site))
+                future = self._future(site)
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # read: the slice may never come to this site
@@ -266,13 +288,13 @@ class Invocation:
             self._closed[site] = asyncio.get_running_loop().create_future()
         return self._closed[site]
 
-    def _answer(self, member: str, kind: str, site: UpSite | None, more: Mapping[str, Any]) -> None:
+    def _answer(self, member: str, kind: str, site: Site | None, more: Mapping[str, Any]) -> None:
         self.node.tell_child(
             member,
             {"kind": kind, "inv": self.name, "att": self.attempt, "site": None if site is None else str(site), **more},
         )
 
-    def _acknowledge(self, member: str, site: UpSite, digest: str) -> None:
+    def _acknowledge(self, member: str, site: Site, digest: str) -> None:
         """Tell a child that its contribution is here, a little later: a commit that comes first says so too."""
         if not self._acknowledged:
             asyncio.get_running_loop().call_later(_ACKNOWLEDGE, self._send_acknowledgements)
@@ -290,7 +312,7 @@ class Invocation:
     def _fold_in(self, member: str, site: Site) -> None:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
-        if contribution.reader.raw_bytes > _INLINE or site in self._slow:
+        if contribution.reader.raw_bytes > _INLINE or site.written in self._slow:
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
         try:
@@ -306,7 +328,7 @@ class Invocation:
 
     def _folded(self, member: str, site: Site) -> None:
         if not self.over:
-            self._step(Folded(member, _up(site)))
+            self._step(Folded(member, site))
             self.node.tell_progress(self)
 
     # -- from the children
@@ -337,8 +359,8 @@ class Invocation:
         """
         ident = header["ident"]
         site = Site.parse(ident["site"])
-        step = self._folds.get(site)
-        if step is None or step.source.name != placement:
+        step = self._folds.get(site.written)
+        if step is None or step.source.name != placement or len(site.turns) != self._turns[site.written]:
             raise ProtocolError(
                 f"{member} sends for site {site}, which is not collected from {placement}",
                 where=self.node.me.name,
@@ -349,7 +371,7 @@ class Invocation:
             child, epoch = self.node.children[member], self.node.epoch(member)
             reader = self._reader(incoming(step.folds), child.codec_up, f"{member}, site {site}")
             self._readers[key] = _Upload(member, site, step, reader, epoch)
-            self._step(Offered(member, _up(site), ident["att"], epoch))
+            self._step(Offered(member, site, ident["att"], epoch))
         return self._readers.get(key)
 
     def _reader(self, slots: Iterable[Slot], spec: str, where: str) -> MessageReader:
@@ -377,7 +399,7 @@ class Invocation:
         """What a child sends is not what the program expects: it is lost, with the reason."""
         self._readers.pop((upload.member, upload.site), None)
         if not self.over:
-            self._step(Failed(upload.member, _up(upload.site), _reason(error), error.to_dict()))
+            self._step(Failed(upload.member, upload.site, _reason(error), error.to_dict()))
 
     def _complete(self, upload: _Upload) -> None:
         self._readers.pop((upload.member, upload.site), None)
@@ -402,7 +424,7 @@ class Invocation:
     def _accepted(self, upload: _Upload, contribution: Contribution) -> None:
         if self.over:
             return
-        ident, member, site = contribution.reader.ident, upload.member, _up(upload.site)
+        ident, member, site = contribution.reader.ident, upload.member, upload.site
         try:
             summary = Summary.from_dict(ident.get("summary"), member, self.node.children[member].members_below)
         except ProtocolError as error:
@@ -420,8 +442,8 @@ class Invocation:
     def parent_reader(self, header: Mapping[str, Any]) -> MessageReader | None:
         """Return the reader of a parent's frame, None for a site that is over."""
         site = Site.parse(header["ident"]["site"])
-        step = self._receives.get(site)
-        if step is None:
+        step = self._receives.get(site.written)
+        if step is None or len(site.turns) != self._turns[site.written]:
             raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
         if site not in self._down:
             self._down[site] = self._reader(step.slots, self.node.me.codec_down, f"{self.node.me.name}, site {site}")
@@ -435,23 +457,25 @@ class Invocation:
 
     # -- ports of the slice
 
-    async def receive(self, step: Receive) -> list[Any]:
+    async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message of this step's site."""
-        await self._arrived[step.site].wait()
-        reader = self._down.pop(step.site)
+        site = step.site.at(turns)
+        await self._arrived[site].wait()
+        del self._arrived[site]
+        reader = self._down.pop(site)
         if reader.raw_bytes <= _INLINE:
             return reader.decode()
         values: list[Any] = await self.apart(reader.decode)
         return values
 
-    def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+    def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile."""
-        self.spawn(self._send_down(step, values))
+        self.spawn(self._send_down(step, step.site.at(turns), values))
 
-    async def _send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+    async def _send_down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
         async with self._going_down:  # messages are begun in the order of the slice
-            children = [c for c in self.members if c.placement == step.to.name and self.node.connected(c.name)]
-            ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(step.site)}
+            children = [c for c in self.members if c.placement == step.to.name and self._takes_part(c.name)]
+            ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(site)}
             if isinstance(step, Broadcast):
                 encoded: dict[str, tuple[Message, _Frames]] = {}
                 for child in children:
@@ -467,6 +491,10 @@ class Invocation:
                 slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
                 message = _message(ident, slots, own, codec(child.codec_down))
                 self._send_to(child, message, await self._encoded(message, slots, own))
+
+    def _takes_part(self, child: str) -> bool:
+        """Return whether a child is there, and not lost to this invocation."""
+        return self.node.connected(child) and not self.round.lost(child)
 
     async def _encoded(self, message: Message, slots: tuple[Slot, ...], values: list[Any]) -> _Frames:
         """Return the frames of a message, coded off the loop if that takes long."""
@@ -485,25 +513,52 @@ class Invocation:
         self.node.traffic.add(child.placement, "messages_down", 1)
         self.spawn(self.node.send_to_child(child.name, frames))
 
-    async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
+    async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
+        site = step.site.at(turns)
         begin = functools.partial(Accumulator, step, env)
-        self._sums[step.site] = await self.apart(begin) if step.site in self._slow else begin()
-        self._step(Reached(_up(step.site), asyncio.get_running_loop().time() + self.budget))
+        self._sums[site] = await self.apart(begin) if step.site in self._slow else begin()
+        self._step(Reached(site, asyncio.get_running_loop().time() + self.budget))
         self.node.tell_progress(self)
-        close = await self._future(step.site)
+        close = await self._future(site)
+        del self._closed[site]
         self._summary = _joined(self._summary, close.summary)
-        return self._sums.pop(step.site).result()
+        return self._sums.pop(site).result()
 
-    async def send(self, step: Send, values: list[Any]) -> None:
+    def keep(self, step: Keep, value: Any) -> None:
+        """Keep a value for later invocations, if this one is committed."""
+        key = f"{self.name}:{step.slot.name}"
+        self.node.kept.keep((self.name, self.attempt), key, step.slot.type, value)
+
+    def recall(self, step: Recall, default: Any) -> Any:
+        """Return what was kept of an earlier invocation; raises RoundFailed where there is neither."""
+        key = self._recalled.get(step.slot.name, "")
+        found = self.node.kept.get(key, step.slot.type, self.node.me.name)
+        if found is not None:
+            return found[0]
+        if step.default is None:
+            raise RoundFailed(
+                f"{self.node.me.name} has no value of {step.slot.type} kept as {key}",
+                where=f"{step.slot.name} of invocation {self.name}",
+                mend="give newcomers a value: handle.with_default(value)",
+                node=self.node.me.name,
+            )
+        return default
+
+    def left(self, loop: Loop) -> None:
+        """A loop that stands in no other has taken its last turn."""
+        if not self.over:
+            self._step(Left(loop.site))
+
+    async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
         """Send to the parent; it has left when this returns."""
-        me = self.node.me
+        me, site = self.node.me, step.site.at(turns)
         summary = self._summary.and_self(me.placement)
         ident = {
             "m": "up",
             "inv": self.name,
             "att": self.attempt,
-            "site": str(step.site),
+            "site": str(site),
             "member": me.name,
             "summary": summary.to_dict(),
             "traffic": self.node.traffic.take(),
@@ -513,7 +568,7 @@ class Invocation:
         frames = await self._encoded(message, step.slots, values)
         if self.node.history is not None and message.digest is not None:
             now = asyncio.get_running_loop().time()
-            self.node.history.sent(self.name, self.attempt, _up(step.site), message.digest.hex(), summary, now)
+            self.node.history.sent(self.name, self.attempt, site, message.digest.hex(), summary, now)
         await self.node.send_to_parent(frames)
 
     async def apart(self, work: Callable[[], Any]) -> Any:
@@ -563,12 +618,20 @@ def _reason(error: TierfedError) -> str:
     return f"{error.where}: {error.what}"
 
 
-def _up(site: Site) -> UpSite:
-    return UpSite(site.phase, site.index)
+def _loops_around(steps: tuple[Step, ...], loops: tuple[Site, ...] = ()) -> dict[Site, tuple[Site, ...]]:
+    """Return the loops around each message of a slice, the outermost first, by its site."""
+    found: dict[Site, tuple[Site, ...]] = {}
+    for step in steps:
+        if isinstance(step, Loop):
+            found |= _loops_around(step.steps, (*loops, step.site))
+        elif isinstance(step, Receive | Fold):
+            found[step.site] = loops
+    return found
 
 
-def _site(site: UpSite) -> Site:
-    return Site(site.phase, site.index)
+def _collects(part: Slice) -> list[Collect]:
+    loops = _loops_around(part.steps)
+    return [Collect(s.site, s.source.name, loops[s.site]) for s in part.walk() if isinstance(s, Fold)]
 
 
 def _part(compiled: Compiled, me: NodeAssignment) -> Slice:

@@ -33,10 +33,11 @@ from typing import Any
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
-from tierfed.node.headers import ident_of, report_of, short
+from tierfed.node.headers import ident_of, recalled_of, report_of, short
 from tierfed.node.hello import Hello
 from tierfed.node.history import History
 from tierfed.node.invocation import Invocation
+from tierfed.node.kept import Kept
 from tierfed.node.link import Link
 from tierfed.node.peer import Peer
 from tierfed.node.programs import Programs
@@ -106,6 +107,7 @@ class Node:
         self._epoch = 0
         self._server: Server | None = None
         self._programs = Programs()
+        self.kept = Kept()
         self._invocations: dict[str, Invocation] = {}
         self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._told: dict[str, float] = {}
@@ -289,6 +291,7 @@ class Node:
         self._listening.forget(peer.name)
         if peer is self._driver:
             self._give_up("the driver is gone")
+            self._release({"keys": []})  # its handles went with it
             return
         log.log(logging.INFO if why == _GOODBYE else logging.WARNING, "the child %s is gone: %s", peer.name, why)
         for invocation in tuple(self._invocations.values()):
@@ -423,6 +426,8 @@ class Node:
                 pass
             case "rejected":
                 log.warning("the parent refuses: %s, %s", header.get("why"), header.get("detail"))
+            case "release":
+                self._release(header)
             case "end":
                 self._end(str(header.get("inv")), header.get("att"), header)
             case kind:
@@ -435,6 +440,15 @@ class Node:
             invocation.end(committed=header.get("committed") is True, reason=str(header.get("reason")))
         elif type(attempt) is int and (name, attempt) not in self._over:
             self._over.append((name, attempt))
+
+    def _release(self, header: Mapping[str, Any]) -> None:
+        """Nobody can ask any more for what is kept here, or below, under these keys; under any, if there are none."""
+        keys = header.get("keys")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ProtocolError("a release without keys", where=self.me.name, mend="run one version of tierfed")
+        self.kept.release(keys or None)
+        for child in self.children:
+            self.tell_child(child, {"kind": "release", "keys": keys})
 
     def _unexpected(self, kind: object) -> ProtocolError:
         return ProtocolError(
@@ -466,6 +480,7 @@ class Node:
         name, attempt, budget = header.get("inv"), header.get("att"), header.get("budget")
         if not isinstance(name, str) or type(attempt) is not int or not isinstance(budget, int | float):
             raise ProtocolError("a beginning without its identity", where=self.me.name)
+        recalled = recalled_of(header, self.me.name)
         known = self._programs.get(header.get("hash"))
         if known is None:
             raise ProtocolError(f"program {short(header.get('hash'))} was never deployed", where=self.me.name)
@@ -479,7 +494,7 @@ class Node:
         compiled, data = known
         own = min(self.me.deadline, float(budget)) if self.me.children else float(budget)
         try:
-            invocation = Invocation(self, name, attempt, compiled, own)
+            invocation = Invocation(self, name, attempt, compiled, own, recalled)
         except TierfedError as error:  # a program that is not of this tree
             error.node = error.node or self.me.name
             self.tell_parent({"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
@@ -489,6 +504,8 @@ class Node:
         begin = {
             "kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": handed_down(own)
         }  # fmt: skip
+        if recalled:
+            begin["recalled"] = dict(recalled)
         for assigned in invocation.members:
             child = self._links[assigned.name]
             if child.up:

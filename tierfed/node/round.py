@@ -14,7 +14,8 @@ Rules.  A contribution counts when it is whole; the members of a site are decide
 order, each as soon as it is whole or known lost, at the deadline by what is whole.  One
 fold is outstanding a site.  A site closes when all are decided and folded, and the round
 fails as soon as fewer are left than the quorum.  A member lost at one site is out of the
-later ones.  `docs/rounds.md` tells it at length.
+later ones.  A site in a loop is collected anew in each turn, and a child may be ahead by
+some.  `docs/rounds.md` tells it at length.
 
 Sound because each decision is taken once: a member behind the cursor of its collection is
 never looked at again, so no schedule of events can fold it twice or out of order, and
@@ -23,12 +24,13 @@ whatever the deadline finds undecided it decides, so nothing waits for ever.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from tierfed.errors import RoundFailed, TierfedError
-from tierfed.node.collection import Collection, Folding, Held, Loss, Progress, grouped
+from tierfed.node.collection import Collection, Folding, Held, Loss, Order, Plan, Progress
 from tierfed.node.round_events import (
     Accept,
     Action,
@@ -48,14 +50,17 @@ from tierfed.node.round_events import (
     Forget,
     Gone,
     Joined,
+    Left,
     Offered,
     Reached,
     Reject,
     SetDeadline,
+    Site,
     Tick,
-    UpSite,
     Why,
 )
+
+_AHEAD = 4096  # collections that may be open before the slice comes to them
 
 State: TypeAlias = Literal["waiting", "open", "closed", "failed", "cancelled", "committed"]
 
@@ -83,12 +88,17 @@ class Round:
         self.invocation = invocation
         self.attempt = attempt
         self.state: State = "waiting"
-        self.closed: dict[UpSite, Close] = {}  # the record: who is in each site
+        self.closed: dict[Site, Close] = {}  # the record: who is in each site
         self._epochs = dict(epochs or {})
         self._placement = {m: p for p, members in children.items() for m in members}
         self._down: dict[str, str] = {}  # members without a connection, and why
-        self._collections = grouped(collects, children, quorum)
+        self.plan = Plan(collects, children, quorum)
+        self._collections = list(self.plan.once)
         self._at = {site: c for c in self._collections for site in c.folds}
+        self._loops = set(self.plan.loops)  # those that take more turns
+        self._past: Order = ()  # up to here turns are over and forgotten
+        self._out: dict[str, tuple[Order, Loss]] = {}  # members lost for good, and from where on
+        self._until = math.inf
         self._deadline: float | None = None  # the last SetDeadline
         self._ended = ""  # why no contribution is taken any more
         self._actions: list[Action] = []
@@ -100,10 +110,14 @@ class Round:
         """Whether no site is open any more."""
         return self.state not in ("waiting", "open")
 
-    def awaited(self, site: UpSite) -> str | None:
+    def awaited(self, site: Site) -> str | None:
         """Return the member whose turn it is at `site`; its upload must never wait for another's buffer."""
         c = self._at[site]
         return None if c.frozen or self.over else c.members[c.cursor]
+
+    def lost(self, member: str) -> bool:
+        """Return whether `member` is lost for good, at what is being collected or later."""
+        return member in self._out
 
     def collections(self) -> tuple[Collection, ...]:
         """Return the collections, in phase order: to be read, by histories and reports."""
@@ -143,6 +157,8 @@ class Round:
                 self._begin(event)
             case Reached():
                 self._reach(event)
+            case Left():
+                self._left(event)
             case Broken():
                 self._cut(event)
             case Failed():
@@ -159,13 +175,14 @@ class Round:
         if self.state != "waiting":
             raise self._misuse("begun twice", "make one Round for each invocation and attempt")
         self.state = "open"
+        self._until = event.deadline
         for c in self._collections:
             c.due = min(c.due, event.deadline)
         for member, reason in event.dead.items():
             self._gone(Gone(member, reason))
 
     def _reach(self, event: Reached) -> None:
-        c = self._at.get(event.site)
+        c = self._at.get(event.site) or self._turn(event.site)
         if c is None:
             raise self._misuse(f"reached {event.site}, a site it does not collect", self._sites())
         if any(not e.frozen for e in self._earlier(c)):
@@ -173,6 +190,47 @@ class Round:
         c.folds[event.site].reached = True
         if event.deadline is not None:
             c.due = min(c.due, event.deadline)
+        if event.site.turns:
+            self._forget(c.order)
+
+    def _turn(self, site: Site) -> Collection | None:
+        """Return a new collection for a site in a loop, in the turns named; None if there is none, or no more."""
+        order = self.plan.order(site)
+        if order is None or not site.turns or order <= self._past or self.plan.loop(site) not in self._loops:
+            return None
+        c = self.plan.collection(site)
+        c.due = self._until
+        for member in c.members:
+            if member in self._out and self._out[member][0] <= order:
+                c.lost[member] = self._out[member][1]
+            elif member in self._down:
+                c.lost[member] = Loss(self._down[member], final=False)
+        bisect.insort(self._collections, c, key=lambda other: other.order)
+        self._at.update(dict.fromkeys(c.folds, c))
+        return c
+
+    def _forget(self, before: Order) -> None:
+        """Forget the turns that are over: nobody will ask for them again."""
+        for c in [c for c in self._collections if len(c.order) > 1 and c.order < before]:
+            if all(f.closed for f in c.folds.values()):
+                self._collections.remove(c)
+                self._past = max(self._past, c.order)
+                for site in c.folds:
+                    del self._at[site], self.closed[site]
+
+    def _left(self, event: Left) -> None:
+        """A loop takes no more turns: let go of what came for any."""
+        self._loops.discard(event.loop)
+        for c in [c for c in self._collections if len(c.order) > 1 and c.order[0][:3] == _loop_order(event.loop)]:
+            if not c.reached:
+                self._collections.remove(c)
+                for site in c.folds:
+                    del self._at[site]
+                    for member, held in c.held.items():
+                        if site in held:
+                            self._act(Discard(member, site, f"loop {event.loop} takes no more turns"))
+                for member in tuple(c.partial):
+                    self._drop_partial(c, member, f"loop {event.loop} takes no more turns")
 
     def _contribution(self, event: Offered | Arrived) -> None:
         """Take, or refuse, a contribution of which the first frame or the whole is here."""
@@ -222,8 +280,8 @@ class Round:
             return "NOT_A_CHILD", f"{member} is no child of {self.node}"
         if event.attempt != self.attempt:
             return "STALE_ATTEMPT", f"attempt {event.attempt}; invocation {self.invocation} is at {self.attempt}"
-        if site not in self._at:
-            return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
+        if site not in self._at and (refused := self._no_site(site)):
+            return refused
         if placement != self._at[site].placement:
             return "NOT_A_CHILD", f"{member} is of {placement}; site {site} collects {self._at[site].placement}"
         epoch = self.epoch(member)
@@ -231,6 +289,17 @@ class Round:
             return "STALE_EPOCH", f"epoch {event.epoch}; {member} is at {epoch}"
         if event.epoch == epoch and member in self._down:
             return "STALE_EPOCH", f"the connection of epoch {epoch} is gone: {self._down[member]}"
+        return None
+
+    def _no_site(self, site: Site) -> tuple[Why, str] | None:
+        """Return why there is no collection of `site`, None if there is one from now on."""
+        order = self.plan.order(site)
+        if order is None:
+            return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
+        if not self.over and sum(not c.reached for c in self._collections) >= _AHEAD:
+            return "TOO_FAR", f"site {site}; {self.node} is more than {_AHEAD} turns behind"
+        if self.over or self._turn(site) is None:
+            return "ROUND_CLOSED", f"site {site}: that turn is over"
         return None
 
     def _cut(self, event: Broken) -> None:
@@ -250,6 +319,11 @@ class Round:
     def _failed(self, event: Failed) -> None:
         if event.member not in self._placement or (event.site is not None and event.site not in self._at):
             return
+        if event.site is None:  # out of the turns too that nobody has come to yet
+            decided = [c.order for c in self._of(event.member) if c.decided(event.member)]
+            self._out.setdefault(
+                event.member, (max(decided, default=()), Loss(event.reason, final=True, error=event.error))
+            )
         start = 0 if event.site is None else self._collections.index(self._at[event.site])
         self._lose(event.member, start, Loss(event.reason, final=True, error=event.error))
 
@@ -333,7 +407,7 @@ class Round:
                 for c in self._collections:
                     for fold in c.folds.values():
                         self._fold_on(c, fold)
-                if all(f.closed for c in self._collections for f in c.folds.values()):
+                if not self._loops and all(f.closed for c in self._collections for f in c.folds.values()):
                     self.state = "closed"
         due = [c.due for c in self._collections if not c.frozen] if self.state == "open" else []
         at = min(due, default=None)
@@ -362,6 +436,8 @@ class Round:
         for c in self._collections[start:]:
             if c.placement != self._placement[member] or c.decided(member) or (c.whole(member) and not out):
                 continue
+            if not out:
+                self._out.setdefault(member, (c.order, loss))
             out = True
             if not (member in c.lost and c.lost[member].final):
                 c.lost[member] = loss
@@ -408,10 +484,14 @@ class Round:
         return (e for e in self._collections[: self._collections.index(c)] if e.placement == c.placement)
 
     def _sites(self) -> str:
-        return f"{self.node} collects {', '.join(map(str, self._at)) or 'nothing'}"
+        return f"{self.node} collects {', '.join(map(str, self.plan)) or 'nothing'}"
 
     def _misuse(self, what: str, mend: str) -> TierfedError:
         return TierfedError(what, where=f"{self.node}, invocation {self.invocation}", mend=mend)
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)
+
+
+def _loop_order(loop: Site) -> tuple[int, int, int]:
+    return loop.phase, 1, loop.index

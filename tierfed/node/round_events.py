@@ -14,32 +14,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from tierfed.compiler.slices import Site as Site  # the words of this vocabulary
 from tierfed.errors import RoundFailed
-from tierfed.node.summary import Summary as Summary  # one of the words of this vocabulary
+from tierfed.node.summary import Summary as Summary
 
-Why: TypeAlias = Literal["ROUND_CLOSED", "CONFLICT", "STALE_EPOCH", "STALE_ATTEMPT", "UNKNOWN_SITE", "NOT_A_CHILD"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class UpSite:
-    """One message that rises: the site of the sliced program and the indices of the loops around it."""
-
-    phase: int
-    index: int
-    loops: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        """Return `2.0`, or `2.0[3,1]` in the fourth turn of a loop and the second of one inside it."""
-        loops = f"[{','.join(map(str, self.loops))}]" if self.loops else ""
-        return f"{self.phase}.{self.index}{loops}"
+Why: TypeAlias = Literal[
+    "ROUND_CLOSED", "CONFLICT", "STALE_EPOCH", "STALE_ATTEMPT", "UNKNOWN_SITE", "TOO_FAR", "NOT_A_CHILD"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """One site that an aggregator collects, and the placement of the children that send to it."""
+    """One site that an aggregator collects, and the placement of the children that send to it.
 
-    site: UpSite
+    `loops` names the loops that it stands in, the outermost first: then it is collected once a turn.
+    """
+
+    site: Site
     placement: str
+    loops: tuple[Site, ...] = ()
 
 
 # Events ------------------------------------------------------------------------------------
@@ -63,8 +56,15 @@ class Reached:
     `deadline` is when this phase must have been collected, if that is before the invocation's.
     """
 
-    site: UpSite
+    site: Site
     deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The slice has taken the last turn of a loop that stands in no other."""
+
+    loop: Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Offered:
     """The first frame of a contribution is here; `digest` is None if it comes with the last one."""
 
     member: str
-    site: UpSite
+    site: Site
     attempt: int
     epoch: int
     digest: str | None = None
@@ -84,7 +84,7 @@ class Arrived:
     """A contribution is here, whole and verified."""
 
     member: str
-    site: UpSite
+    site: Site
     attempt: int
     epoch: int
     digest: str
@@ -96,7 +96,7 @@ class Broken:
     """The upload of a contribution was cut, or what came was corrupt; the daemon has let it go."""
 
     member: str
-    site: UpSite
+    site: Site
     reason: str
     epoch: int | None = None  # of the connection that it came over
 
@@ -110,7 +110,7 @@ class Failed:
     """
 
     member: str
-    site: UpSite | None
+    site: Site | None
     reason: str
     error: Mapping[str, str | None] | None = None
 
@@ -137,7 +137,7 @@ class Folded:
     """The fold that a `Fold` asked for is done."""
 
     member: str
-    site: UpSite
+    site: Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Committed:
 
 
 Event: TypeAlias = (
-    Begun | Reached | Offered | Arrived | Broken | Failed | Gone | Joined | Folded | Tick | Cancelled | Committed
+    Begun | Reached | Left | Offered | Arrived | Broken | Failed | Gone | Joined | Folded | Tick | Cancelled | Committed
 )
 
 
@@ -173,7 +173,7 @@ class Accept:
     """
 
     member: str
-    site: UpSite
+    site: Site
     digest: str
     again: bool = False
 
@@ -183,7 +183,7 @@ class Reject:
     """Tell the child that this contribution (all of them, if `site` is None) is refused; let the copy go."""
 
     member: str
-    site: UpSite | None
+    site: Site | None
     why: Why
     detail: str
 
@@ -193,7 +193,7 @@ class Fold:
     """Fold the member's contribution into the site's accumulator, then report `Folded` and let it go."""
 
     member: str
-    site: UpSite
+    site: Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Discard:
     """Let go of what is held of the member's contribution to `site`; it will not be folded."""
 
     member: str
-    site: UpSite
+    site: Site
     reason: str
 
 
@@ -209,7 +209,7 @@ class Discard:
 class Close:
     """The site is folded: who is in it, in member order, and who was lost, with the reason."""
 
-    site: UpSite
+    site: Site
     contributors: tuple[str, ...]
     lost: Mapping[str, str]
     summary: Summary
@@ -219,7 +219,7 @@ class Close:
 class Fail:
     """The site will not be folded to its end; `error` names the first cause."""
 
-    site: UpSite
+    site: Site
     error: RoundFailed
 
 

@@ -13,29 +13,46 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from tierfed.compiler.slices import Broadcast, Compute, Fold, Load, Receive, Scatter, Send, Slice, Slot, Step
+from tierfed.compiler.slices import (
+    Broadcast,
+    Compute,
+    Fold,
+    Keep,
+    Load,
+    Loop,
+    Recall,
+    Receive,
+    Scatter,
+    Send,
+    Slice,
+    Slot,
+    Step,
+)
 from tierfed.ir.evaluate import evaluate
+from tierfed.ir.intrinsics import iterate
 from tierfed.ir.nodes import Compiled, Node, free_names
 from tierfed.leaves import load
 from tierfed.types.values import nbytes
 
 Env: TypeAlias = dict[str, Any]
+Turns: TypeAlias = tuple[int, ...]
+_NONE: frozenset[str] = frozenset()
 _INLINE = 1 << 20  # bytes of operands up to which an expression without leaves is computed on the loop
 
 
 class Ports(Protocol):
-    """What a slice needs of its node."""
+    """What a slice needs of its node.  `turns` are those of the loops around a step, the outermost first."""
 
-    async def receive(self, step: Receive) -> list[Any]:
+    async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message."""
 
-    def send_down(self, step: Broadcast | Scatter, values: list[Any]) -> None:
+    def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send `values` to the children."""
 
-    async def fold(self, step: Fold, env: Mapping[str, Any]) -> Env:
+    async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the folded slots of the children's messages."""
 
-    async def send(self, step: Send, values: list[Any]) -> None:
+    async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
         """Send `values` to the parent; return when they have left."""
 
     async def apart(self, work: Callable[[], Any]) -> Any:
@@ -44,18 +61,31 @@ class Ports(Protocol):
     def data(self, step: Load) -> Any:
         """Return what this member has under the URI of `step`, held; called off the loop."""
 
+    def keep(self, step: Keep, value: Any) -> None:
+        """Keep a value for later invocations, if this one is committed."""
+
+    def recall(self, step: Recall, default: Any) -> Any:
+        """Return what was kept of an earlier invocation; `default`, if the step has one, where nothing was."""
+
+    def left(self, loop: Loop) -> None:
+        """A loop that stands in no other has taken its last turn."""
+
 
 async def run_slice(part: Slice, ports: Ports) -> None:
     """Run the steps of `part` in order.  Raises whatever a step raises."""
-    env: Env = {}
-    last = _last_uses(part)
+    await _run(part.steps, {}, ports, ())
+
+
+async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, kept: frozenset[str] = _NONE) -> None:
+    """Run steps over `env`; the names in `kept` are not forgotten."""
+    last = _last_uses(steps, kept)
     at = 0
-    while at < len(part.steps):
-        step = part.steps[at]
+    while at < len(steps):
+        step = steps[at]
         match step:
             case Compute() | Load():
                 run: list[Compute | Load] = []
-                while at < len(part.steps) and isinstance(one := part.steps[at], Compute | Load):
+                while at < len(steps) and isinstance(one := steps[at], Compute | Load):
                     run.append(one)
                     at += 1
                 await _compute(run, env, ports)
@@ -63,16 +93,36 @@ async def run_slice(part: Slice, ports: Ports) -> None:
                     _forget(env, last.get(done, ()))
                 continue
             case Receive(slots=slots):
-                env.update(zip((s.name for s in slots), await ports.receive(step), strict=True))
+                env.update(zip((s.name for s in slots), await ports.receive(step, turns), strict=True))
             case Broadcast(slots=slots) | Scatter(slots=slots):
-                ports.send_down(step, [env[s.name] for s in slots])
+                ports.send_down(step, turns, [env[s.name] for s in slots])
                 await asyncio.sleep(0)  # let the sending begin
             case Fold():
-                env.update(await ports.fold(step, env))
+                env.update(await ports.fold(step, turns, env))
             case Send(slots=slots):
-                await ports.send(step, [env[s.name] for s in slots])
+                await ports.send(step, turns, [env[s.name] for s in slots])
+            case Keep(slot=slot):
+                ports.keep(step, env[slot.name])
+            case Recall(slot=slot, default=default):
+                env[slot.name] = ports.recall(step, None if default is None else env[default])
+            case Loop():
+                await _loop(step, env, ports, turns)
         _forget(env, last.get(at, ()))
         at += 1
+
+
+async def _loop(loop: Loop, env: Env, ports: Ports, turns: Turns) -> None:
+    """Take the turns of a loop; each has names of its own, beside those around it."""
+    values = {c.slot.name: env[c.first] for c in loop.carried}
+    around = frozenset(env) | {c.next for c in loop.carried}
+    for turn in range(iterate.turns(evaluate(loop.turns, env, load))):
+        await asyncio.sleep(0)  # a loop without messages is not to hold up the others
+        inner, values = {**env, **values}, {}
+        await _run(loop.steps, inner, ports, (*turns, turn), around)
+        values = {c.slot.name: inner[c.next] for c in loop.carried}
+    env.update(values)
+    if not turns:
+        ports.left(loop)
 
 
 async def _compute(run: list[Compute | Load], env: Env, ports: Ports) -> None:
@@ -107,15 +157,23 @@ def _uses(step: Step) -> tuple[str, ...]:
             return tuple(s.name for s in slots)
         case Fold(folds=folds):
             return tuple(n for f in folds for e in (f.zero, f.operator) if e is not None for n in free_names(e))
+        case Keep(slot=slot):
+            return (slot.name,)
+        case Recall(default=str(default)):
+            return (default,)
+        case Loop(turns=turns, carried=carried, steps=steps):
+            inside = (name for inner in steps for name in _uses(inner))
+            return (*free_names(turns), *(c.first for c in carried), *inside)
     return ()
 
 
-def _last_uses(part: Slice) -> dict[int, tuple[str, ...]]:
-    """Return, by the index of a step, the names that nothing after it reads."""
+def _last_uses(steps: tuple[Step, ...], kept: frozenset[str]) -> dict[int, tuple[str, ...]]:
+    """Return, by the index of a step, the names not in `kept` that nothing after it reads."""
     last: dict[str, int] = {}
-    for at, step in enumerate(part.steps):
+    for at, step in enumerate(steps):
         for name in (*_binds(step), *_uses(step)):
-            last[name] = at
+            if name not in kept:
+                last[name] = at
     found: dict[int, list[str]] = {}
     for name, at in last.items():
         found.setdefault(at, []).append(name)
@@ -127,8 +185,10 @@ def _binds(step: Step) -> tuple[str, ...]:
     match step:
         case Receive(slots=slots):
             pass
-        case Compute(slot=slot) | Load(slot=slot):
+        case Compute(slot=slot) | Load(slot=slot) | Recall(slot=slot):
             slots = (slot,)
+        case Loop(carried=carried):
+            slots = tuple(c.slot for c in carried)
         case Fold(folds=folds):
             slots = tuple(f.slot for f in folds)
     return tuple(s.name for s in slots)

@@ -20,7 +20,7 @@ from tierfed.backends.local.prepared import prepare
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.nodes import Node
 from tierfed.language import context as contexts
-from tierfed.language.arguments import fit, hold_arguments, placed_counts, shown
+from tierfed.language.arguments import brought, fit, hold_arguments, placed_counts, shown
 from tierfed.language.computation import Computation
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree
 
@@ -46,6 +46,8 @@ class LocalContext:
 
     def _run(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature
+        if t.parameter is not None:
+            argument = brought(argument, t.parameter)
         counts = [] if t.parameter is None else list(placed_counts(argument, t.parameter))
         tree = self.tree if self.tree is not None else flat_tree(computation.node, counts)
         tree.check_singletons()
@@ -67,7 +69,7 @@ class LocalContext:
         contexts.leave(self)
 
 
-def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
+def flat_tree(program: Node, counts: list[tuple[str, Placement, int | None]]) -> Tree:
     """Return SERVER over as many clients as the arguments have values for.
 
     Raises PlacementError if the program names another placement, or no argument tells how many
@@ -81,7 +83,7 @@ def flat_tree(program: Node, counts: list[tuple[str, Placement, int]]) -> Tree:
             where="local",
             mend=f'give a tree: with tierfed.local(topology=tierfed.tree(fan_out={{"{other[0]}": 2, "CLIENTS": 3}}))',
         )
-    sizes = [(where, count) for where, placement, count in counts if placement == CLIENTS]
+    sizes = [(where, count) for where, placement, count in counts if placement == CLIENTS and count is not None]
     if len({count for _, count in sizes}) > 1:
         told = ", ".join(f"{where} has {count}" for where, count in sizes)
         raise ValueMismatch(

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from tierfed.backends.loop_thread import LoopThread
-from tierfed.backends.native.driver import Driver, Record
+from tierfed.backends.native.at_members import AtMembers
+from tierfed.backends.native.driver import Driver, KeptAt, Record
 from tierfed.compiler import Compiled, compile
+from tierfed.compiler.normalise import PARTS
 from tierfed.errors import TierfedError
+from tierfed.ir.nodes import Lambda, Reference
 from tierfed.language import context as contexts
-from tierfed.language.arguments import fit, hold_arguments, shown
+from tierfed.language.arguments import brought, fit, handles, hold_arguments, shown
 from tierfed.language.computation import Computation
+from tierfed.language.placed import Placed
 from tierfed.leaves import check_deployable
 from tierfed.node.node import Membership
 from tierfed.placements import Tree
+from tierfed.types import FederatedType
+
+_T = TypeVar("_T")
 
 
 class NativeContext:
@@ -46,7 +53,7 @@ class NativeContext:
         self._check = check
         self._explain = explain
         self._on_record = on_record
-        self._compiled: dict[Computation, Compiled] = {}
+        self._compiled: dict[tuple[Computation, frozenset[str], bool], Compiled] = {}
         self._compiling = threading.Lock()  # calls come from any thread
         self._driver = Driver(on_progress, on_raised)
         self._loop = LoopThread("tierfed driver")
@@ -56,40 +63,91 @@ class NativeContext:
             self._loop.close()
             raise
 
-    def compiled(self, computation: Computation) -> Compiled:
-        """Return `computation` compiled for this tree; raises CompileError or CodecError if it does not fit."""
+    def compiled(self, computation: Computation, recalled: frozenset[str] = frozenset(), keep: bool = True) -> Compiled:
+        """Return `computation` compiled for this tree; raises CompileError or CodecError if it does not fit.
+
+        `recalled` and `keep` are those of `tierfed.compile`.
+        """
         with self._compiling:
-            found = self._compiled.get(computation)
+            found = self._compiled.get((computation, recalled, keep))
             if found is None:
                 check_deployable(computation.node)
                 self.tree.check_singletons()
-                found = compile(computation, self.tree.hierarchy)
+                found = compile(computation, self.tree.hierarchy, recalled=recalled, keep=keep)
                 self._check(found)
-                self._compiled[computation] = found
+                self._compiled[computation, recalled, keep] = found
             return found
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        return self._loop.run(self._invoke(computation, hold_arguments(computation.type_signature, args, kwargs)))
+        return self._loop.run(self._invoke(computation, self._argument(computation, args, kwargs)))
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        argument = hold_arguments(computation.type_signature, args, kwargs)
+        argument = await asyncio.to_thread(self._argument, computation, args, kwargs)
         return await self._loop.arun(self._invoke(computation, argument))
+
+    def _argument(self, computation: Computation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return the held argument; handles of this tree stay what they are, others are fetched."""
+        t = computation.type_signature
+        argument = hold_arguments(t, args, kwargs)
+        return argument if t.parameter is None else brought(argument, t.parameter, self._has)
+
+    def _has(self, handle: Placed) -> bool:
+        return isinstance(handle.source, AtMembers) and handle.source.context is self
 
     async def _invoke(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature
+        result, record = await self._run(computation, argument, keep=True)
+        kept: dict[str, AtMembers] = {}  # one for each key, however often it is returned
+
+        def handle(value: Any, of: FederatedType) -> Placed:
+            assert isinstance(value, KeptAt)
+            if value.key not in kept:
+                count = record.counts.get(of.placement.name, len(self.tree.members(of.placement)))
+                kept[value.key] = AtMembers(self, of, value.key, count)
+            return Placed(of, kept[value.key])
+
+        return shown(result, t.result, handle)
+
+    async def _run(self, computation: Computation, argument: Any, *, keep: bool) -> tuple[Any, Record]:
+        """Return the held result of a computation at a held argument, and the record."""
+        t = computation.type_signature
         fit(argument, t, self.tree)
-        compiled = self._compiled.get(computation)
+        own = {} if t.parameter is None else dict(handles(argument, t.parameter, PARTS))
+        keys = {name: h.source.key for name, h in own.items() if isinstance(h.source, AtMembers)}
+        defaults = {f"{name}.default": h.default[0] for name, h in own.items() if h.default}
+        recalled = frozenset((*keys, *defaults))
+        compiled = self._compiled.get((computation, recalled, keep))
         if compiled is None:  # in a thread: the loop has other calls
-            compiled = await asyncio.to_thread(self.compiled, computation)
+            compiled = await asyncio.to_thread(self.compiled, computation, recalled, keep)
         try:
-            result, record = await self._driver.invoke(compiled, argument)
+            result, record = await self._driver.invoke(compiled, argument, keys, defaults)
         except TierfedError as error:
             await asyncio.to_thread(self._explain, error)
             raise
         self._on_record(computation, record)
-        return shown(result, t.result)
+        return result, record
+
+    async def fetched(self, source: AtMembers) -> tuple[Any, ...]:
+        """Return the held constituents of what is at its members, brought here: a program that returns its argument."""
+        parameter = Reference("x", source.of)
+        itself = Computation(Lambda("x", source.of, parameter), f"fetch of {source.of}")
+        values, _ = await self._run(itself, Placed(source.of, source), keep=False)
+        assert isinstance(values, tuple)
+        return values
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return what `work` returns, on the driver's loop."""
+        return self._loop.run(work)
+
+    async def arun(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return what `work` returns, on the driver's loop."""
+        return await self._loop.arun(work)
+
+    def release(self, key: str) -> None:
+        """Let the members forget what they keep under `key`; called whenever, from any thread."""
+        self._loop.soon(lambda: self._driver.release([key]))
 
     def close(self) -> None:
         """Say goodbye to the root."""

@@ -15,8 +15,9 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tierfed.codecs import codec
@@ -60,6 +61,13 @@ class Record:
     counts: dict[str, int] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     traffic: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAt:
+    """A part of a result that stayed at its members, and the key under which they have it."""
+
+    key: str
 
 
 @dataclass(slots=True)
@@ -142,8 +150,17 @@ class Driver:
         if links:
             await asyncio.wait([link.closed for link in links])
 
-    async def invoke(self, compiled: Compiled, argument: Any) -> tuple[Any, Record]:
+    async def invoke(
+        self,
+        compiled: Compiled,
+        argument: Any,
+        recalled: Mapping[str, str] = MappingProxyType({}),
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+    ) -> tuple[Any, Record]:
         """Return the held result of a program at a held argument, and the record of its invocation.
+
+        `recalled` names, by argument, the key of what its members kept; `defaults` has the held
+        value for those that kept nothing.  What stays at its members is a `KeptAt` in the result.
 
         Raises the error that the invocation ended with.
         """
@@ -159,7 +176,7 @@ class Driver:
         start = time.monotonic()
         why = "cancelled"
         try:
-            await self._begin(bulk, compiled, record.name, argument)
+            await self._begin(bulk, compiled, record.name, argument, recalled, defaults)
             values: dict[str, Any] = await pending.done
             why = ""
         except TierfedError as error:
@@ -177,18 +194,36 @@ class Driver:
         ident = reader.ident
         said = ident["summary"]
         record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]
-        return _outcome(compiled, outcome.slots, values), record
+        return _outcome(compiled, outcome.slots, values, record.name), record
 
-    async def _begin(self, bulk: Link, compiled: Compiled, name: str, argument: Any) -> None:
+    def release(self, keys: Sequence[str]) -> None:
+        """Nobody can ask any more for what is kept under `keys`."""
+        if self._control is not None and keys:
+            self._control.post({"kind": "release", "keys": list(keys)})
+
+    async def _begin(
+        self,
+        bulk: Link,
+        compiled: Compiled,
+        name: str,
+        argument: Any,
+        recalled: Mapping[str, str],
+        defaults: Mapping[str, Any],
+    ) -> None:
         frames: list[tuple[dict[str, Any], Any]] = []
         if not self._deployed.has(compiled.hash):
             frames.append(({"kind": "deploy", "hash": compiled.hash}, [compiled_to_bytes(compiled, PAYLOAD_LIMIT)]))
         begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
+        if recalled:
+            begin["recalled"] = dict(recalled)
         await bulk.send_all([*frames, (begin, ())])
         self._deployed.sent(compiled.hash)
         first = compiled.slices[compiled.hierarchy.root].steps[0]
         if isinstance(first, Receive) and first.site.phase == 0:
-            rows = [(s.name, s.type, _part(argument, compiled.program.parameter_type, s)) for s in first.slots]
+            t = compiled.program.parameter_type
+            rows = [
+                (s.name, s.type, defaults[s.name] if s.name in defaults else _part(argument, t, s)) for s in first.slots
+            ]
             many = {s.name for s in first.slots if s.many is not None}
             ident = {"m": "down", "inv": name, "att": _ATTEMPT, "site": str(first.site)}
             await bulk.send_all(encode_message(ident, rows, codec("none"), many=many))
@@ -280,8 +315,8 @@ def _is_list_of_one(t: Type | None, slot: Slot) -> bool:
     return isinstance(t, FederatedType) and not t.all_equal and slot.many is None
 
 
-def _outcome(compiled: Compiled, slots: tuple[Slot, ...], values: Mapping[str, Any]) -> Any:
-    """Return the program's result, put together from the values that the root sent."""
+def _outcome(compiled: Compiled, slots: tuple[Slot, ...], values: Mapping[str, Any], invocation: str) -> Any:
+    """Return the program's result, put together from the values that the root sent and what stayed at its members."""
     result = result_of(compiled.program)
     types = free_names(result)
     names: dict[str, Any] = {}
@@ -294,9 +329,10 @@ def _outcome(compiled: Compiled, slots: tuple[Slot, ...], values: Mapping[str, A
                     raise RoundFailed(f"nobody at {slot.many} has the result", where="driver", mend="see the log")
                 value = value[0]
         names[slot.name] = (value,) if _is_list_of_one(t, slot) else value
-    for name in types:
+    for name, t in types.items():
         if name not in names:  # constants stay with the driver
-            names[name] = _constant(compiled, name)
+            kept = isinstance(t, FederatedType) and t.placement != compiled.hierarchy.root
+            names[name] = KeptAt(f"{invocation}:{name}") if kept else _constant(compiled, name)
     return evaluate(result, names, load)
 
 
