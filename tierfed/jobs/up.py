@@ -26,6 +26,7 @@ from tierfed.jobs.endings import explain
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
+from tierfed.leaves import before_fork
 from tierfed.node.node import Membership
 from tierfed.topology import Topology, assignments, load_topology
 from tierfed.topology.plan import check
@@ -87,7 +88,7 @@ def bring_up(
     user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
     data = topology.job.data if topology.job is not None else None
-    preload = wanted(data)
+    preload = [*wanted(data), *before_fork()]
     run_dir = runs.create()
     recorder = Recorder(run_dir, topology, on_event)
     (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")

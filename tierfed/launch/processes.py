@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 ENTRY = "tierfed.node.daemon:run_process"
 _IMPORTS = ("numpy", "numpy.random", "aiohttp", "tierfed.topology.assignment")
-_THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")
+_THREADS = (
+    *(f"{name}_NUM" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB_MAXIMUM")),
+    *(f"TF_NUM_{kind}OP" for kind in ("INTRA", "INTER")),
+)
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=:,-]{0,199}")
 _START = 30.0  # seconds for a supervisor to bind its listeners
 _SLACK = 10.0  # seconds for it to end, on top of the grace
@@ -105,7 +108,7 @@ def launch(
         "entry": entry,
         "import": [*_IMPORTS, entry.partition(":")[0], *preload],
         "context": context,
-        "environment": dict.fromkeys((f"{name}_NUM_THREADS" for name in _THREADS), _leaf_threads()),
+        "environment": dict.fromkeys((f"{name}_THREADS" for name in _THREADS), _leaf_threads()),
         "foreground": foreground,
         "wait_timeout": wait_timeout,
         "grace": grace,

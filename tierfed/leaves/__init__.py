@@ -25,6 +25,11 @@ def load(leaf: Compiled) -> Callable[..., Any]:
     return found(leaf)
 
 
+def before_fork() -> list[str]:
+    """Return what a process that forks nodes is to import first, for the leaves made in this one."""
+    return tf.before_fork()
+
+
 def leaves_of(program: Node) -> tuple[Compiled, ...]:
     """Return the leaves of `program`, each once."""
     return tuple(dict.fromkeys(n for n in program.walk() if isinstance(n, Compiled)))

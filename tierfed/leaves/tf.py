@@ -15,13 +15,16 @@ Without TensorFlow all else works: it is imported when the first leaf is made or
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import os
+import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tierfed.errors import LeafError, SettingError, TierfedError
@@ -31,6 +34,7 @@ from tierfed.types import FunctionType, Type
 from tierfed.types.values import check
 
 KIND = "tf"
+_ERRORS = "2"  # a level of TF_CPP_MIN_LOG_LEVEL
 _LOADED = 64  # graphs that a process keeps
 
 _made = False
@@ -43,15 +47,35 @@ def tensorflow() -> Any:
 
     The zygote calls this for a program with such leaves: importing is all that may happen before a fork.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ERRORS) == _ERRORS and "tensorflow" not in sys.modules
     try:
-        return importlib.import_module("tensorflow")
+        with _without_greetings() if quiet else contextlib.nullcontext():
+            return importlib.import_module("tensorflow")
     except ImportError as missing:
         raise LeafError(
             f"TensorFlow cannot be imported here: {missing}",
             where="tf_computation",
             mend="pip install 'tierfed[tf]'",
         ) from missing
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Leave out what TensorFlow's C++ writes to stderr before it has read its log level; all else is passed on."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            heard.seek(0)
+            for line in heard:
+                if b"absl::InitializeLog" not in line and b" port.cc:" not in line:
+                    os.write(2, line)
 
 
 def before_fork() -> list[str]:

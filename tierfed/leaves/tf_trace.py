@@ -14,6 +14,10 @@ ragged batches.
 Variables are created, initialised, used and forgotten within one call: their initialisers are ops of
 the graph, which precede what reads them.
 
+In a plain graph TensorFlow takes `a == b` for `a is b`, as its first version did: `labels == guesses`
+would be False, in silence.  So while a graph is traced here, tensors and variables compare by value,
+but for TensorFlow's own code, which then expects them not to.
+
 Tracing starts threads, so a process that did must not fork (see `launch.zygote`).
 """
 
@@ -21,6 +25,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -49,6 +55,7 @@ def traced(tf: Any, fn: Callable[..., Any], parameter: Type | None, arity: int, 
     """
     from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
 
+    _compare_by_value(tf)
     graph = tf.Graph()
     with graph.as_default():
         arrays = arrays_of(parameter)
@@ -73,6 +80,25 @@ def _marked() -> Iterator[None]:
         yield
     finally:
         _tracing.reset(token)
+
+
+@functools.cache
+def _compare_by_value(tf: Any) -> None:
+    """Let tensors and variables of a graph that is traced here compare as they do in a tf.function."""
+    for cls in (tf.Tensor, tf.Variable):
+        for name, op in (("__eq__", tf.equal), ("__ne__", tf.not_equal)):
+            setattr(cls, name, _comparing(tf, getattr(cls, name), op))
+
+
+def _comparing(tf: Any, otherwise: Callable[[Any, Any], Any], op: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    @functools.wraps(otherwise)
+    def compare(self: Any, other: Any) -> Any:
+        by_value = other is not None and tracing() and not tf.executing_eagerly()
+        if not by_value or str(sys._getframe(1).f_globals.get("__name__")).startswith("tensorflow."):
+            return otherwise(self, other)
+        return op(self, other)
+
+    return compare
 
 
 def _called(tf: Any, fn: Callable[..., Any], given: tuple[Any, ...], where: str) -> Any:
