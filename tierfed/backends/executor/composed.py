@@ -6,9 +6,8 @@
 
 What was given, and what has been computed before, are the program's arguments; so repeating the
 same calls on other values is the same program, compiled and deployed once.  Calls on the way
-whose value the user still holds are returned too, when they stand at the root or nowhere, and
-are not computed again.  Those that stand below the root stay there, and a later program
-that needs them computes them at their members anew, as data does not move unasked.
+whose value the user still holds are returned too, and are not computed again.  What stands below
+the root is returned as a handle and stays there, until `compute` asks for it.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ from tierfed.ir.loosen import loosened
 from tierfed.ir.nodes import Block, Call, Lambda, Node, Reference, Selection, Struct
 from tierfed.language.arguments import hold
 from tierfed.language.computation import Computation
-from tierfed.placements import Tree
-from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, Type
+from tierfed.types import FunctionType, PlacementType, StructType
 
 
 class Context(Protocol):
@@ -45,11 +43,10 @@ class Context(Protocol):
 
 
 class Composed:
-    """Computes on what `context` runs, which has the members of `tree`."""
+    """Computes on what `context` runs."""
 
-    def __init__(self, context: Context, tree: Tree) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._tree = tree
         self._lock = threading.Lock()  # guards which call is being computed by whom, over threads and loops
 
     async def settle(self, wanted: list[Called]) -> None:
@@ -74,7 +71,7 @@ class Composed:
 
     async def _compute(self, order: list[Called], wanted: list[Called], mine: Future[None]) -> None:
         asked = set(wanted)
-        returned = [c for c in order if c in asked or (c.holders and self._at_root(c.type))]
+        returned = [c for c in order if c in asked or (c.holders and not c.type.contains(FunctionType, PlacementType))]
         error: Exception | None = None
         try:
             program, arguments = composed(order, returned)
@@ -92,12 +89,6 @@ class Composed:
                 mine.set_result(None)  # cancelled ones too: whoever waits tries for itself
             else:
                 mine.set_exception(error)
-
-    def _at_root(self, t: Type) -> bool:
-        """Return whether values of `t` are at the root, or placed nowhere, and can be had."""
-        if t.contains(FunctionType, PlacementType):
-            return False
-        return all(p.placement == self._tree.hierarchy.root for p in t.walk() if isinstance(p, FederatedType))
 
 
 async def _over(running: Future[None]) -> None:

@@ -75,9 +75,7 @@ def executor_factory(on: Any = None, data: Any = None) -> ExecutorFactory:
     if hasattr(on, "ainvoke"):
         tree = on.tree if hasattr(on, "tree") else on.topology.tree
         if tree is not None:
-            return CachedFactory(
-                lambda counts: _checked(counts, tree), lambda tree: GraphExecutor(tree, Composed(on, tree))
-            )
+            return CachedFactory(lambda counts: _checked(counts, tree), lambda tree: GraphExecutor(tree, Composed(on)))
         raise PlacementError(
             "the context has no tree of its own",
             where="executor_factory",

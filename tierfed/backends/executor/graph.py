@@ -24,12 +24,12 @@ from tierfed.backends.executor.steps import (
 )
 from tierfed.errors import NoSuchRun, TypeMismatch, ValueMismatch
 from tierfed.ir.evaluate import evaluate
-from tierfed.language.arguments import shown
+from tierfed.language.placed import Placed
 from tierfed.leaves import load
 from tierfed.placements import Tree
-from tierfed.types import FunctionType, Type
-from tierfed.types.containers import fields_of, names_of
-from tierfed.types.values import Struct
+from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types.containers import contained, fields_of, names_of
+from tierfed.types.values import Struct, present
 
 
 class Engine(Protocol):
@@ -110,7 +110,8 @@ class GraphExecutor:
                 mend="call it with create_call, and compute the call",
             )
         await self._engine.settle(calls_in(step))
-        return shown(copied(value_of(step, lambda node: evaluate(node, {}, load))), step.type)
+        held = await _brought(value_of(step, lambda node: evaluate(node, {}, load)), step.type)
+        return _presented(copied(held), step.type)
 
     def dispose(self, value: ExecutorValue) -> None:
         """Let go of `value`; what was made of it stays.  Disposing twice is disposing once."""
@@ -153,6 +154,25 @@ class GraphExecutor:
 
     def __repr__(self) -> str:
         return f"<executor on {self.tree!r}>"
+
+
+async def _brought(held: Any, t: Type) -> Any:
+    """Return a held value of `t` with what its handles stand for."""
+    if isinstance(held, Placed):
+        return await held.source.afetch()
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        return tuple([await _brought(v, e) for v, e in zip(held, t.parts(), strict=True)])
+    return held
+
+
+def _presented(held: Any, t: Type) -> Any:
+    """Return a held value of `t` as it was given, or might have been: a list for `{T}@P`."""
+    if isinstance(t, FederatedType):
+        return present(held, t.member) if t.all_equal else [present(v, t.member) for v in held]
+    if isinstance(t, StructType) and t.contains(FederatedType):
+        parts = [_presented(v, e) for v, e in zip(held, t.parts(), strict=True)]
+        return contained(t.names, parts, t.container)
+    return present(held, t)
 
 
 def _rows(elements: Any) -> tuple[list[tuple[str | None, ExecutorValue]], Any]:
