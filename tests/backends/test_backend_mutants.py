@@ -14,7 +14,7 @@ import pytest
 from agreement import Disagreement, agrees_with_numpy, check, referred
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from program_steps import Fold, UserFold
+from program_steps import Collect, Fold, Keyed, Step, UserFold
 from program_trees import HIERARCHIES
 from programs import Case, cases
 from test_agreement import at_random
@@ -26,6 +26,7 @@ from tierfed.node import accumulator, invocation
 from tierfed.node.invocation import Invocation
 from tierfed.placements import Hierarchy, Tree
 from tierfed.types import FederatedType, FunctionType
+from tierfed.types.values import Rows
 
 AT_MOST = 400  # examples of a search
 
@@ -203,6 +204,29 @@ def test_zero_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the tree of daemons gives" in str(
         caught(on_daemons, suits=merges("added up", "taken away", "noted", "affine"))
     )
+
+
+def test_collected_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sequence in another order than the members' is caught, though nothing is lost."""
+    result = accumulator._Collected.result
+    monkeypatch.setattr(accumulator._Collected, "result", lambda self: Rows(result(self)[::-1]))
+    assert "the tree of daemons gives" in str(caught(on_daemons, suits=uses(Collect)))
+
+
+def test_keys_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A selection that sorts its keys is caught."""
+    keys = TABLE["select_keys"]
+
+    def sorted_keys(*args: Any) -> Any:
+        return Rows(sorted(keys.meaning(*args)))
+
+    monkeypatch.setitem(TABLE, "select_keys", dataclasses.replace(keys, meaning=sorted_keys))
+    assert "the tree of daemons gives" in str(caught(on_daemons, suits=uses(Keyed)))
+
+
+def uses(kind: type[Step]) -> Callable[[Case], bool]:
+    """Whether a program has such a step."""
+    return lambda case: any(isinstance(step, kind) for step in case.program.steps)
 
 
 def test_gathered_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
