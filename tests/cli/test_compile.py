@@ -24,6 +24,7 @@ from cli_command import Command, environment
 import tierfed
 from tierfed.cli.compile import command
 from tierfed.compiler.serialize import compiled_from_bytes
+from tierfed.ir.text import formatted
 from tierfed.learning import regions
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -124,6 +125,14 @@ def test_protobuf_is_read_back(folder: Path) -> None:
     hierarchy = tierfed.load_topology(THREE).hierarchy
     assert read == tierfed.compile(regions.step, hierarchy)
     assert json.loads(told.stdout)["hashes"]["slices"] == read.hash
+
+
+@pytest.mark.parametrize("stage", _stages()[:4])
+def test_the_protobuf_of_a_stage_is_a_program(stage: str, here: Run, folder: Path, program: Path) -> None:
+    """What `tierfed.deserialize` reads of any pass is the text of that pass."""
+    assert here("compile", "cc_mean", "-t", "tree.yaml", "--stage", stage, "--form", "protobuf", "-o", "x")[0] == 0
+    read = tierfed.deserialize((folder / "x").read_bytes())
+    assert f"{formatted(read.node)}\n" == here("compile", "cc_mean", "-t", "tree.yaml", "--stage", stage)[1]
 
 
 def test_a_folder_gets_the_whole_and_each_slice(here: Run, folder: Path, program: Path) -> None:
