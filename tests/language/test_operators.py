@@ -583,6 +583,25 @@ SIGNATURES = {
         ("{float32}@CLIENTS",),
         lambda x: tierfed.federated_mean(x, to=EDGE),
     ),
+    "({int32}@CLIENTS -> int32*@SERVER)": (("{int32}@CLIENTS",), lambda x: tierfed.federated_collect(x)),
+    "({int32}@CLIENTS -> {int32*}@EDGE_AGGREGATORS)": (
+        ("{int32}@CLIENTS",),
+        lambda x: tierfed.federated_collect(x, EDGE),
+    ),
+    "(int32@CLIENTS -> int32*@SERVER)": (("int32@CLIENTS",), lambda x: tierfed.federated_collect(x)),
+    "(int32*@SERVER -> int32@SERVER)": (("int32*@SERVER",), lambda x: tierfed.sequence_sum(x)),
+    "({int32*}@CLIENTS -> {<int32,int32>*}@CLIENTS)": (
+        ("{int32*}@CLIENTS",),
+        lambda x: tierfed.sequence_map(lambda v: (v, v), x),
+    ),
+    "(<k={int32[2]}@CLIENTS,t=str@SERVER> -> {<str,int32>*}@CLIENTS)": (
+        ("{int32[2]}@CLIENTS", "str@SERVER"),
+        lambda k, t: tierfed.federated_select(k, tierfed.federated_value(1, SERVER), t, lambda v, key: (v, key)),
+    ),
+    "(<k=int32[?]@CLIENTS,t=str@EDGE_AGGREGATORS> -> {str*}@CLIENTS)": (
+        ("int32[?]@CLIENTS", "str@EDGE_AGGREGATORS"),
+        lambda k, t: tierfed.federated_select(k, tierfed.federated_value(1, EDGE), t, lambda v, key: v),
+    ),
     "({int32}@SENSORS -> int32@SERVER)": (("{int32}@SENSORS",), lambda x: tierfed.federated_max(x)),
 }
 
