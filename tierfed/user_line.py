@@ -41,7 +41,16 @@ def user_line() -> str:
         if frame.f_back is None:
             return ""
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def _shown(file: str) -> str:
+    """Return what to call a file: that of a notebook's cell as the cell is called, `In[3]`."""
+    if "ipykernel" not in file and not file.startswith("<ipython-input"):
+        return file
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()  # imported already, or there is no cell
+    number = getattr(getattr(shell, "compile", None), "_filename_map", {}).get(file)
+    return file if number is None else f"In[{number}]"
 
 
 def at_user_line(where: str = "") -> str:

@@ -22,6 +22,7 @@ from tierfed.errors import TierfedError, TypeMismatch
 from tierfed.ir.build import apply_intrinsic
 from tierfed.ir.intrinsics import TABLE
 from tierfed.ir.nodes import Block, Call, Lambda, Literal, Node, Reference, Selection, Struct, shortened
+from tierfed.language.packing import packed_arguments, takes_nothing
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 from tierfed.types.difference import listed, mended, shown, told
 from tierfed.types.values import Struct as StructValue
@@ -408,52 +409,6 @@ def loosened(node: Node, target: Type) -> Node:
             loose = (loosened(p, t) for p, t in zip(parts, target.parts(), strict=True))
             return Struct(tuple(zip(source.names, loose, strict=True)), source.container)
     return node
-
-
-def packed_arguments(parameter: Type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return positional and named arguments as the one value of `parameter`.
-
-    One positional argument is the value itself, unless `parameter` is a struct of one.
-    """
-    if len(args) == 1 and not kwargs and not (isinstance(parameter, StructType) and len(parameter) == 1):
-        return args[0]
-    if len(args) == 1 and not kwargs and isinstance(parameter, StructType) and isinstance(args[0], Mapping):
-        return args[0]
-    if not isinstance(parameter, StructType):
-        named = f" by name: {', '.join(kwargs)}" if kwargs else ""
-        raise TypeMismatch(
-            f"one argument of {shown(parameter)} is taken, {len(args) + len(kwargs)} were given{named}",
-            mend=f"pass one argument, by position: a list with a value for each member of {parameter.placement}"
-            if isinstance(parameter, FederatedType) and not parameter.all_equal
-            else "pass one argument, by position",
-        )
-    names = parameter.names
-    values: list[Any] = list(args)
-    values.extend(kwargs[n] for n in names[len(args) :] if n is not None and n in kwargs)
-    wrong = _misnamed(names, len(args), tuple(kwargs))
-    if wrong or len(values) != len(names):
-        each = ", ".join(n if n is not None else f"[{i}]" for i, n in enumerate(names))
-        raise TypeMismatch(
-            f"{wrong or f'{len(names)} arguments are taken, {len(args)} were given'}: it takes {shown(parameter)}",
-            mend=f"pass each of {each} once",
-        )
-    return tuple(values)
-
-
-def _misnamed(names: Sequence[str | None], positional: int, named: Sequence[str]) -> str:
-    """Return what is wrong with the names of arguments, nothing if the first is the number of positional ones."""
-    for name in named:
-        if name not in names:
-            return f"no argument is called {name}"
-        if names.index(name) < positional:
-            return f"{name} is given twice"
-    missing = [n for n in names[positional:] if n is not None and n not in named]
-    return f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else ""
-
-
-def takes_nothing(count: int) -> TypeMismatch:
-    """Return the error of a call with arguments that takes none."""
-    return TypeMismatch(f"no argument is taken, {count} were given", mend="call it without arguments")
 
 
 def arithmetic(uri: str, left: Any, right: Any, sign: str | None = None) -> Value:

@@ -198,7 +198,7 @@ def parameters_of(fn: Callable[..., Any], count: int) -> list[str]:
     if not sum(p.default is p.empty for p in positional) <= count <= len(positional):
         names = ", ".join(p.name for p in positional)
         raise CompileError(
-            f"{getattr(fn, '__qualname__', fn)} has {len(positional)} parameter{'' if len(positional) == 1 else 's'}"
+            f"the function has {len(positional)} parameter{'' if len(positional) == 1 else 's'}"
             f"{f' ({names})' if names else ''}, and {count} type{' was' if count == 1 else 's were'} given",
             mend="give the decorator one type for each parameter",
         )
