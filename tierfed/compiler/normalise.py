@@ -9,7 +9,8 @@ functions: call-dominant form.
 
 It is normalisation by evaluation: the program is run on symbolic values, and what it does is
 written down.  Sound because the language is pure: a leaf gives equal results for equal
-arguments, so computing it once, or not at all when nobody looks, means the same.
+arguments, so computing it once, or not at all when nobody looks, means the same.  A leaf that says
+it is stateful is the exception: its calls stay as many as they were.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tierfed.ir.nodes import (
     Selection,
     Struct,
     free_names,
+    is_stateful,
 )
 from tierfed.types import FederatedType, FunctionType, StructType, Type
 
@@ -63,9 +65,10 @@ class _Scope:
 
     def emit(self, node: Node) -> Reference:
         """Return the name of `node`, writing it down if it is new."""
-        if self.around is not None and self._same_in_every_turn(node):
+        drawn = is_stateful(node)  # each time anew
+        if self.around is not None and not drawn and self._same_in_every_turn(node):
             return self.around.emit(node)
-        found = self.known.get(node)
+        found = None if drawn else self.known.get(node)
         if found is None:
             name = f"v{next(self.names)}"
             self.bindings.append((name, node))

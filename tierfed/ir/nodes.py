@@ -315,6 +315,11 @@ def written_at(node: Node, line: str | None) -> Node:
     return transformed(node, lambda n: replace(n, line=line) if isinstance(n, Call) and n.line is None else n)
 
 
+def is_stateful(node: Node) -> bool:
+    """Return whether `node` has a leaf that may give another result for equal arguments."""
+    return any(isinstance(n, Compiled) and n.leaf.stateful for n in node.walk())
+
+
 def first_placed(node: Node) -> Node | None:
     """Return the first part of `node` whose value is placed, None if there is none.
 

@@ -19,9 +19,9 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.build import apply_intrinsic, zero_node
 from tierfed.ir.intrinsics import TABLE, Operator
 from tierfed.ir.intrinsics.operator import Parameter
-from tierfed.ir.nodes import Data, Lambda, Node, Reference
+from tierfed.ir.nodes import Data, Lambda, Node, Reference, is_stateful
 from tierfed.language.iterate import federated_iterate
-from tierfed.language.trace import Value, as_node, bound, trace
+from tierfed.language.trace import Value, as_node, bound, loosened, trace
 from tierfed.placements import CLIENTS, SERVER, Placement, as_placement
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, Type, to_type
 from tierfed.types.difference import shown
@@ -152,14 +152,25 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
     for p in present:
         if p.function_of is not None:
             nodes[p.name] = _function(given[p.name], p.function_of(types), p.name, op.uri)
+    if op.uri == "federated_map" and is_stateful(nodes["fn"]):
+        nodes["value"] = _one_a_member(nodes["value"])
     uri = op.uri
     if op.with_optional is not None and len(present) == len(op.parameters):
         uri = op.with_optional
     arguments = tuple(nodes[p.name] for p in present)
     if over is not None and isinstance(over.type, FederatedType):
         fn = Lambda("p", over.type.member, apply_intrinsic(uri, arguments))
+        over = _one_a_member(over) if is_stateful(fn) else over
         return bound(apply_intrinsic("federated_map", (fn, over)))
     return bound(apply_intrinsic(uri, arguments, None if to is None else as_placement(to)))
+
+
+def _one_a_member(value: Node) -> Node:
+    """Return `value` with one value a member: equal members that draw differ, so their results are not all-equal."""
+    t = value.type
+    assert isinstance(t, FederatedType)
+    apart = t.all_equal and not t.placement.singleton
+    return loosened(value, FederatedType(t.member, t.placement, False)) if apart else value
 
 
 def _functions_where_expected(op: Operator, present: list[Parameter], given: dict[str, Any]) -> None:
