@@ -152,7 +152,10 @@ HOLDS = "it holds tensors, structs and sequences"
         (lambda: SequenceType("int32*"), "a sequence cannot hold int32*"),
         (lambda: SequenceType([("a", FunctionType(None, np.int32))]), "a sequence cannot hold ( -> int32)"),
         (lambda: SequenceType(FederatedType(np.int32, CLIENTS)), "a sequence cannot hold {int32}@CLIENTS"),
-        (lambda: FederatedType(FederatedType(np.int32, CLIENTS), CLIENTS), "a federated value cannot hold {int32}@CLIENTS"),
+        (
+            lambda: FederatedType(FederatedType(np.int32, CLIENTS), CLIENTS),
+            "a federated value cannot hold {int32}@CLIENTS",
+        ),
         (lambda: FederatedType({"f": "(int32 -> int32)"}, CLIENTS), "a federated value cannot hold (int32 -> int32)"),
         (lambda: FederatedType("placement", CLIENTS), "a federated value cannot hold placement"),
     ],

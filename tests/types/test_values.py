@@ -74,8 +74,18 @@ def test_taken(text: str, value: Any, held: Any) -> None:
 
 
 REFUSED = [  # type, value, what, mend
-    ("int8", 300, "value: expected int8, got 300, which it cannot hold", "use a wider dtype, or another value: int8 holds -128 to 127"),
-    ("uint8[2]", [1, -1], "value: expected uint8[2], got -1, which it cannot hold", "use a wider dtype, or another value: uint8 holds 0 to 255"),
+    (
+        "int8",
+        300,
+        "value: expected int8, got 300, which it cannot hold",
+        "use a wider dtype, or another value: int8 holds -128 to 127",
+    ),
+    (
+        "uint8[2]",
+        [1, -1],
+        "value: expected uint8[2], got -1, which it cannot hold",
+        "use a wider dtype, or another value: uint8 holds 0 to 255",
+    ),
     ("uint64", 2**64, "value: expected uint64, got int 18446744073709551616", "pass a value that uint64 can hold"),
     ("int32", True, "value: expected int32, got bool True", "pass a value that int32 can hold"),
     ("int32", 1.0, "value: expected int32, got float 1.0", "pass a value that int32 can hold"),

@@ -28,6 +28,7 @@ from tierfed.language import context as contexts
 from tierfed.language.computation import Computation
 from tierfed.language.job import Job
 from tierfed.topology import Topology
+from tierfed.user_line import located
 
 if TYPE_CHECKING:
     from tierfed.backends.native.context import NativeContext
@@ -72,11 +73,13 @@ class RunTree:
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` on the tree."""
-        return self._context.invoke(computation, *args, **kwargs)
+        with located(computation.name):
+            return self._context.invoke(computation, *args, **kwargs)
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` on the tree."""
-        return await self._context.ainvoke(computation, *args, **kwargs)
+        with located(computation.name):  # whose line is the awaiting coroutine's
+            return await self._context.ainvoke(computation, *args, **kwargs)
 
     def rounds(self, count: int) -> Iterator[int]:
         """Yield the numbers of the rounds to be done, from 0 or from where a resumed run left off."""
