@@ -284,11 +284,15 @@ def by_hand() -> dict[str, Any]:
     def of_two(uri: str) -> Any:
         return blocks.Lambda("x", floats.type_signature, blocks.Call(block(uri, pair, F32), floats))
 
+    equal, function = At(I32, CLIENTS, True), twice.to_building_block()
+    mapped = block("federated_map_all_equal", [function.type_signature, equal], equal)
+    of_equal = blocks.Reference("x", equal)
     literal = blocks.Literal(F32(2), T(F32))
     a, b = blocks.Reference("a", T(F32)), blocks.Reference("b", T(F32))
     double = blocks.Call(block("generic_plus", pair, F32), blocks.Struct([a, a]))
     zero = blocks.Intrinsic("generic_zero", MODEL)
     return {
+        "map_all_equal": blocks.Lambda("x", equal, blocks.Call(mapped, blocks.Struct([function, of_equal]))),
         "generic_plus": of_two("generic_plus"),
         "generic_multiply": of_two("generic_multiply"),
         "generic_divide": of_two("generic_divide"),

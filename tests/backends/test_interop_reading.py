@@ -53,6 +53,7 @@ RUNS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "evals": ((), ([1, 1, 1], 1)),
     "map": (([1, 2, 3],), [2, 4, 6]),
     "map_of_all_equal": ((5,), [10, 10, 10]),
+    "map_all_equal": ((5,), 10),
     "mean": ((MODELS,), {"w": [2, 2], "b": 2}),
     "weighted_mean": (([1, 2, 4], [2, 1, 1]), 2.0),
     "min_max": (([4, -1, 3],), (-1, 4)),

@@ -31,8 +31,8 @@ def _listed(name: str) -> np.dtype[Any]:
     return np.dtype(_LISTED.get(name, name)).newbyteorder("<")
 
 
-def write_array(literal: Literal, into: pb.Array) -> None:
-    """Write `literal` into a message."""
+def write_array(literal: Literal, into: pb.Array, public: bool = False) -> None:
+    """Write `literal` into a message; a `public` one has lists alone, in which a signalling NaN is a quiet one."""
     name = literal.of.name
     into.dtype = DTYPES[name]
     into.shape.dim.extend(s for s in literal.of.shape or () if s is not None)
@@ -44,7 +44,7 @@ def write_array(literal: Literal, into: pb.Array) -> None:
         return
     dtype = _listed(name)
     of.value.extend(np.frombuffer(literal.content, dtype).tolist())
-    if dtype.kind == "f" and np.array(of.value, dtype).tobytes() != literal.content:
+    if not public and dtype.kind == "f" and np.array(of.value, dtype).tobytes() != literal.content:
         into.ClearField(f"{name}_list")
         into.content = literal.content
 

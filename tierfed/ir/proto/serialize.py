@@ -181,7 +181,7 @@ class _Writer:
             case Data(uri=uri):
                 into.data.uri = uri
             case Literal():
-                write_array(node, into.literal.value)
+                write_array(node, into.literal.value, self.public)
             case Compiled(leaf=leaf):
                 into.leaf.kind, into.leaf.name, into.leaf.digest = leaf.kind, leaf.name, leaf.digest
                 into.leaf.content = leaf.content
