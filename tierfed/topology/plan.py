@@ -9,7 +9,8 @@ Addresses are known once the supervisor has bound its listeners: `assignment.at(
 A prediction goes through the slices node by node, as if nobody were lost, and counts the
 frames that will be sent.  The types fix the payloads; the headers also carry an invocation's
 name, which is taken to be of usual length.  So where codecs are of fixed size, it is the
-number of bytes at the sockets, up to a 64-byte step of a header.
+number of bytes at the sockets, up to a 64-byte step of a header.  Where a loop is taken as
+often as an argument says, it is not known.
 """
 
 from __future__ import annotations
@@ -19,9 +20,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tierfed.codecs import codec
-from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Scatter, Send, Site, Slice, Slot
+from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Loop, Scatter, Send, Site, Slice, Slot, Step, walk
 from tierfed.data import check_use
 from tierfed.errors import CodecError, DataError, TierfedError
+from tierfed.ir.evaluate import evaluate
+from tierfed.ir.intrinsics import iterate
+from tierfed.ir.nodes import Compiled as LeafCall
+from tierfed.ir.nodes import Node as Expression
+from tierfed.ir.nodes import free_names
+from tierfed.leaves import load
 from tierfed.placements import Member
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.topology.model import Node, Topology
@@ -29,6 +36,7 @@ from tierfed.wire import forecast
 from tierfed.wire.forecast import Forecast
 
 _INVOCATION = "00000000-10"  # of usual length
+_TURNS = 1000  # of a loop that are gone through one by one
 
 
 def assignments(topology: Topology) -> list[NodeAssignment]:
@@ -122,7 +130,7 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
                 found.setdefault(at, CodecError(told, where=at, mend=error.mend))
     data = topology.job.data if topology.job is not None else None
     for placement, part in compiled.slices.items():
-        for step in part.steps:
+        for step in part.walk():
             if isinstance(step, Load):
                 try:
                     check_use(data, step.uri, step.slot.type, len(topology.members(placement)))
@@ -168,6 +176,14 @@ class _Sent:
     traffic: Mapping[str, list[int]]
 
 
+@dataclass(slots=True)
+class _Behind:
+    """Who stands behind what a node has folded so far, and the traffic that it has to tell of."""
+
+    counts: dict[str, int]
+    traffic: dict[str, list[int]]
+
+
 class _Walk:
     """The messages of one invocation, node by node."""
 
@@ -182,7 +198,7 @@ class _Walk:
 
     def links(self, node: Node) -> Iterator[tuple[str, str, list[forecast.Slot], str]]:
         """Yield (child, direction, slots, codec) of each message between `node` and its parent or its children."""
-        for step in self._slices[node.placement].steps:
+        for step in self._slices[node.placement].walk():
             if isinstance(step, Send) and node.parent is not None:
                 yield node.name, "up", self._rising(node, step), node.codec_up
             elif isinstance(step, Broadcast | Scatter):
@@ -191,34 +207,52 @@ class _Walk:
 
     def run(self, node: Node, sums: Mapping[str, _Sum]) -> None:
         """Count the messages that `node` sends, in the order of its steps."""
-        counts: dict[str, int] = {}
-        traffic: dict[str, list[int]] = {}
-        for step in self._slices[node.placement].steps:
+        self._run(node, self._slices[node.placement].steps, (), _Behind({}, {}), sums)
+
+    def _run(
+        self, node: Node, steps: tuple[Step, ...], turns: tuple[int, ...], behind: _Behind, sums: Mapping[str, _Sum]
+    ) -> None:
+        for step in steps:
             match step:
-                case Broadcast(site=site) | Scatter(site=site):
-                    ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(site)}
+                case Broadcast() | Scatter():
+                    ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
                     for child in self._children(node, step.to.name):
                         made = self._forecast(self._descending(child, step), child.codec_down)
                         wire, raw = self._add(sums[child.placement], "down", made, ident)
-                        _count_traffic(traffic, child.placement, [0, 0, wire, raw, 0, 1])
+                        _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
                     folded: dict[str, int] = {}
                     for child in self._children(node, source.name):
-                        sent = self._sent.pop((child.name, site))
-                        _count_traffic(traffic, child.placement, [sent.wire, sent.raw, 0, 0, 1, 0])
+                        sent = self._sent.pop((child.name, site.at(turns)))
+                        _count_traffic(behind.traffic, child.placement, [sent.wire, sent.raw, 0, 0, 1, 0])
                         for placement, numbers in sent.traffic.items():
-                            _count_traffic(traffic, placement, numbers)
+                            _count_traffic(behind.traffic, placement, numbers)
                         for placement, number in sent.counts.items():
                             folded[placement] = folded.get(placement, 0) + number
-                    counts = {p: min(n, counts.get(p, n)) for p, n in {**counts, **folded}.items()}
+                    before = behind.counts
+                    behind.counts = {p: min(n, before.get(p, n)) for p, n in {**before, **folded}.items()}
                 case Send(site=site) if node.parent is not None:
-                    said = {**counts, node.placement: counts.get(node.placement, 0) + 1}
-                    taken, traffic = traffic, {}
-                    ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
+                    said = {**behind.counts, node.placement: behind.counts.get(node.placement, 0) + 1}
+                    taken, behind.traffic = behind.traffic, {}
+                    ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site.at(turns)), "member": node.name}
                     ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
                     made = self._forecast(self._rising(node, step), node.codec_up)
                     wire, raw = self._add(sums[node.placement], "up", made, ident)
-                    self._sent[node.name, site] = _Sent(wire, raw, said, taken)
+                    self._sent[node.name, site.at(turns)] = _Sent(wire, raw, said, taken)
+                case Loop(turns=count):
+                    known = _constant(count)
+                    if known is None:
+                        self._unknown(step.steps, node, sums)
+                    for turn in range(known or 0):
+                        self._run(node, step.steps, (*turns, turn), behind, sums)
+
+    def _unknown(self, steps: tuple[Step, ...], node: Node, sums: Mapping[str, _Sum]) -> None:
+        """Note the tiers whose bytes depend on how often a loop is taken, which is known only when it runs."""
+        for step in walk(steps):
+            if isinstance(step, Broadcast | Scatter):
+                sums[step.to.name].open = True
+            elif isinstance(step, Send):
+                sums[node.placement].open = True
 
     def _add(self, to: _Sum, direction: str, made: Forecast | None, ident: dict[str, Any]) -> tuple[int, int]:
         """Count one message; return its bytes on the wire and raw (0 if they are not known)."""
@@ -261,3 +295,11 @@ def _count_traffic(traffic: dict[str, list[int]], placement: str, amounts: list[
     """Count a message as a node does, in the order of `node.traffic.FIELDS`: its header carries the counts up."""
     before = traffic.get(placement, [0] * len(amounts))
     traffic[placement] = [a + b for a, b in zip(before, amounts, strict=True)]
+
+
+def _constant(turns: Expression) -> int | None:
+    """Return the turns of a loop if they are written in the program, at most `_TURNS`; None if they are not."""
+    if free_names(turns) or any(isinstance(n, LeafCall) for n in turns.walk()):
+        return None
+    known = iterate.turns(evaluate(turns, {}, load))
+    return known if known <= _TURNS else None
