@@ -101,5 +101,5 @@ def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str
         return None, {}
     for placement, one in predicted.items():
         if one is None:
-            output.warn(f"no prediction for {placement}: the sizes of its values are known only when it runs")
+            output.warn(f"no prediction for {placement}: the sizes or the number of its messages depend on an argument")
     return job.round.name, predicted
