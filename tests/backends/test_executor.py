@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -209,6 +210,32 @@ async def test_nothing_is_computed_before_compute_nor_twice(here: Any) -> None:
     assert await both.compute() == [9, 30, 30]
     assert await here.computed(await here.create_selection(both, 1)) == 30
     assert len(CALLS) == 6
+
+
+async def test_shared_and_not_held(here: Any) -> None:
+    """What two calls share is computed once, though nobody but they hold it."""
+    f = await here.create_value(counting)
+    shared = await here.create_call(f, await here.create_value([1, 2, 3], X))
+    plus = await here.create_value(program(FederatedType(I32, SERVER))(lambda s: s + I32(1)))
+    twice = await here.create_value(program(FederatedType(I32, SERVER))(lambda s: s + s))
+    more, double = await here.create_call(plus, shared), await here.create_call(twice, shared)
+    del shared
+    gc.collect()
+    assert (await more.compute(), await double.compute()) == (10, 18)
+    assert CALLS == [1, 2, 3]
+
+
+async def test_a_loop_keeps_its_last_round_alone(executor: Any) -> None:
+    """What a computed value was made of is let go of, however long the loop."""
+    step = await executor.create_value(program(FederatedType(I32, SERVER))(lambda s: s + I32(1)))
+    state = await executor.create_value(0, "int32@SERVER")
+    earlier: list[weakref.ref[Any]] = []
+    for number in range(4):
+        state = await executor.create_call(step, state)
+        earlier.append(weakref.ref(state._step))
+        assert await state.compute() == number + 1
+    gc.collect()
+    assert [ref() is not None for ref in earlier] == [False, False, False, True]
 
 
 async def test_two_parts_of_one_call(here: Any) -> None:
@@ -501,3 +528,17 @@ async def test_a_topology_makes_a_factory() -> None:
     path = "topologies/three_tier.yaml"
     counts = {p: len(tierfed.load_topology(path).tree.members(p)) for p in (CLIENTS, SERVER)}
     assert tierfed.executor_factory(path).create_executor(counts) is not None
+
+
+async def test_a_running_tree_makes_a_factory() -> None:
+    """What runs computations and has a topology, as a running tree has, stands for its tree."""
+
+    class Running:
+        topology = tierfed.tree(fan_out={"EDGE_AGGREGATORS": 2, "CLIENTS": 2})
+
+        async def ainvoke(self, computation: Any, *args: Any) -> Any:
+            return await tierfed.local(topology=self.topology).ainvoke(computation, *args)
+
+    executor = executor_factory(Running()).create_executor({"CLIENTS": 4, "EDGE_AGGREGATORS": 2})
+    f, x = await executor.create_value(total), await executor.create_value([1, 2, 3, 4], X)
+    assert await (await executor.create_call(f, x)).compute() == 10

@@ -6,8 +6,9 @@
 
 What was given, and what has been computed before, are the program's arguments; so repeating the
 same calls on other values is the same program, compiled and deployed once.  Calls on the way
-whose value the user still holds are returned too, and are not computed again.  What stands below
-the root is returned as a handle and stays there, until `compute` asks for it.
+that are needed elsewhere, by the user or by another call, are returned too: none is computed twice,
+which matters where a leaf draws.  What stands below the root is returned as a handle and
+stays there, until `compute` asks for it.
 """
 
 from __future__ import annotations
@@ -70,14 +71,14 @@ class Composed:
                 await _over(other)
 
     async def _compute(self, order: list[Called], wanted: list[Called], mine: Future[None]) -> None:
-        asked = set(wanted)
-        returned = [c for c in order if c in asked or (c.holders and not c.type.contains(FunctionType, PlacementType))]
+        now = {*order}
+        returned = [c for c in order if c in wanted or (_is_had(c) and c.is_needed_outside(now))]
         error: Exception | None = None
         try:
             program, arguments = composed(order, returned)
             results = await self._context.ainvoke(program, *arguments)
             for called, result in zip(returned, results, strict=True):
-                called.result = hold(result, called.type, "result")
+                called.settle(hold(result, called.type, "result"))
         except Exception as raised:
             error = raised
             raise
@@ -89,6 +90,11 @@ class Composed:
                 mine.set_result(None)  # cancelled ones too: whoever waits tries for itself
             else:
                 mine.set_exception(error)
+
+
+def _is_had(called: Called) -> bool:
+    """Return whether a program can return the result of a call."""
+    return not called.type.contains(FunctionType, PlacementType)
 
 
 async def _over(running: Future[None]) -> None:
@@ -118,6 +124,7 @@ def composed(order: Iterable[Called], returned: Iterable[Called]) -> tuple[Compu
 
 
 def _call(called: Called, known: dict[Step, Node]) -> Node:
+    assert called.function is not None
     function = node_of(called.function, known)
     t = function.type
     assert isinstance(t, FunctionType)

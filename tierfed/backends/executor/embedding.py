@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.backends.executor.steps import Called, Constant, Given, Step, struct
+from tierfed.backends.executor.steps import Constant, Given, Step, call, struct
 from tierfed.errors import TypeMismatch
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Intrinsic, Lambda, Node, PlacementLiteral
@@ -83,7 +83,7 @@ def _embedded_node(node: Node, t: Type | None) -> Step:
     if isinstance(node.type, FunctionType | PlacementType):
         return Constant(node.type, node)
     thunk = Lambda(None, None, node)  # a call, so that it is computed once
-    return Called(node.type, Constant(thunk.type, thunk), None)
+    return call(Constant(thunk.type, thunk), None)
 
 
 def _parts(value: Any, t: StructType) -> list[Any]:

@@ -18,6 +18,8 @@ from tierfed.backends.executor.steps import (
     call,
     calls_in,
     described,
+    hold,
+    release,
     select,
     struct,
     value_of,
@@ -47,8 +49,7 @@ class GraphValue:
     def __init__(self, executor: GraphExecutor, step: Step) -> None:
         self._executor = executor
         self._step: Step | None = step
-        for called in calls_in(step):
-            called.holders.add(self)
+        hold(calls_in(step), self)
 
     @property
     def type_signature(self) -> Type:
@@ -61,8 +62,8 @@ class GraphValue:
 
     def dispose(self) -> None:
         """Forget the step."""
-        for called in calls_in(self._step) if self._step is not None else ():
-            called.holders.discard(self)
+        if self._step is not None:
+            release(calls_in(self._step), self)
         self._step = None
 
     def __repr__(self) -> str:

@@ -40,9 +40,10 @@ class Reference:
     def _settle(self, wanted: list[Called]) -> None:
         with self._lock, one_thread():
             for called in uncomputed(wanted):
-                called.result = self._applied(called)
+                called.settle(self._applied(called))
 
     def _applied(self, called: Called) -> Any:
+        assert called.function is not None
         t = called.function.type
         assert isinstance(t, FunctionType)
         function = value_of(called.function, self._meaning)

@@ -9,7 +9,8 @@ it is made.  Only calls compute anything; a call keeps its result, so it is comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
@@ -18,6 +19,8 @@ from tierfed.errors import TypeMismatch
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Call, Lambda, Node, Reference, Selection, Struct, shortened
 from tierfed.types import FunctionType, StructType, Type
+
+_HOLDING = threading.Lock()  # steps are made in any thread
 
 
 class Missing:
@@ -48,15 +51,40 @@ class Constant(Step):
     node: Node
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Called(Step):
-    """A call; `holders` are the values in users' hands that its result is part of."""
+    """A call; `holders` are the values in users' hands and the other calls that need its result."""
 
-    function: Step
+    function: Step | None
     argument: Step | None
     result: Any = MISSING
     holders: WeakSet[Any] = field(default_factory=WeakSet)
     running: Any = None
+
+    def settle(self, result: Any) -> None:
+        """Keep `result`, and let go of what it was made of, or a loop would hold all of its rounds."""
+        self.result = result
+        release(calls_of(self), self)
+        self.function = self.argument = None
+
+    def is_needed_outside(self, now: Container[Step]) -> bool:
+        """Return whether anything but the calls in `now` needs the result."""
+        with _HOLDING:
+            return any(h not in now for h in self.holders)
+
+
+def hold(calls: Iterable[Called], holder: Any) -> None:
+    """Note that `holder` needs the results of `calls`."""
+    with _HOLDING:
+        for called in calls:
+            called.holders.add(holder)
+
+
+def release(calls: Iterable[Called], holder: Any) -> None:
+    """Note that `holder` needs them no more."""
+    with _HOLDING:
+        for called in calls:
+            called.holders.discard(holder)
 
 
 @dataclass(eq=False, slots=True)
@@ -79,7 +107,9 @@ def call(function: Step, argument: Step | None) -> Called:
     names: dict[str, Type] = {}
     node = Call(_sketch(function, names), None if argument is None else _sketch(argument, names))
     check(node, names)
-    return Called(node.type, function, argument)
+    made = Called(node.type, function, argument)
+    hold(calls_of(made), made)
+    return made
 
 
 def struct(elements: Iterable[tuple[str | None, Step]], container: Any) -> Structured:
@@ -168,8 +198,12 @@ def calls_in(step: Step) -> list[Called]:
 
 def arguments_of(called: Called) -> list[Step]:
     """Return what a call takes its function and its argument from."""
-    parts = [called.function] if called.argument is None else [called.function, called.argument]
-    return [s for part in parts for s in inputs(part)]
+    return [s for part in (called.function, called.argument) if part is not None for s in inputs(part)]
+
+
+def calls_of(called: Called) -> list[Called]:
+    """Return the calls that a call takes its function and its argument from."""
+    return [s for s in arguments_of(called) if isinstance(s, Called)]
 
 
 def uncomputed(wanted: Iterable[Called]) -> list[Called]:
@@ -184,7 +218,7 @@ def uncomputed(wanted: Iterable[Called]) -> list[Called]:
             order[called] = None
             continue
         stack.append((called, True))
-        stack.extend((s, False) for s in arguments_of(called) if isinstance(s, Called))
+        stack.extend((s, False) for s in calls_of(called))
     return list(order)
 
 
