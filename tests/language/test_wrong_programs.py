@@ -1,4 +1,4 @@
-"""docs/wrong-programs.md is the table: each wrong program is told what stands there, and each mended one is accepted."""
+"""docs/wrong-programs.md is the table: each program is told what stands there, and each mended one is accepted."""
 
 from __future__ import annotations
 

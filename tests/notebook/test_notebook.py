@@ -163,7 +163,7 @@ def test_cells_that_are_run_again_and_a_kernel_that_is_killed(tmp_path: Path) ->
     ran = executed(notebook, tmp_path)
     said = ran["said"]
     assert said["up"] == "30\n"
-    assert "CompileError leaf __main__:typed: the module __main__ has no file" in said["typed"]
+    assert re.search(r"CompileError In\[\d+\]:\d+: leaf __main__:typed: the module __main__ has no file", said["typed"])
     assert "%%tierfed_module NAME" in said["typed"]
     assert "the function found here is not the one that the program names" in said["stale"]
     assert "bring the tree up again after changing the file" in said["stale"]

@@ -83,12 +83,11 @@ class Computation:
 
 def _parameter(fn: Callable[..., Any], types: tuple[object, ...]) -> tuple[Type | None, tuple[str, ...]]:
     """Return the parameter type of `fn` at `types` (none, the one, or a struct named as its parameters)."""
-    named = tuple(py.parameters_of(fn, len(types)))
-    if not types:
-        return None, named
-    if len(types) == 1:
-        return to_type(types[0]), named
-    return StructType([(n, to_type(t)) for n, t in zip(named, types, strict=True)]), named
+    made = [to_type(t) for t in types]  # what is no type is told before how many there are
+    named = tuple(py.parameters_of(fn, len(made)))
+    if len(made) < 2:
+        return (made[0] if made else None), named
+    return StructType(list(zip(named, made, strict=True))), named
 
 
 @overload

@@ -180,6 +180,8 @@ def _functions_where_expected(op: Operator, present: list[Parameter], given: dic
         node = getattr(value, "_node", None)
         t = node.type if isinstance(node, Node) else None
         is_function = isinstance(t, FunctionType) if t is not None else callable(value)
+        if isinstance(value, type) and p.function_of is None:
+            continue  # told as the type that it is
         if is_function != (p.function_of is not None):
             what = shown(t) if t is not None else type(value).__name__ if is_function else repr(value)
             expected = "a value" if is_function else "a function"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextvars import ContextVar
@@ -174,7 +175,7 @@ class Value:
         return self._select(at)
 
     def __iter__(self) -> Iterator[Value]:
-        return iter([self._select(i) for i in range(len(self._struct("iteration")))])
+        return iter([self._select(i) for i in range(len(self._struct("elements to go through")))])
 
     def __len__(self) -> int:
         return len(self._struct("len()"))
@@ -245,6 +246,11 @@ class Value:
             mend="call it in a leaf, where the value is an array: @tierfed.py_computation",
         )
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            _no_operator(f"format {spec!r}")(self)
+        return repr(self)
+
     def __repr__(self) -> str:
         return f"<traced {shortened(self._held)} : {self.type_signature}>"
 
@@ -257,6 +263,8 @@ class Value:
         at_each = isinstance(t, FederatedType) and not t.all_equal
         if what == "len()" and isinstance(t, FederatedType):
             mend = "how many members there are is known when it runs: sum a one of each, or use tierfed.federated_mean"
+        elif at_each and what == "elements to go through":
+            mend = "say what one member does, and it is done at each: tierfed.federated_map(fn, x)"
         elif at_each and aggregate in TABLE:
             mend = f"call tierfed.{aggregate}(x)"
         elif isinstance(member, FunctionType):
@@ -290,7 +298,9 @@ def _no_operator(sign: str) -> Callable[..., Any]:
 for _sign, _names in {
     "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge",
     "**": "pow rpow", "//": "floordiv rfloordiv", "%": "mod rmod", "@": "matmul rmatmul",
-    "&": "and rand", "|": "or ror", "^": "xor rxor", "unary -": "neg", "abs()": "abs",
+    "&": "and rand", "|": "or ror", "^": "xor rxor", "<<": "lshift rlshift", ">>": "rshift rrshift",
+    "unary -": "neg", "unary +": "pos", "~": "invert", "abs()": "abs", "round()": "round",
+    "divmod()": "divmod rdivmod",
     "int()": "int index", "float()": "float", "complex()": "complex",
 }.items():  # fmt: skip
     for _name in _names.split():
@@ -337,12 +347,16 @@ def _meaningless(value: Any) -> tuple[str, str]:
     kind = type(value).__name__
     if value is None:
         return "None is no value of a program", "return a value: end the function with `return …`"
+    if inspect.iscoroutine(value):
+        value.close()  # nobody awaits it
+        return "a coroutine is no value of a program: its function is async", "write def, without async and await"
     if isinstance(value, Iterator):
         return f"a {kind} is no value of a program", "make a list of it: [… for … in …]"
     if isinstance(value, Set):
         return f"a {kind} is no value of a program: it has no order", "use a tuple, a list or a dict"
     if isinstance(value, Type | type):
-        return f"{value} is a type, and no value of a program", "use a value of it"
+        name = value.__name__ if isinstance(value, type) else str(value)
+        return f"{name} is a type, and no value of a program", f"use a value of it, such as {name}(…)"
     if callable(value):
         return (
             f"the function {getattr(value, '__name__', kind)} is no value of a program",

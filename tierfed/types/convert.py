@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tierfed.errors import TypeMismatch
+from tierfed.placements import Placement
 from tierfed.types.containers import fields_of
 from tierfed.types.dtypes import name_of
 from tierfed.types.types import StructType, TensorType, Type
@@ -35,6 +36,12 @@ def to_type(spec: object) -> Type:
         from tierfed.types.notation import parse  # the grammar imports federated types, which import this
 
         return parse(spec)
+    if isinstance(spec, Placement):
+        raise TypeMismatch(
+            f"{spec} is a placement, and no type",
+            where=at_user_line("to_type"),
+            mend=f"say what is there, such as tierfed.FederatedType(np.float32, {spec})",
+        )
     if isinstance(spec, type) and (fields := fields_of(spec)) is not None:
         hints = _annotations(spec, fields)
         return StructType([(n, to_type(hints[n])) for n in fields], spec)
