@@ -21,9 +21,13 @@ from tierfed.compiler.agree import check_slices
 from tierfed.compiler.serialize import compiled_from_bytes, compiled_to_bytes, slices_hash
 from tierfed.compiler.slices import (
     Broadcast,
+    Carried,
     Compute,
     Fold,
+    Keep,
     Load,
+    Loop,
+    Recall,
     Receive,
     Scatter,
     Send,
@@ -58,7 +62,7 @@ def forgotten() -> Iterator[None]:
 
 @tierfed.federated_computation("float32@SERVER", "{float32}@CLIENTS", "float32")
 def everything(model: Any, x: Any, rate: Any) -> Any:
-    """Return values that go down, up, are folded in two ways and gathered; every kind of step is in it."""
+    """Return values that go down, up, are folded in two ways and gathered."""
     own = tierfed.federated_data("train", "float32", tierfed.CLIENTS)
     here = tierfed.federated_zip((tierfed.federated_broadcast(model), x, own))
     moved = tierfed.federated_map(lambda p: p[0] + p[1] * rate + p[2], here)
@@ -70,21 +74,40 @@ def everything(model: Any, x: Any, rate: Any) -> Any:
     }
 
 
+@tierfed.federated_computation("float32@SERVER", "{float32}@CLIENTS", "{float32}@CLIENTS", "int32")
+def rounds(model: Any, x: Any, kept: Any, n: Any) -> Any:
+    """Return what the server and the clients have after loops, one inside another, from what the clients kept."""
+
+    def moved(v: Any, x: Any) -> Any:
+        return tierfed.federated_map(lambda p: p[0] + p[1], (v, x))
+
+    def once(state: Any, x: Any) -> Any:
+        here = tierfed.federated_map(lambda p: p[0] - p[1], (tierfed.federated_broadcast(state[0]), state[1]))
+        again = tierfed.federated_iterate(moved, here, 2, x, at=CLIENTS)
+        return tierfed.federated_mean(again), again
+
+    model, own = tierfed.federated_iterate(once, (model, kept), n, x, at=SERVER)
+    return model, own
+
+
 @tierfed.federated_computation("{int32}@CLIENTS")
 def total(x: Any) -> Any:
     """Return the sum."""
     return tierfed.federated_sum(x)
 
 
-COMPILED = {name: compile(everything, h) for name, h in HIERARCHIES.items()}
+COMPILED = {name: compile(everything, h, keep=False) for name, h in HIERARCHIES.items()}
 THREE = COMPILED["three"]
+RECALLED = frozenset({"arg.2", "arg.2.default"})
+LOOPED = {name: compile(rounds, h, recalled=RECALLED) for name, h in HIERARCHIES.items()}
 
 
-@pytest.mark.parametrize("program", [everything, total], ids=["everything", "total"])
+@pytest.mark.parametrize("program", ["everything", "rounds", "total"])
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
-def test_come_back(program: Any, hierarchy: str) -> None:
+def test_come_back(program: str, hierarchy: str) -> None:
     """What the compiler cuts is read as it was written, and shows alike."""
-    compiled = compile(program, HIERARCHIES[hierarchy])
+    known = {"everything": COMPILED, "rounds": LOOPED}.get(program)
+    compiled = known[hierarchy] if known is not None else compile(total, HIERARCHIES[hierarchy])
     back = compiled_from_bytes(compiled_to_bytes(compiled))
     assert back == compiled
     assert str(back) == str(compiled)
@@ -92,9 +115,14 @@ def test_come_back(program: Any, hierarchy: str) -> None:
 
 
 def test_every_step_is_covered() -> None:
-    """The program of these tests has steps of every kind, or they would show little."""
-    kinds = {type(step) for s in THREE.slices.values() for step in s.steps}
-    assert kinds == {Receive, Load, Compute, Broadcast, Scatter, Fold, Send}
+    """The programs of these tests have steps of every kind, or they would show little."""
+    kinds = {type(step) for c in (THREE, LOOPED["three"]) for s in c.slices.values() for step in s.walk()}
+    assert kinds == {Receive, Load, Compute, Broadcast, Scatter, Fold, Send, Keep, Recall, Loop}
+    loops = [step for step in LOOPED["three"].slices[CLIENTS].walk() if isinstance(step, Loop)]
+    assert len(loops) == 2 and all(isinstance(c, Carried) for loop in loops for c in loop.carried)
+    assert {step.default for step in LOOPED["three"].slices[CLIENTS].steps if isinstance(step, Recall)} == {
+        "arg.2.default"
+    }
     folds = [f for s in THREE.slices.values() for step in s.steps if isinstance(step, Fold) for f in step.folds]
     assert {f.kind for f in folds} == {"accumulate", "merge", "gather"}
 
@@ -254,7 +282,7 @@ def test_do_not_fit(at: Placement, change: Callable[[], Callable[[Step], Any]], 
 
 def test_what_the_compiler_cuts_fits() -> None:
     """The slices that the compiler cuts pass the same check."""
-    for compiled in COMPILED.values():
+    for compiled in (*COMPILED.values(), *LOOPED.values()):
         check_slices(compiled.hierarchy, compiled.slices)
 
 
@@ -319,13 +347,11 @@ def test_no_message() -> None:
         compiled_from_bytes(compiled_to_bytes(THREE), limit=100)
 
 
-WHOLE = compiled_to_bytes(COMPILED["two"])
-
-
+@pytest.mark.parametrize("compiled", [COMPILED["two"], LOOPED["two"]], ids=["everything", "rounds"])
 @given(st.data())
-def test_mutated_bytes(data: st.DataObject) -> None:
+def test_mutated_bytes(compiled: Compiled, data: st.DataObject) -> None:
     """Spoilt bytes are refused by an error of ours, and never read as other slices under this hash."""
-    spoilt_bytes = bytearray(WHOLE)
+    spoilt_bytes = bytearray(compiled_to_bytes(compiled))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(spoilt_bytes) - 1))
         match data.draw(st.sampled_from(["set", "cut", "insert"])):
@@ -339,5 +365,5 @@ def test_mutated_bytes(data: st.DataObject) -> None:
         back = compiled_from_bytes(bytes(spoilt_bytes))
     except (ProtocolError, TypeMismatch):
         return
-    assert back.slices == COMPILED["two"].slices
-    assert back.hash == COMPILED["two"].hash
+    assert back.slices == compiled.slices
+    assert back.hash == compiled.hash

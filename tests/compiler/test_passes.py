@@ -376,7 +376,7 @@ def sliced(program: Node, hierarchy: Hierarchy = THREE) -> dict[Placement, Slice
 
 def steps(slices: dict[Placement, Slice], at: Placement, *kinds: type[Any]) -> list[Any]:
     """Return the steps of some kinds at one placement."""
-    return list(slices[at].sites(*kinds))
+    return [step for step in slices[at].walk() if isinstance(step, kinds)]
 
 
 def arriving(slices: dict[Placement, Slice], at: Placement) -> set[str]:
