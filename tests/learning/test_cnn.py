@@ -14,10 +14,19 @@ if importlib.util.find_spec("tensorflow") is None:
 
 from cli_command import environment, left_over
 
-from tierfed.learning import cnn
+from tierfed.leaves import tf as tf_leaves
 
 REPOSITORY = Path(__file__).parents[2]
 HYPER = {"lr": 0.1, "epochs": 2, "batch": 4}
+
+
+@pytest.fixture
+def cnn(monkeypatch):
+    """The module; its leaves are none of later tests' trees, which would import TensorFlow for them."""
+    monkeypatch.setattr(tf_leaves, "_made", False)
+    from tierfed.learning import cnn
+
+    return cnn
 
 
 def images(n):
@@ -25,7 +34,7 @@ def images(n):
     return {"x": rng.random((n, 784), np.float32), "y": rng.integers(0, 10, n, np.int32)}
 
 
-def test_a_model_to_start_from():
+def test_a_model_to_start_from(cnn):
     """Kernels have He's spread, biases are zero, and a seed gives one model."""
     model, again, other = cnn.initial(3), cnn.initial(3), cnn.initial(4)
     assert all(model[name].tobytes() == again[name].tobytes() for name in model)
@@ -34,7 +43,7 @@ def test_a_model_to_start_from():
     assert np.std(model["k3"]) == pytest.approx((2 / 784) ** 0.5, rel=0.05)
 
 
-def test_a_step_goes_down_the_slope():
+def test_a_step_goes_down_the_slope(cnn):
     """The change of one step of the whole batch, divided by -lr, is the slope: as finite differences have it."""
     model, data = cnn.initial(1), images(6)
     member = {"index": 0, "seed": 2**64 - 1}
@@ -49,7 +58,7 @@ def test_a_step_goes_down_the_slope():
         assert change[name][at] / -0.5 == pytest.approx((lost[1] - lost[0]) / 2e-2, abs=2e-4, rel=0.02), name
 
 
-def test_an_update_is_a_function_of_its_arguments():
+def test_an_update_is_a_function_of_its_arguments(cnn):
     """The same member and round give the same bits; another round, or another member, another order."""
     model, data = cnn.initial(1), images(30)
 

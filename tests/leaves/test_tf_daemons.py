@@ -12,41 +12,52 @@ if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is the extra [tf]", allow_module_level=True)
 tf = tf_leaves.tensorflow()
 
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    """Leaves made by these tests are none of later tests' trees, which would import TensorFlow for them."""
+    monkeypatch.setattr(tf_leaves, "_made", False)
+
+
 MODEL = tierfed.to_type("<w=float32[40,5],b=float32[5]>")
 ROWS = tierfed.to_type("<x=float32[40],y=int32>*")
 EDGE = tierfed.placement("EDGE_AGGREGATORS")
 
 
-@tierfed.tf_computation(MODEL, ROWS, np.int64)
-def trained(model, rows, seed):
-    w, b = tf.Variable(model["w"]), tf.Variable(model["b"])
-    for batch in rows.shuffle(100, seed=seed).batch(8):
-        with tf.GradientTape() as tape:
-            scores = tf.nn.relu(batch["x"] @ w + b)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["y"], scores)
-            loss = tf.reduce_mean(losses)
-        for v, slope in zip((w, b), tape.gradient(loss, (w, b)), strict=True):
-            v.assign_sub(0.1 * slope)
-    return {"w": w, "b": b}, tf.cast(rows.cardinality(), tf.float32)
+def training():
+    """Return a step of SGD and the largest norms, at the edges, of what was trained below."""
 
+    @tierfed.tf_computation(MODEL, ROWS, np.int64)
+    def trained(model, rows, seed):
+        w, b = tf.Variable(model["w"]), tf.Variable(model["b"])
+        for batch in rows.shuffle(100, seed=seed).batch(8):
+            with tf.GradientTape() as tape:
+                scores = tf.nn.relu(batch["x"] @ w + b)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["y"], scores)
+                loss = tf.reduce_mean(losses)
+            for v, slope in zip((w, b), tape.gradient(loss, (w, b)), strict=True):
+                v.assign_sub(0.1 * slope)
+        return {"w": w, "b": b}, tf.cast(rows.cardinality(), tf.float32)
 
-norm = tierfed.tf_computation(lambda m: tf.norm(m["w"]), MODEL)
+    norm = tierfed.tf_computation(lambda m: tf.norm(m["w"]), MODEL)
 
+    @tierfed.federated_computation(
+        tierfed.FederatedType(MODEL, tierfed.SERVER),
+        tierfed.FederatedType(ROWS, tierfed.CLIENTS),
+        np.int64,
+    )
+    def step(model, rows, seed):
+        here = tierfed.federated_zip((tierfed.federated_broadcast(model), rows))
+        new, weight = tierfed.federated_map(lambda p: trained(p[0], p[1], seed), here)
+        largest = tierfed.federated_max(tierfed.federated_map(norm, new), to=EDGE)
+        return tierfed.federated_mean(new, weight=weight), largest
 
-@tierfed.federated_computation(
-    tierfed.FederatedType(MODEL, tierfed.SERVER),
-    tierfed.FederatedType(ROWS, tierfed.CLIENTS),
-    np.int64,
-)
-def step(model, rows, seed):
-    here = tierfed.federated_zip((tierfed.federated_broadcast(model), rows))
-    new, weight = tierfed.federated_map(lambda p: trained(p[0], p[1], seed), here)
-    largest = tierfed.federated_max(tierfed.federated_map(norm, new), to=EDGE)
-    return tierfed.federated_mean(new, weight=weight), largest
+    return step
 
 
 def test_a_small_tree_trains_as_the_reference_does():
     """Three rounds of SGD on seven daemons give the reference's bits, and every process ends."""
+    step = training()
     topology = tierfed.tree(fan_out={"EDGE_AGGREGATORS": 2, "CLIENTS": 2}, collect={"SERVER": {"deadline": "60s"}})
     rng = np.random.default_rng(1)
     rows = [

@@ -1,5 +1,6 @@
 """TensorFlow leaves: every type goes in and comes out, and what a leaf may not do is refused by name."""
 
+import concurrent.futures
 import dataclasses
 import importlib.util
 import os
@@ -23,6 +24,12 @@ from tierfed.types.values import check, same
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is the extra [tf]", allow_module_level=True)
 tf = tf_leaves.tensorflow()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    """Leaves made by these tests are none of later tests' trees, which would import TensorFlow for them."""
+    monkeypatch.setattr(tf_leaves, "_made", False)
 
 
 class Pair(typing.NamedTuple):
@@ -153,6 +160,45 @@ def test_variables_start_anew_in_each_call():
     for x in (1, 10, 1):
         v, w = counted(x)
         assert (v, w.tolist()) == (x + 3, [0, 5])
+
+
+def test_variables_of_calls_at_one_time_are_apart():
+    """Eight threads that call one leaf with variables each get their own result."""
+
+    @tierfed.tf_computation(np.int64)
+    def squared(n):
+        total = tf.Variable(n * 0)
+        for _ in tf.range(n):
+            total.assign_add(n)
+        return total
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(squared, range(60))) == [n * n for n in range(60)]
+
+
+def test_tensors_compare_by_value():
+    """`==` and `!=` are elementwise, on variables and in datasets' functions, and TensorFlow's own are left alone."""
+
+    def compared(x, ds):
+        v = tf.Variable(x)
+        return x == 2, 2 != v, v == x, ds.filter(lambda e: e == 3), x == None  # noqa: E711
+
+    fn = tierfed.tf_computation(compared, "int32[?]", "int32*")
+    equal, unequal, same_, filtered, nothing = fn([1, 2], [3, 4, 3])
+    assert (equal.tolist(), unequal.tolist(), same_.tolist()) == ([False, True], [True, False], [True, True])
+    assert (filtered, nothing) == ([3, 3], False)
+    assert (tf.constant([1, 2]) == 2).numpy().tolist() == [False, True]
+
+
+def test_a_zygote_imports_tensorflow_for_a_process_that_made_a_leaf():
+    """No leaf, no import; and what it is told to call is a function that it can find."""
+    from tierfed.launch import user_code
+    from tierfed.leaves import before_fork
+
+    assert before_fork() == []
+    identity("int32")
+    (name,) = before_fork()
+    assert user_code.resolve(name)() is tf
 
 
 def test_a_seed_gives_the_same_draw_and_drawing_without_one_is_refused():
