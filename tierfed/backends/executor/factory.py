@@ -13,14 +13,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from tierfed.backends.data import provider_for
 from tierfed.backends.executor.composed import Composed
 from tierfed.backends.executor.graph import GraphExecutor
 from tierfed.backends.executor.interface import ExecutorFactory
+from tierfed.backends.executor.public import PublicFactory
 from tierfed.backends.executor.reference import Reference
-from tierfed.errors import PlacementError
+from tierfed.errors import PlacementError, TypeMismatch
+from tierfed.language.interchange import PUBLIC
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree, as_placement
 
 _FLAT = Hierarchy.chain(SERVER, CLIENTS)
@@ -63,13 +65,28 @@ class CachedFactory:
             executor.close()
 
 
-def executor_factory(on: Any = None, data: Any = None) -> ExecutorFactory:
+@overload
+def executor_factory(on: Any = None, data: Any = None, for_: None = None) -> ExecutorFactory: ...
+@overload
+def executor_factory(on: Any = None, data: Any = None, *, for_: str) -> PublicFactory: ...
+def executor_factory(on: Any = None, data: Any = None, for_: str | None = None) -> ExecutorFactory | PublicFactory:
     """Return a factory of executors.
 
     `on` is a topology, a path to one, or a tree, for the reference interpreter on it; a running tree
     or a context that has a tree, for executors on that; or nothing, for the reference on a flat tree.
-    `data` is what the members of a reference have, as for `tierfed.local`.
+    `data` is what the members of a reference have, as for `tierfed.local`.  With
+    `for_="federated-language"` it makes executors for that package's own contexts.
     """
+    if for_ is None:
+        return _factory(on, data)
+    if for_ != PUBLIC:
+        raise TypeMismatch(
+            f"no executors are for {for_!r}", where="executor_factory", mend=f"leave for_ out, or say for_={PUBLIC!r}"
+        )
+    return PublicFactory(_factory(on, data))
+
+
+def _factory(on: Any, data: Any) -> ExecutorFactory:
     if on is None:
         return CachedFactory(_flat, lambda tree: _reference(tree, data))
     if hasattr(on, "ainvoke"):
