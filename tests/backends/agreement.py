@@ -104,7 +104,7 @@ def check(case: Case, delay: Callable[[Leg], float] = lambda leg: 0.0) -> None:
     wanted = referred(computation.node, case)
     agrees_with_numpy(wanted, t, case)
     try:
-        found = natively(compile(computation, case.tree.hierarchy), case, delay)
+        found = natively(compile(computation, case.tree.hierarchy, keep=False), case, delay)
     except TierfedError as error:
         raise Disagreement(f"the daemons: {error}\n  the reference gives {wanted}\n  for {case}") from error
     agree(found, wanted, t, "the tree of daemons", case)

@@ -36,7 +36,8 @@ from tierfed.ir import check as ir_check
 from tierfed.ir.intrinsics import TABLE
 from tierfed.ir.intrinsics.secure import SECURE_SUMS
 from tierfed.ir.nodes import Intrinsic, Node
-from tierfed.language.arguments import hold, shown
+from tierfed.language.arguments import hold
+from tierfed.language.results import shown
 from tierfed.node.memory_transport import Leg
 from tierfed.placements import Hierarchy, Member, Placement, Tree
 

@@ -176,7 +176,7 @@ class Served:
 
     def compiled(self, program: Any) -> Any:
         """Compile for this tree."""
-        return tierfed.compile(program, self.topology.hierarchy)
+        return tierfed.compile(program, self.topology.hierarchy, keep=False)
 
     def ask(self, program: Any, *args: Any, driver: Driver | None = None) -> asyncio.Task[Any]:
         """Begin a round; the task gives the held result and the record."""

@@ -90,18 +90,17 @@ def normalise(program: Node) -> Lambda:
     The parameter is called `args` and its parts `arg.0`, `arg.1.0`, …: one for each placed
     part, and one for each largest part without a placement.
 
-    Raises CompileError for a program that takes or returns functions.
+    Raises CompileError for a program that takes functions.
     """
     t = program.type
     if not isinstance(t, FunctionType):
         raise CompileError(f"a program is a function, got {t}", where="compile", mend="compile a computation")
-    for part in (t.parameter, t.result):
-        if part is not None and part.contains(FunctionType):
-            raise CompileError(
-                f"the program takes or returns a function: {t}",
-                where="compile",
-                mend="call the function inside the program, and pass or return values",
-            )
+    if t.parameter is not None and t.parameter.contains(FunctionType):
+        raise CompileError(
+            f"the program takes a function: {t}",
+            where="compile",
+            mend="compile it with the function in it: `lambda x: program(function, x)`, traced, or call the program",
+        )
     scope = _Scope(itertools.count(1))
     function = _run(program, {}, scope)
     if t.parameter is None:

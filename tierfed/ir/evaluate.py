@@ -45,6 +45,29 @@ class DataWorld(World, Protocol):
         """Return the held federated value that `node` names."""
 
 
+class Function:
+    """A function as a value: its node, and the values of the names around it."""
+
+    __slots__ = ("_leaves", "_world", "names", "node")
+
+    def __init__(self, node: Node, names: Mapping[str, Any], leaves: Leaves, world: DataWorld | None) -> None:
+        self.node = node
+        self.names = names
+        self._leaves = leaves
+        self._world = world
+
+    def __call__(self, *argument: Any) -> Any:
+        """Return the held result at a held argument, if the function takes one."""
+        node = self.node
+        if isinstance(node, Lambda):
+            names = self.names if node.parameter is None else {**self.names, node.parameter: argument[0]}
+            return evaluate(node.body, names, self._leaves, self._world)
+        if isinstance(node, Intrinsic):
+            return _apply(node.uri, node.of, argument, self._world)
+        assert isinstance(node, Compiled)
+        return self._leaves(node)(*argument)
+
+
 def evaluate(node: Node, names: Mapping[str, Any], leaves: Leaves, world: DataWorld | None = None) -> Any:
     """Return the held value of `node`, its free names being `names`."""
     return _MEANINGS[type(node)](node, names, leaves, world)
@@ -78,13 +101,6 @@ def _call(node: Call, names: _Names, leaves: Leaves, world: _World) -> Any:
         raise
 
 
-def _lambda(node: Lambda, names: _Names, leaves: Leaves, world: _World) -> Any:
-    parameter, body = node.parameter, node.body
-    if parameter is None:
-        return lambda: evaluate(body, names, leaves, world)
-    return lambda value: evaluate(body, {**names, parameter: value}, leaves, world)
-
-
 def _data(node: Data, names: _Names, leaves: Leaves, world: _World) -> Any:
     if world is None:
         raise TypeMismatch(f"{node} is placed, and has no value in a local expression", where="evaluate")
@@ -98,9 +114,9 @@ _MEANINGS: Mapping[type[Node], Callable[[Any, _Names, Leaves, _World], Any]] = {
     Literal: lambda node, names, leaves, world: node.value,
     Block: _block,
     Call: _call,
-    Lambda: _lambda,
-    Intrinsic: lambda node, names, leaves, world: lambda *values: _apply(node.uri, node.of, values, world),
-    Compiled: lambda node, names, leaves, world: leaves(node),
+    Lambda: Function,
+    Intrinsic: Function,
+    Compiled: Function,
     Data: _data,
     PlacementLiteral: lambda node, names, leaves, world: node.placement,
 }

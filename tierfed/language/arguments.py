@@ -1,4 +1,4 @@
-"""What users pass to a computation, checked and held; what it returns, in users' containers.
+"""What users pass to a computation, checked and held.
 
 A value at a placement is one value when it is all-equal, and a list in member order when it
 is not.
@@ -12,10 +12,11 @@ from typing import Any
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.intrinsics.operator import assignable
 from tierfed.language.packing import packed_arguments, takes_nothing
-from tierfed.language.placed import Placed, PlacedHere
+from tierfed.language.placed import Placed
 from tierfed.placements import Placement, Tree
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
-from tierfed.types.values import check, described, present
+from tierfed.types.containers import Struct, fields_of
+from tierfed.types.values import check, described
 from tierfed.user_line import located
 
 
@@ -48,7 +49,7 @@ def hold(value: Any, t: Type, where: str) -> Any:
             )
         return tuple(check(v, t.member, f"{where}[{i}]") for i, v in enumerate(value))
     if isinstance(t, StructType) and t.contains(FederatedType):
-        parts = _parts(value, t, where)
+        parts = parts_of(value, t, where)
         return tuple(
             hold(v, e, f"{where}.{n}" if n is not None else f"{where}[{i}]")
             for i, (v, (n, e)) in enumerate(zip(parts, t.elements, strict=True))
@@ -70,10 +71,14 @@ def _held_by_all(value: Any, t: FederatedType, where: str) -> Any:
         raise
 
 
-def _parts(value: Any, t: StructType, where: str) -> list[Any]:
+def parts_of(value: Any, t: StructType, where: str) -> list[Any]:
+    """Return the elements of a struct that a user passed, in the order of its type; raises ValueMismatch."""
     if isinstance(value, Mapping) and set(value) == set(t.names):
         return [value[n] for n in t.names]
-    if isinstance(value, tuple | list) and len(value) == len(t):
+    fields = fields_of(type(value))
+    if fields is not None and set(fields) == set(t.names):
+        return [getattr(value, n) for n in t.names if n is not None]
+    if isinstance(value, tuple | list | Struct) and len(value) == len(t):
         return list(value)
     raise ValueMismatch(f"expected {t}, got {described(value)}", where=where, mend="pass each element of the type")
 
@@ -94,24 +99,6 @@ def handles(argument: Any, t: Type, path: str) -> Iterator[tuple[str, Placed]]:
     elif isinstance(t, StructType) and t.contains(FederatedType):
         for i, (a, e) in enumerate(zip(argument, t.parts(), strict=True)):
             yield from handles(a, e, f"{path}.{i}")
-
-
-def shown(value: Any, t: Type, placed: Callable[[Any, FederatedType], Any] = lambda value, t: value) -> Any:
-    """Return a held result of `t` as users see it; `placed` gives the handle of what is not here."""
-    if isinstance(t, FederatedType):
-        if t.all_equal:
-            return present(value, t.member)
-        return PlacedHere(t, value) if isinstance(value, tuple) else placed(value, t)
-    if isinstance(t, StructType) and t.contains(FederatedType):
-        parts = tuple(shown(v, e, placed) for v, e in zip(value, t.parts(), strict=True))
-        return present(parts, StructType([(n, _Shown()) for n in t.names], t.container))
-    return present(value, t)
-
-
-class _Shown(Type):
-    """A part that is shown already: `present` gives it back as it is."""
-
-    __slots__ = ()
 
 
 def fit(argument: Any, t: FunctionType, tree: Tree) -> None:

@@ -118,7 +118,9 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
         return (argument,) if len(names) == 1 else tuple(argument[i] for i in range(len(names)))
 
     with located(name):
-        node = check(trace(fn, parameter, unpack))
+        node: Node = trace(fn, parameter, unpack)
+        if tracing() is None:  # else it may use what the body around it computes, and is checked with that
+            check(node)
     return Computation(node, name, fn)
 
 
@@ -126,12 +128,18 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
 def py_computation(fn: FunctionKind, /, *types: Any, returns: Any) -> Computation: ...
 @overload
 def py_computation(*types: Any, returns: Any) -> Callable[[Callable[..., Any]], Computation]: ...
-def py_computation(*types: Any, returns: Any) -> Any:
+def py_computation(*types: Any, returns: Any = None) -> Any:
     """Return a decorator that makes a leaf of a module-level function of these types.
 
     `py_computation(fn, *types, returns=…)` makes one at once.  On the function's side tensors
     are numpy arrays, a sequence is an iterator, and the result is checked against `returns`.
     """
+    if returns is None:
+        raise TypeMismatch(
+            "returns= is missing: of which type is what the function returns?",
+            where=at_user_line("py_computation"),
+            mend="write @tierfed.py_computation(types of its parameters, returns=type of its result)",
+        )
     if types and _is_undecorated(types[0]):
         return _python(types[0], types[1:], returns)
     return lambda fn: _python(fn, types, returns)

@@ -21,7 +21,7 @@ from tierfed.ir.intrinsics import TABLE, Operator
 from tierfed.ir.intrinsics.operator import Parameter
 from tierfed.ir.nodes import Data, Lambda, Node, Reference, is_stateful
 from tierfed.language.iterate import federated_iterate
-from tierfed.language.trace import Value, as_node, bound, loosened, trace
+from tierfed.language.trace import Value, as_node, bound, loosened, positional, traced
 from tierfed.placements import CLIENTS, SERVER, Placement, as_placement
 from tierfed.types import FederatedType, FunctionType, SequenceType, StructType, TensorType, Type, to_type
 from tierfed.types.difference import shown
@@ -62,7 +62,7 @@ def _function(value: Any, parameter: Type | None, name: str, uri: str) -> Node:
     node = getattr(value, "_node", None)
     if isinstance(node, Node):
         return node
-    wanted = _positional(value)
+    wanted = positional(value)
     unpacked = isinstance(parameter, StructType) and len(parameter) > 1 and wanted == len(parameter)
     if wanted is not None and not unpacked and wanted != (parameter is not None):
         raise TypeMismatch(
@@ -70,26 +70,12 @@ def _function(value: Any, parameter: Type | None, name: str, uri: str) -> Node:
             mend=f"let {name} take {_arity(parameter)}",
         )
     try:
-        return trace(value, parameter, tuple if unpacked else None)
+        return traced(value, parameter)
     except TypeMismatch as bad:
         if bad.where and " of federated_" not in bad.where:  # the innermost function tells most
             line_alone = bad.where.rpartition(":")[2].isdigit()
             bad.where = f"{bad.where}{': ' if line_alone else ', '}in {name} of {uri}"
         raise
-
-
-def _positional(fn: Callable[..., Any]) -> int | None:
-    """Return how many arguments `fn` must be given, None if it takes any number or does not say.
-
-    A default, as in `lambda x, rate=rate: …`, is a capture and no parameter.
-    """
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except ValueError:  # some of Python's own
-        return None
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    return sum(p.kind is not p.VAR_KEYWORD and p.default is p.empty for p in parameters)
 
 
 def _given(parameter: Type | None) -> str:

@@ -91,6 +91,26 @@ def trace(
     return Lambda(name, parameter, body)
 
 
+def traced(fn: Callable[..., Any], parameter: Type | None) -> Lambda:
+    """Return a user's function, traced at `parameter`; a struct's elements are its arguments if it takes as many."""
+    unpacked = isinstance(parameter, StructType) and len(parameter) > 1 and positional(fn) == len(parameter)
+    return trace(fn, parameter, tuple if unpacked else None)
+
+
+def positional(fn: Callable[..., Any]) -> int | None:
+    """Return how many arguments `fn` must be given, None if it takes any number or does not say.
+
+    A default, as in `lambda x, rate=rate: …`, is a capture and no parameter.
+    """
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except ValueError:  # some of Python's own
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind is not p.VAR_KEYWORD and p.default is p.empty for p in parameters)
+
+
 _UFUNCS: dict[np.ufunc, str] = {
     np.add: "generic_plus",
     np.subtract: "generic_minus",
@@ -263,7 +283,7 @@ class Value:
         at_each = isinstance(t, FederatedType) and not t.all_equal
         if what == "len()" and isinstance(t, FederatedType):
             mend = "how many members there are is known when it runs: sum a one of each, or use tierfed.federated_mean"
-        elif at_each and what == "elements to go through":
+        elif at_each and what[0] in "[e":  # an index, or elements to go through
             mend = "say what one member does, and it is done at each: tierfed.federated_map(fn, x)"
         elif at_each and aggregate in TABLE:
             mend = f"call tierfed.{aggregate}(x)"
@@ -314,7 +334,8 @@ class _NoElement(TypeMismatch, IndexError):
 def as_node(value: Any, expected: Type | None = None) -> Node:
     """Return what a user wrote as a node: a traced value, a container of such, or a constant.
 
-    A constant takes the `expected` type where there is one, and is checked against it.
+    A constant takes the `expected` type where there is one, and is checked against it; a Python
+    function is traced where a function is expected.
     """
     node = getattr(value, "_node", None)
     if isinstance(node, Node):
@@ -323,6 +344,8 @@ def as_node(value: Any, expected: Type | None = None) -> Node:
         return value
     if isinstance(value, str | bytes | int | float | complex | np.ndarray | np.generic):
         return _constant(value, expected)
+    if isinstance(expected, FunctionType) and callable(value) and not isinstance(value, type):
+        return traced(value, expected.parameter)
     expected = expected if isinstance(expected, StructType) else None
     if isinstance(value, Mapping):
         return _struct(list(value.items()), type(value) if type(value).__module__ == "collections" else dict, expected)

@@ -20,8 +20,10 @@ from tierfed.backends.local.prepared import prepare
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.nodes import Node
 from tierfed.language import context as contexts
-from tierfed.language.arguments import brought, fit, hold_arguments, placed_counts, shown
+from tierfed.language.arguments import brought, fit, placed_counts
 from tierfed.language.computation import Computation
+from tierfed.language.functions import applied
+from tierfed.language.results import shown
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree
 
 _FLAT = Hierarchy.chain(SERVER, CLIENTS)
@@ -37,12 +39,11 @@ class LocalContext:
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        return self._run(computation, hold_arguments(computation.type_signature, args, kwargs))
+        return self._run(*applied(computation, args, kwargs))
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments; it is computed in a thread, so the loop goes on."""
-        argument = hold_arguments(computation.type_signature, args, kwargs)
-        return await asyncio.to_thread(self._run, computation, argument)
+        return await asyncio.to_thread(self._run, *applied(computation, args, kwargs))
 
     def _run(self, computation: Computation, argument: Any) -> Any:
         t = computation.type_signature

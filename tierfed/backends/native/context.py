@@ -19,9 +19,11 @@ from tierfed.compiler.normalise import PARTS
 from tierfed.errors import TierfedError
 from tierfed.ir.nodes import Lambda, Reference
 from tierfed.language import context as contexts
-from tierfed.language.arguments import brought, fit, handles, hold_arguments, shown
+from tierfed.language.arguments import brought, fit, handles
 from tierfed.language.computation import Computation
+from tierfed.language.functions import applied
 from tierfed.language.placed import Placed
+from tierfed.language.results import shown
 from tierfed.leaves import check_deployable
 from tierfed.node.node import Membership
 from tierfed.placements import Tree
@@ -80,18 +82,21 @@ class NativeContext:
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        return self._loop.run(self._invoke(computation, self._argument(computation, args, kwargs)))
+        program, argument = applied(computation, args, kwargs)
+        return self._loop.run(self._invoke(program, self._fetched(program, argument)))
 
     async def ainvoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
-        argument = await asyncio.to_thread(self._argument, computation, args, kwargs)
-        return await self._loop.arun(self._invoke(computation, argument))
+        program, argument = applied(computation, args, kwargs)
+        t = program.type_signature.parameter
+        if t is not None and not all(self._has(handle) for _, handle in handles(argument, t, PARTS)):
+            argument = await asyncio.to_thread(self._fetched, program, argument)
+        return await self._loop.arun(self._invoke(program, argument))
 
-    def _argument(self, computation: Computation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Return the held argument; handles of this tree stay what they are, others are fetched."""
-        t = computation.type_signature
-        argument = hold_arguments(t, args, kwargs)
-        return argument if t.parameter is None else brought(argument, t.parameter, self._has)
+    def _fetched(self, computation: Computation, argument: Any) -> Any:
+        """Return a held argument in which handles of other trees are lists; those of this one stay what they are."""
+        t = computation.type_signature.parameter
+        return argument if t is None else brought(argument, t, self._has)
 
     def _has(self, handle: Placed) -> bool:
         return isinstance(handle.source, AtMembers) and handle.source.context is self
