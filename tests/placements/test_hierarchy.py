@@ -46,7 +46,7 @@ def test_root_is_declared_a_singleton() -> None:
     assert Hierarchy.chain("HT_TOP", "CLIENTS").root.singleton
     with pytest.raises(PlacementError) as caught:
         Hierarchy.chain(EDGE, CLIENTS)
-    assert str(caught.value) == (
+    assert str(caught.value).partition(": ")[2] == (
         "hierarchy: the root HT_EDGE is not a singleton\n"
         '  to mend: declare it first: tierfed.placement("HT_EDGE", singleton=True)'
     )
@@ -72,7 +72,7 @@ def test_wrong(make: Any, what: str) -> None:
     """What is no tree with one root, and what is not in it, is an error with a mend."""
     with pytest.raises(PlacementError) as caught:
         make()
-    assert caught.value.what == what and caught.value.where == "hierarchy" and caught.value.mend
+    assert caught.value.what == what and str(caught.value.where).endswith("hierarchy") and caught.value.mend
 
 
 def test_one_placement() -> None:

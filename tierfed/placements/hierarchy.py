@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from tierfed.errors import PlacementError
 from tierfed.placements.placement import Placement, declared, mentioned, placement
+from tierfed.user_line import at_user_line
 
 
 def as_placement(name: Placement | str) -> Placement:
@@ -40,16 +41,19 @@ class Hierarchy:
         if len(roots) != 1:
             raise PlacementError(
                 f"a hierarchy has one root, this one has {len(roots)}" + (f": {', '.join(roots)}" if roots else ""),
-                where="hierarchy",
+                where=at_user_line("hierarchy"),
                 mend="give every placement but one its parent, and let no chain of parents come back to itself",
             )
         top = names[roots[0]]
         self.root = top if isinstance(top, Placement) else _root_placement(top)
         if not self.root.singleton:
+            singletons = [name for name in names if (p := declared(name)) is not None and p.singleton]
             raise PlacementError(
                 f"the root {self.root} is not a singleton",
-                where="hierarchy",
-                mend=f'declare it first: tierfed.placement("{self.root}", singleton=True)',
+                where=at_user_line("hierarchy"),
+                mend=f"let {singletons[0]} be the root, which is one: a chain names its root first"
+                if singletons
+                else f'declare it first: tierfed.placement("{self.root}", singleton=True)',
             )
         placed = {name: self.root if name == roots[0] else as_placement(value) for name, value in names.items()}
         self._parent: dict[Placement, Placement] = {placed[b]: placed[a] for b, a in parent_names.items()}
@@ -68,7 +72,7 @@ class Hierarchy:
             loose = ", ".join(sorted(str(p) for p in placed.values() if p not in depth))
             raise PlacementError(
                 f"no way from the root {self.root} to {loose}",
-                where="hierarchy",
+                where=at_user_line("hierarchy"),
                 mend="let no chain of parents come back to itself",
             )
         self._order = tuple(order)
@@ -78,11 +82,13 @@ class Hierarchy:
     def chain(*placements: Placement | str) -> Hierarchy:
         """Return the hierarchy of `placements`, root first, each above the next."""
         if not placements:
-            raise PlacementError("a chain needs a placement", where="hierarchy", mend='start with "SERVER"')
+            raise PlacementError(
+                "a chain needs a placement", where=at_user_line("hierarchy"), mend='start with "SERVER"'
+            )
         if len({str(p) for p in placements}) != len(placements):
             raise PlacementError(
                 f"a placement stands twice in {' > '.join(str(p) for p in placements)}",
-                where="hierarchy",
+                where=at_user_line("hierarchy"),
                 mend="give each tier a placement of its own",
             )
         return Hierarchy(dict(zip(placements[1:], placements, strict=False)), root=placements[0])

@@ -40,6 +40,7 @@ _TOKEN = re.compile(
 )
 _WORD = re.compile(r"[^\W\d]\w*\Z")  # Python's identifiers allow more, such as a combining accent
 _EQUALS = re.compile(r"\s*=")
+_EXAMPLES = "write it as in float32[?,3], <a=int32,b=bool>, int32*, (int32 -> bool), {float32}@CLIENTS or int32@SERVER"
 _WIDTH = 72  # of a line of the formatted form, which an element's name may exceed
 _MAX_DEPTH = 100
 _MAX_DIGITS = 19  # of 2**63 - 1
@@ -127,6 +128,7 @@ class _Reader:
 
     def fail(self, what: str, mend: str | None = None, start: int | None = None) -> NotationError:
         shown = self.text if len(self.text) <= 200 else self.text[:200] + "…"
+        mend = mend or _EXAMPLES
         place = f"{shown!r}, column {(self.start if start is None else start) + 1}"
         return NotationError(what, where=at_user_line(place), mend=mend)
 

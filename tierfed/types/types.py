@@ -282,6 +282,12 @@ class FederatedType(Type):
     all_equal: bool
 
     def __init__(self, member: object, placement: Placement | str, all_equal: bool | None = None) -> None:
+        if not isinstance(placement, Placement | str):
+            raise TypeMismatch(
+                f"placement is {placement!r}, expected a placement such as tierfed.CLIENTS",
+                where=at_user_line("FederatedType"),
+                mend="the order is FederatedType(type, placement)",
+            )
         at = as_placement(placement)
         t = _typed(member)
         _refuse(t, "a federated value", (FunctionType, FederatedType, PlacementType))

@@ -76,7 +76,9 @@ def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] =
             raise TypeMismatch(
                 told(left, right, "left is {}, right is {}"),
                 where=uri,
-                mend="give both sides one type; nothing is broadcast or cast",
+                mend="a number is not spread over a struct's elements: compute it in a leaf, @tierfed.py_computation"
+                if isinstance(left, StructType) != isinstance(right, StructType)
+                else "give both sides one type; nothing is broadcast or cast",
             )
         return left
 
