@@ -265,7 +265,23 @@ def _recur(graph):
     node.attr["f"].func.name = function.signature.name
 
 
+def _without_value(graph):
+    constants = [n for f in graph.library.function for n in f.node_def if n.op == "Const"]
+    del constants[0].attr["value"]
+
+
+def _another_kind(graph):
+    graph.node[-1].attr["T"].s = b"int64"
+
+
+def _another_dtype(graph):
+    next(n for n in graph.node if n.op == "Const").attr["dtype"].type = 1
+
+
 FORGED = {
+    "value of op Const at '.*' is missing, and should be tensor": _without_value,
+    "T of op Identity at 'out_0' is s, and should be type": _another_kind,
+    "the constant at '.*' is not of its own dtype": _another_dtype,
     "op ReadFile at '.*', in function f0, is not allowed": _hide_in_function,
     "op WriteFile at 'out_0', is not allowed": lambda g: setattr(g.node[-1], "op", "WriteFile"),
     "functions of the graph are not called f0, f1": _hide_behind_a_name,
@@ -280,7 +296,7 @@ FORGED = {
 @pytest.mark.parametrize("said", FORGED)
 def test_a_graph_from_a_link_is_checked_again(said):
     """What was never made here, but has a digest that fits, is refused before it runs."""
-    node = made(lambda x: tf.data.Dataset.range(3).reduce(x, lambda a, b: a + b), np.int64)
+    node = made(lambda x: tf.data.Dataset.range(3).reduce(x, lambda a, b: a + 2 * b), np.int64)
     assert [op.name for op in tf_graph.read(node.leaf.content, "test").node][0] == "in_0"
     with pytest.raises(tierfed.LeafError, match=said):
         tf_leaves.load(forged(node, FORGED[said]))

@@ -131,6 +131,7 @@ def _loaded(leaf: Leaf, t: FunctionType) -> Callable[..., Any]:
     definition = tf_graph.read(leaf.content, where)
     inputs = _inputs(t.parameter)
     tf_ops.check(definition, inputs, where, stateful=leaf.stateful)
+    tf_graph.check_attributes(definition, where)
     graph = tf.Graph()
     try:
         with graph.as_default():

@@ -59,6 +59,35 @@ def read(data: bytes, where: str) -> Any:
     return graph
 
 
+_FIELDS = {"string": "s", "int": "i", "float": "f", "bool": "b"}  # of an AttrValue; others are called as their kind
+
+
+def check_attributes(graph: Any, where: str) -> None:
+    """Raise LeafError unless each node has the attributes that its op asks for, each of its kind.
+
+    TensorFlow looks at those of functions when it runs them, and ends the process if one is missing.
+    """
+    from tensorflow.python.framework import op_def_registry
+
+    for node in _nodes(graph):
+        definition = op_def_registry.get(node.op)
+        for asked in definition.attr if definition is not None else ():
+            kind = "list" if asked.type.startswith("list(") else _FIELDS.get(asked.type, asked.type)
+            given = node.attr[asked.name].WhichOneof("value") if asked.name in node.attr else None
+            if given != kind and (given is not None or not asked.HasField("default_value")):
+                raise LeafError(
+                    f"{asked.name} of op {node.op} at {node.name!r} is {given or 'missing'}, and should be {kind}",
+                    where=where,
+                    mend="make the leaf with tierfed.tf_computation",
+                )
+        if node.op == "Const" and node.attr["value"].tensor.dtype != node.attr["dtype"].type:
+            raise LeafError(
+                f"the constant at {node.name!r} is not of its own dtype",
+                where=where,
+                mend="make the leaf with tierfed.tf_computation",
+            )
+
+
 def _needed(graph: Any, outputs: list[str]) -> set[str]:
     """Return the names of the nodes that `outputs` depend on, themselves included."""
     inputs = {node.name: [_node(name) for name in node.input] for node in graph.node}
