@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import gc
 import importlib.util
 import os
 import subprocess
@@ -369,6 +370,94 @@ def test_errors_inside_are_the_leafs():
     bytes_ = tierfed.tf_computation(lambda: tf.constant(b"\xff"))
     with pytest.raises(tierfed.LeafError, match="a str of the result is no UTF-8"):
         bytes_()
+
+
+def test_assertions_run_though_nothing_uses_them(caplog):
+    """An assertion without a use stops the leaf, and TensorFlow does not log that it was forgotten."""
+
+    def positive(x):
+        tf.debugging.assert_positive(x)
+        return x
+
+    fn = tierfed.tf_computation(positive, np.int32)
+    gc.collect()
+    assert fn(4) == 4
+    with pytest.raises(tierfed.LeafError, match="Condition x > 0 did not hold"):
+        fn(-4)
+    assert "never used" not in caplog.text
+
+
+CONSTRUCTS = {
+    "second derivatives": (lambda x: tf.hessians(x**3, x)[0], "float32", 2, 12),
+    "a tf.function": (tf.function(lambda x: x * 2), "int32", 4, 8),
+    "a tf.function within": (lambda x: tf.function(lambda y: y + 1)(x) * 2, "int32", 4, 10),
+    "map_fn": (lambda x: tf.reduce_sum(tf.map_fn(lambda r: r * 2, x)), "float32[?]", [1, 2], 6),
+    "vectorized_map": (lambda x: tf.reduce_sum(tf.vectorized_map(lambda r: r * 2, x)), "float32[?]", [1, 2], 6),
+    "enumerate": (lambda ds: ds.enumerate().map(lambda i, x: x + tf.cast(i, tf.int32)), "int32*", [5, 5], [5, 6]),
+    "zip": (lambda ds: tf.data.Dataset.zip(ds, ds.skip(1)).map(lambda a, b: a * b), "int32*", [2, 3, 4], [6, 12]),
+    "parallel maps": (
+        lambda ds: ds.map(lambda x: x + 1, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2),
+        "int32*",
+        [1, 2],
+        [2, 3],
+    ),
+    "interleaved": (
+        lambda ds: ds.interleave(lambda x: tf.data.Dataset.from_tensors(x).repeat(2), cycle_length=2),
+        "int32*",
+        [1, 2],
+        [1, 2, 1, 2],
+    ),
+    "windows": (lambda ds: ds.window(2).flat_map(lambda w: w.batch(2)).map(tf.reduce_sum), "int32*", [1, 2, 3], [3, 3]),
+    "an iterator": (lambda ds: tf.function(lambda: next(iter(ds)))(), "int32*", [7, 8], 7),
+    "a generator with a seed": (
+        lambda s: tf.reduce_all(tf.random.Generator.from_seed(s).normal([2]) != 0),
+        "int64",
+        3,
+        True,
+    ),
+    "a recurrent network": (
+        lambda x: tf.reduce_min(tf.keras.layers.LSTM(3, kernel_initializer="zeros", bias_initializer="zeros")(x)),
+        "float32[?,?,4]",
+        np.ones((1, 2, 4), np.float32),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTS)
+def test_what_users_write(name):
+    """Constructs of TensorFlow that make functions, loops and datasets of their own are on the list, and run."""
+    fn, t, given, expected = CONSTRUCTS[name]
+    assert tierfed.tf_computation(fn, t)(given) == expected
+
+
+def test_layers_and_an_optimizer_of_keras():
+    """Normalisation, dropout with a seed and Adam train within a call, and start anew in the next."""
+
+    def trained(x, y):
+        layers = tf.keras.layers
+        ones = {"kernel_initializer": "ones"}
+        net = tf.keras.Sequential(
+            [layers.Input((4,)), layers.BatchNormalization(), layers.Dropout(0.2, seed=3), layers.Dense(3, **ones)]
+        )
+        adam = tf.keras.optimizers.Adam(0.1)
+        adam.build(net.trainable_variables)
+        losses = []
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                scores = net(x, training=True)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, scores))
+            adam.apply_gradients(zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables))
+            losses.append(loss)
+        return losses, net.trainable_variables
+
+    fn = tierfed.tf_computation(trained, "float32[?,4]", "int32[?]")
+    x, y = np.eye(4, dtype=np.float32), np.int32([0, 1, 2, 0])
+    losses, weights = fn(x, y)
+    again, _ = fn(x, y)
+    assert losses == again
+    assert losses[2] < losses[0]
+    assert [w.shape for w in weights] == [(4,), (4,), (4, 3), (3,)]
 
 
 def test_one_function_has_one_digest():

@@ -110,7 +110,7 @@ def _nodes(graph: Any) -> list[Any]:
 
 
 def _rename(graph: Any, functions: dict[str, Any]) -> None:
-    """Put into `graph` the functions that it uses, under new names, and take devices and traces of Python off."""
+    """Put into `graph` the functions that it uses, under new names, and take off what binds nodes to devices."""
     names: dict[str, str] = {}
     copies: list[Any] = []
 
@@ -118,7 +118,7 @@ def _rename(graph: Any, functions: dict[str, Any]) -> None:
         for node in nodes:
             node.device = ""
             node.ClearField("experimental_debug_info")
-            for key in [key for key in node.attr if key in _TRACES]:
+            for key in [key for key in node.attr if key in _LEFT_OUT]:
                 del node.attr[key]
             if node.op in functions:
                 node.op = new(node.op)
@@ -141,9 +141,10 @@ def _rename(graph: Any, functions: dict[str, Any]) -> None:
     done = 0
     while done < len(copies):
         settle(copies[done].node_def)
-        for key in [key for key in copies[done].attr if key in _TRACES]:
+        for key in [key for key in copies[done].attr if key in _LEFT_OUT]:
             del copies[done].attr[key]
         done += 1
 
 
-_TRACES = frozenset(("_forward_function_name", "_backward_function_name", "_output_shapes"))
+# names of functions, what is known of shapes, and the wish to stand beside a node, which may be pruned
+_LEFT_OUT = frozenset(("_forward_function_name", "_backward_function_name", "_output_shapes", "_class"))

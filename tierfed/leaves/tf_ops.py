@@ -30,7 +30,7 @@ ALLOWED = frozenset(
         MapAndBatchDataset MapDataset ModelDataset OptionalFromValue OptionalGetValue OptionalHasValue OptionalNone
         OptionsDataset PaddedBatchDatasetV2 ParallelBatchDataset ParallelFilterDataset ParallelInterleaveDatasetV2
         ParallelInterleaveDatasetV3 ParallelInterleaveDatasetV4 ParallelMapDataset ParallelMapDatasetV2
-        PrefetchDataset RangeDataset ReduceDataset RepeatDataset ScanDataset ShardDataset ShuffleDataset
+        PrefetchDataset RangeDataset ReduceDataset RepeatDataset RewriteDataset ScanDataset ShardDataset ShuffleDataset
         ShuffleDatasetV3 SkipDataset TakeDataset TakeWhileDataset TensorDataset TensorSliceDataset UnbatchDataset
         UniqueDataset WindowDataset ZipDataset
         """
