@@ -350,6 +350,20 @@ async def test_what_is_on_the_way() -> None:
     assert "generic_plus" not in str(slow.programs[1])
 
 
+async def test_handles_are_values(executor: Any, native: NativeContext) -> None:
+    """What a call left at its members is embedded without its type, and computed with; anywhere."""
+    for context in (native, tierfed.local(topology=TREE)):
+        handle = await context.ainvoke(raised, [1, 2, 3])
+        x = await executor.create_value(handle)
+        assert str(x.type_signature) == "{int32}@CLIENTS"
+        f = await executor.create_value(total)
+        assert await (await executor.create_call(f, x)).compute() == 12
+        pair = await executor.create_struct([x, await executor.create_value(1, "int32@SERVER")])
+        g = await executor.create_value(both)
+        assert await (await executor.create_call(g, pair)).compute() == {"sum": 12, "same": 1}
+        assert await x.compute() == [2, 4, 6]
+
+
 async def test_long_chains(executor: Any) -> None:
     """A long chain of calls is computed as a whole."""
     step = await executor.create_value(program(FederatedType(I32, SERVER))(lambda s: s + np.int32(1)))

@@ -20,7 +20,8 @@ import tierfed
 from tierfed import CompileError, ProtocolError, UnsupportedError
 from tierfed.backends.executor import executor_factory
 from tierfed.ir.loosen import loosen
-from tierfed.ir.nodes import Call, Lambda, Reference
+from tierfed.ir.nodes import Call, Data, Lambda, Reference
+from tierfed.ir.proto.serialize import node_to_public_bytes
 from tierfed.placements import Tree
 from tierfed.types import parse
 
@@ -184,3 +185,10 @@ def test_one_value_for_all_at_a_singleton() -> None:
         "call: a value of int32@SERVER stands where {int32}@SERVER is expected\n"
         "  to mend: declare it all-equal, as what stands at SERVER is: int32@SERVER"
     )
+
+
+def test_data_that_is_placed_nowhere() -> None:
+    """The public form may give data any type; here it is what members have, and another is refused when it is read."""
+    lost = node_to_public_bytes(Lambda(None, None, Data("train", parse("int32*"))))
+    with pytest.raises(tierfed.TypeMismatch, match=r"data of type int32\* is placed nowhere"):
+        tierfed.deserialize(lost)

@@ -373,7 +373,8 @@ def test_compiled_elsewhere(kind: str, what: str) -> None:
     """A graph of another framework is refused by name."""
     message = pb.Computation(type=message_of(CALL.function).type)
     setattr(message, kind, b"\x0a\x00")
-    refused(message, f"{what} is not supported by this version", "write local computations with tierfed.py_computation")
+    mend = "write local computations with tierfed.tf_computation or tierfed.py_computation"
+    refused(message, f"{what} is not supported by this version", mend)
 
 
 def test_data_by_content() -> None:

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from tierfed.errors import TypeMismatch
 from tierfed.ir.build import closed
 from tierfed.ir.intrinsics import operator
-from tierfed.ir.nodes import Block, Call, Intrinsic, Lambda, Node, Reference, Struct, first_placed, shortened
+from tierfed.ir.nodes import Block, Call, Data, Intrinsic, Lambda, Node, Reference, Struct, first_placed, shortened
 from tierfed.ir.raw_data import refuse_raw
-from tierfed.types import Type
+from tierfed.types import FederatedType, Type
 
 _MAX_DEPTH = 400
 
@@ -65,6 +65,8 @@ def _check_one(node: Node, bound: dict[str, Type]) -> None:
                 raise TypeMismatch(f"{name} is bound nowhere", mend="bind it with a let or a parameter around its use")
             if bound[name] != t:
                 raise TypeMismatch(f"{name} is used as {t}, and bound as {bound[name]}", mend="use it as it is bound")
+        case Data(of=t) if not isinstance(t, FederatedType):
+            raise TypeMismatch(f"data of type {t} is placed nowhere", mend="say where it is: {T}@P")
         case Intrinsic(uri=uri, of=t):
             if not operator(uri).fits(t):
                 raise TypeMismatch(f"{uri} cannot be of type {t}", mend=f"its signature is {operator(uri).signature}")

@@ -24,7 +24,7 @@ from tierfed.language.computation import Computation
 from tierfed.language.interchange import deserialize
 from tierfed.language.trace import trace
 from tierfed.placements import Placement, Tree
-from tierfed.types import FunctionType, PlacementType, StructType, Type, to_type
+from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, Type, to_type
 from tierfed.types.containers import fields_of
 from tierfed.types.values import Rows, Struct, infer
 
@@ -40,7 +40,9 @@ def embedded(value: Any, spec: Any, tree: Tree) -> Step:
     if isinstance(t, StructType) and t.contains(FunctionType, PlacementType):
         parts = zip(t.elements, _parts(value, t), strict=True)
         return struct(((n, embedded(v, e, tree)) for (n, e), v in parts), t.container)
-    t = infer(value, _WHERE) if t is None else t
+    if t is None:
+        own = getattr(value, "type_signature", None)  # what a call left at its members knows its type
+        t = own if isinstance(own, FederatedType) else infer(value, _WHERE)
     held = copied(hold(value, t, _WHERE))
     fit(held, FunctionType(t, StructType(())), tree)
     return Given(t, held)

@@ -20,6 +20,7 @@ from tierfed.ir.evaluate import evaluate
 from tierfed.ir.intrinsics.operator import per_member
 from tierfed.ir.loosen import differs
 from tierfed.ir.nodes import Node
+from tierfed.language.arguments import brought
 from tierfed.leaves import load
 from tierfed.placements import Tree
 from tierfed.types import FederatedType, FunctionType, StructType, Type
@@ -49,7 +50,7 @@ class Reference:
         function = value_of(called.function, self._meaning)
         if called.argument is None or t.parameter is None:
             return function()
-        argument = value_of(called.argument, self._meaning)
+        argument = brought(value_of(called.argument, self._meaning), called.argument.type)
         return function(_as(argument, called.argument.type, t.parameter, self._world.tree))
 
     def _meaning(self, node: Node) -> Any:

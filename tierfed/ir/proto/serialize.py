@@ -311,7 +311,7 @@ class _Reader:
         if kind in ("tensorflow", "xla"):
             raise self.types.fail(
                 f"{'a TensorFlow graph' if kind == 'tensorflow' else 'an XLA module'} is not supported by this version",
-                "write local computations with tierfed.py_computation",
+                "write local computations with tierfed.tf_computation or tierfed.py_computation",
             )
         raise self.types.fail("a computation that says nothing", "write each node in full")
 
