@@ -84,11 +84,12 @@ def test_what_is_written_of_regions(golden: str, here: Run) -> None:
 def test_each_pass_is_shown_alone(here: Run) -> None:
     """A stage is the program after that pass and nothing else, so that two can be compared."""
     shown = {stage: here("compile", STEP, "-t", THREE, "--stage", stage)[1] for stage in _stages()}
-    assert len(set(shown.values())) == 5
+    assert len(set(shown.values())) == 6
     assert "federated_weighted_mean" in shown["program"] and "v10 = (x1 -> (let" in shown["program"]
     assert "federated_weighted_mean" in shown["normalised"] and shown["normalised"].count("(let") == 1
     assert "federated_aggregate" in shown["expanded"] and "federated_weighted_mean" not in shown["expanded"]
     assert "hop_merge" in shown["climbed"] and "federated_aggregate" not in shown["climbed"]
+    assert "federated_map[CLIENTS](<(p10 -> (let" in shown["fused"] and "hop_merge" in shown["fused"]
     assert shown["slices"].startswith("CLIENTS  ") and "\nSERVER  " in shown["slices"]
 
 
@@ -127,7 +128,7 @@ def test_protobuf_is_read_back(folder: Path) -> None:
     assert json.loads(told.stdout)["hashes"]["slices"] == read.hash
 
 
-@pytest.mark.parametrize("stage", _stages()[:4])
+@pytest.mark.parametrize("stage", _stages()[:5])
 def test_the_protobuf_of_a_stage_is_a_program(stage: str, here: Run, folder: Path, program: Path) -> None:
     """What `tierfed.deserialize` reads of any pass is the text of that pass."""
     assert here("compile", "cc_mean", "-t", "tree.yaml", "--stage", stage, "--form", "protobuf", "-o", "x")[0] == 0

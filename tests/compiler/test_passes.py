@@ -14,9 +14,10 @@ import pytest
 
 import tierfed
 from tierfed.backends.local import interpret
-from tierfed.compiler import lowered
+from tierfed.compiler import climbed, lowered
 from tierfed.compiler.climb import climb
 from tierfed.compiler.expand import expand
+from tierfed.compiler.fuse import fuse
 from tierfed.compiler.normalise import bindings_of, normalise
 from tierfed.compiler.slice import slice_program
 from tierfed.compiler.slices import Broadcast, Compute, Fold, Receive, Scatter, Send, Slice, Step
@@ -96,6 +97,7 @@ PASSES: dict[str, Callable[[Node, Hierarchy], Node]] = {
     "normalise": lambda p, h: normalise(p),
     "expand": lambda p, h: expand(p),
     "climb": lambda p, h: climb(normalise(expand(p)), h),
+    "fuse": lambda p, h: fuse(climbed(p, h), h),
     "all": lowered,
 }
 
@@ -139,7 +141,8 @@ def test_keeps_the_meaning(program: str, pass_: str, hierarchy: Hierarchy) -> No
     given = argument(before, tree)
     result = before.type.result  # type: ignore[attr-defined]
     assert equal(interpret(after, given, tree), interpret(before, given, tree), result)
-    again = climb(after, hierarchy) if pass_ == "climb" else PASSES[pass_](after, hierarchy)
+    itself = {"climb": climb, "fuse": fuse}.get(pass_, PASSES[pass_])
+    again = itself(after, hierarchy)
     assert again == after
 
 
@@ -235,8 +238,8 @@ def test_normalise_refuses() -> None:
     with pytest.raises(CompileError) as caught:
         normalise(Lambda("f", f, Call(Reference("f", f), Literal.make(np.float32(1.0), F32))))
     assert str(caught.value) == (
-        "compile: the program takes or returns a function: ((float32 -> float32) -> float32)\n"
-        "  to mend: call the function inside the program, and pass or return values"
+        "compile: the program takes a function: ((float32 -> float32) -> float32)\n"
+        "  to mend: compile it with the function in it: `lambda x: program(function, x)`, traced, or call the program"
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tierfed.topology import Topology
 
 _FORMS = ("text", "dot", "protobuf")
-_STAGES = ("program", "normalised", "expanded", "climbed", "slices")
+_STAGES = ("program", "normalised", "expanded", "climbed", "fused", "slices")
 _UNTIERED = _STAGES[:3]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -1,4 +1,4 @@
-"""From a program and a hierarchy to slices: normalise, expand, climb, slice.
+"""From a program and a hierarchy to slices: normalise, expand, climb, fuse, slice.
 
 Each pass is a function of its own, `(program, hierarchy) -> program`, and the whole is checked
 again after each.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from tierfed.compiler.climb import climb
 from tierfed.compiler.expand import expand
 from tierfed.compiler.fit import fit_tiers
+from tierfed.compiler.fuse import fuse
 from tierfed.compiler.normalise import normalise
 from tierfed.compiler.serialize import slices_hash
 from tierfed.compiler.slice import slice_program
@@ -21,10 +22,10 @@ from tierfed.language.computation import Computation
 from tierfed.placements import Hierarchy
 from tierfed.user_line import tell_line
 
-__all__ = ["Compiled", "Slice", "compile", "lowered"]
+__all__ = ["Compiled", "Slice", "climbed", "compile", "lowered"]
 
 
-def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
+def climbed(program: Node, hierarchy: Hierarchy) -> Lambda:
     """Return `program` in normal form and made of hops, which means the same on any tree of `hierarchy`."""
     refuse_secure(program)
     flat = check(normalise(program))
@@ -33,6 +34,13 @@ def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
     hops = check(normalise(check(climb(expanded, hierarchy))))
     assert isinstance(hops, Lambda)
     return hops
+
+
+def lowered(program: Node, hierarchy: Hierarchy) -> Lambda:
+    """Return `program` as it is sliced: made of hops, and its neighbouring maps fused."""
+    fused = check(fuse(climbed(program, hierarchy), hierarchy))
+    assert isinstance(fused, Lambda)
+    return fused
 
 
 def compile(

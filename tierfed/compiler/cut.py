@@ -163,9 +163,9 @@ class Cut:
                 self._compute(name, Call(unpack(node.argument, 1)[0]), t.member, t.placement)
             case "federated_map" | "federated_apply":
                 fn, x = unpack(node.argument, 2)
-                self._compute(name, Call(fn, _one_member(x)), t.member, t.placement)
+                self._compute(name, Call(fn, one_member(x)), t.member, t.placement)
             case "federated_zip":
-                self._compute(name, _one_member(unpack(node.argument, 1)[0]), t.member, t.placement)
+                self._compute(name, one_member(unpack(node.argument, 1)[0]), t.member, t.placement)
             case "hop_broadcast":
                 self._broadcast(name, unpack(node.argument, 1)[0], t)
             case "hop_accumulate" | "hop_merge":
@@ -401,10 +401,14 @@ def _is_plus(operator: Node) -> bool:
     return False
 
 
-def _one_member(x: Node) -> Node:
-    """Return an argument of a map as one member sees it: names stand for that member's values."""
+def one_member(x: Node) -> Node:
+    """Return an argument of a map as one member sees it: names stand for that member's values, a zip for its struct."""
 
-    def local(n: Node) -> Node:
-        return Reference(n.name, n.type.member) if isinstance(n, Reference) and isinstance(n.type, FederatedType) else n
-
-    return transformed(x, local)
+    match x:
+        case Call(function=Intrinsic(uri="federated_zip"), argument=argument) if argument is not None:
+            return one_member(argument)
+        case Struct():
+            return x.rebuilt(tuple(one_member(part) for part in x.children()))
+        case Reference(name=name, of=FederatedType(member=t)):
+            return Reference(name, t)
+    return x

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tierfed.errors import CompileError
 from tierfed.ir.intrinsics import iterate
@@ -68,11 +68,12 @@ class _Scope:
         drawn = is_stateful(node)  # each time anew
         if self.around is not None and not drawn and self._same_in_every_turn(node):
             return self.around.emit(node)
-        found = None if drawn else self.known.get(node)
+        key = _whatever_its_names(node)
+        found = None if drawn else self.known.get(key)
         if found is None:
             name = f"v{next(self.names)}"
             self.bindings.append((name, node))
-            found = self.known[node] = Reference(name, node.type)
+            found = self.known[key] = Reference(name, node.type)
         return found
 
     def _same_in_every_turn(self, node: Node) -> bool:
@@ -215,8 +216,15 @@ def _plain(body: Node) -> Node:
     return body
 
 
-def _numbered(body: Node, kept: Mapping[str, Reference] | None = None) -> Node:
-    """Return `body` with its names, but for those in `kept`, numbered in the order in which they stand.
+def _whatever_its_names(node: Node) -> Node:
+    """Return the same for operations that differ in the names of what their functions bind alone."""
+    if not any(isinstance(n, Lambda) for n in node.walk()):
+        return node
+    return _numbered(node, {name: Reference(name, t) for name, t in free_names(node).items()}, "#")
+
+
+def _numbered(body: Node, kept: Mapping[str, Reference] | None = None, mark: str = "") -> Node:
+    """Return `body` with its names, but for those in `kept`, numbered after `mark` in the order in which they stand.
 
     So dropping what nobody uses leaves no trace: equal programs have equal normal forms, and one hash.
     """
@@ -227,19 +235,30 @@ def _numbered(body: Node, kept: Mapping[str, Reference] | None = None) -> Node:
             case Reference(name=name):
                 return names[name]
             case Lambda(parameter=str(parameter), parameter_type=t, body=inner) if t is not None:
-                new = f"p{next(numbers)}"
+                new = f"{mark}p{next(numbers)}"
                 return Lambda(new, t, renamed(inner, {**names, parameter: Reference(new, t)}))
             case Block(bindings=bindings, result=result):
                 known, written = dict(names), []
                 for name, value in bindings:
                     value = renamed(value, known)
                     if kept is None or name not in kept:
-                        known[name] = Reference(f"v{next(numbers)}", value.type)
+                        known[name] = Reference(f"{mark}v{next(numbers)}", value.type)
                     written.append((known[name].name, value))
                 return Block(tuple(written), renamed(result, known))
         return node.rebuilt(tuple(renamed(child, names) for child in node.children()))
 
     return renamed(body, kept or {})
+
+
+def renumbered(program: Lambda) -> Lambda:
+    """Return a program in normal form, some of whose bindings are gone, with its names numbered without gaps."""
+    if program.parameter is None:
+        return replace(program, body=_numbered(program.body))
+    parts = [(name, node) for name, node in bindings_of(program) if name.split(".")[0] == PARTS]
+    assert program.parameter_type is not None
+    whole = Reference(PARAMETER, program.parameter_type)
+    kept = {name: Reference(name, node.type) for name, node in ((PARAMETER, whole), *parts)}
+    return replace(program, body=_numbered(program.body, kept))
 
 
 def without_unused(block: Block) -> Node:

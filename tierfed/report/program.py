@@ -8,9 +8,10 @@
 | normalised | one flat list of operations, what nobody uses gone |
 | expanded | derived operations are aggregates and maps |
 | climbed | no operation crosses more than one tier |
+| fused | neighbouring maps are one |
 | slices | what each tier executes |
 
-Only the last two depend on the tiers.  The protobuf of a program is what `tierfed.deserialize` reads,
+Only the last three depend on the tiers.  The protobuf of a program is what `tierfed.deserialize` reads,
 and its hash is the SHA-256 of those bytes; so it is with the bytes of one slice.  That of all slices is
 the one which names them on every node: see `compiler.serialize`.
 """
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from tierfed.compiler import compile
+from tierfed.compiler import climbed, compile
 from tierfed.compiler.dot import program_dot, slice_dot, slices_dot
 from tierfed.compiler.expand import expand
 from tierfed.compiler.normalise import normalise
@@ -71,6 +72,9 @@ class Seen:
                 return normalise(self.computation.node)
             case "expanded":
                 return normalise(expand(normalise(self.computation.node)))
+            case "climbed":
+                assert self.hierarchy is not None
+                return climbed(self.computation.node, self.hierarchy)
         return self.compiled.program
 
     def hashes(self) -> dict[str, Any]:
