@@ -21,6 +21,7 @@ from tierfed.backends.native.driver import Driver
 from tierfed.compiler import Compiled, compile
 from tierfed.errors import EmptyAggregate, TierfedError
 from tierfed.ir.nodes import Node
+from tierfed.language.placed import Placed, PlacedHere
 from tierfed.node.memory_transport import Leg
 from tierfed.types import FederatedType, StructType, Type
 from tierfed.types.values import same
@@ -108,6 +109,15 @@ def check(case: Case, delay: Callable[[Leg], float] = lambda leg: 0.0) -> None:
     except TierfedError as error:
         raise Disagreement(f"the daemons: {error}\n  the reference gives {wanted}\n  for {case}") from error
     agree(found, wanted, t, "the tree of daemons", case)
+
+
+def fetched(result: Any) -> Any:
+    """A result with what stays at its members as the lists that it stands for, near or far."""
+    if isinstance(result, Placed | PlacedHere):
+        return list(result.fetch())
+    if isinstance(result, dict):
+        return {name: fetched(part) for name, part in result.items()}
+    return tuple(map(fetched, result)) if type(result) is tuple else result
 
 
 def same_outcome(found: Any, wanted: Any) -> bool:
