@@ -23,9 +23,10 @@ from test_agreement import grown, referred
 
 import tierfed
 from tierfed import CLIENTS, SERVER, CompileError, FederatedType, TypeMismatch
-from tierfed.ir.nodes import Intrinsic, Lambda, Literal, PlacementLiteral
+from tierfed.ir.build import apply_intrinsic
+from tierfed.ir.nodes import Intrinsic, Lambda, Literal, PlacementLiteral, Reference, Selection, Struct
 from tierfed.ir.proto.public import COUNTERPARTS, RESERVED, published
-from tierfed.types import TensorType, parse
+from tierfed.types import StructType, TensorType, parse
 from tierfed.types.values import same
 
 CORPUS = json.loads((Path(__file__).parent / "federated_language_programs.json").read_text())
@@ -345,6 +346,24 @@ def test_uncalled_intrinsics() -> None:
     ):
         t: Any = parse(text)
         assert published(Intrinsic(uri, t)).type == t
+
+
+def test_maps_that_are_no_conversions() -> None:
+    """A map that selects from something else than its own zip is no conversion, and stays."""
+    pair = StructType((TensorType("int32"), TensorType("int32")))
+    outer, x = Reference("outer", pair), Reference("x", ALL)
+    zipped = apply_intrinsic("federated_zip", (Struct(((None, x),)),))
+    member = zipped.type.member
+    kept = {}
+    for name, source in (("own", Reference("p", member)), ("another", outer)):
+        mapped = apply_intrinsic("federated_map", (Lambda("p", member, Selection(source, 0)), zipped))
+        summed = apply_intrinsic("federated_sum", (mapped,), to=SERVER)
+        kept[name] = str(published(Lambda("outer", pair, Lambda("x", ALL, summed))).body.body)
+    assert kept["own"] == "federated_sum[SERVER](x)"
+    assert (
+        kept["another"]
+        == "federated_sum[SERVER](federated_map[CLIENTS](<(p -> outer[0]),federated_zip[CLIENTS](<x>)>))"
+    )
 
 
 def test_another_form() -> None:

@@ -161,11 +161,11 @@ def _as_it_was(node: Node) -> Node:
             function=Intrinsic(uri="federated_map"),
             argument=Struct(
                 elements=(
-                    (None, Lambda(body=Selection(source=Reference(), index=0))),
+                    (None, Lambda(parameter=taken, body=Selection(source=Reference(name=used), index=0))),
                     (None, Call(function=Intrinsic(uri="federated_zip"), argument=Struct(elements=((_, whole),)))),
                 )
             ),
-        ) if isinstance(whole.type, FederatedType) and whole.type.all_equal:
+        ) if taken == used and isinstance(whole.type, FederatedType) and whole.type.all_equal:
             return whole
     return node
 
