@@ -101,18 +101,7 @@ def _within(node: Call, hierarchy: Hierarchy) -> None:
             mend=_there(at.placement, hierarchy),
         )
     for name, part in (("step", step), ("state", state), ("data", data)):
-        for t in (t for n in part.walk() for t in n.type.walk()):
-            if (
-                isinstance(t, FederatedType)
-                and t.placement != at.placement
-                and not hierarchy.is_above(at.placement, t.placement)
-            ):
-                raise CompileError(
-                    f"its {name} has a part {t}, and {t.placement} is not below {at.placement} in {hierarchy}",
-                    where=f"{iterate.NAME} at {at.placement}",
-                    mend=f"bring it down before the loop, tierfed.federated_broadcast(…, to={at.placement}), "
-                    "or iterate higher up",
-                )
+        iterate.stays_within(name, part, at.placement, hierarchy)
 
 
 def _there(missing: Placement, hierarchy: Hierarchy) -> str:

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tierfed.errors import TypeMismatch, ValueMismatch
+from tierfed.errors import CompileError, TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
-from tierfed.placements import Placement
+from tierfed.ir.nodes import Node
+from tierfed.placements import Hierarchy, Placement
 from tierfed.types import FederatedType, FunctionType, PlacementType, StructType, TensorType, Type
 from tierfed.types.difference import shown, told
 
@@ -47,9 +48,9 @@ def placed_parts(t: Type, name: str) -> tuple[FederatedType, ...]:
 
 
 def cleared(t: Type) -> Type:
-    """Return `t` without all-equal bits at placements that are no singletons."""
+    """Return `t` without all-equal bits, but for those at singletons."""
     if isinstance(t, FederatedType):
-        return FederatedType(t.member, t.placement, t.all_equal and t.placement.singleton)
+        return FederatedType(t.member, t.placement, t.placement.singleton)
     assert isinstance(t, StructType)
     return StructType([(n, cleared(e)) for n, e in t.elements], t.container)
 
@@ -71,7 +72,7 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
         raise TypeMismatch(
             f"the state is {state}, and after a turn its members need not agree: {cleared(state)}",
             where=NAME,
-            mend="clear its all-equal bits",
+            mend="let it be all-equal at singletons, and nowhere else",
         )
     given = StructType((state, data))
     if not isinstance(step, FunctionType) or step.parameter is None or not step.parameter.is_assignable_from(given):
@@ -87,10 +88,22 @@ def _result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
     return state
 
 
+def stays_within(name: str, part: Node, at: Placement, hierarchy: Hierarchy) -> None:
+    """Raise CompileError if a part of a loop, called `name`, mentions what is neither `at` nor below it."""
+    for t in (t for n in part.walk() for t in n.type.walk()):
+        if isinstance(t, FederatedType) and t.placement != at and not hierarchy.is_above(at, t.placement):
+            raise CompileError(
+                f"its {name} has a part {t}, and {t.placement} is not below {at} in {hierarchy}",
+                where=f"{NAME} at {at}",
+                mend=f"bring it down before the loop, tierfed.federated_broadcast(…, to={at}), or iterate higher up",
+            )
+
+
 def _meaning(world: World | None, values: tuple[Any, ...], t: FunctionType) -> Any:
     step, state, data, rounds, at = values
     assert world is not None
     world.tree.members(at)  # raises if there is no such tier
+    stays_within("step", step.node, at, world.tree.hierarchy)
     for _ in range(turns(rounds)):
         state = step((state, data))
     return state
