@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -556,3 +557,12 @@ async def test_a_running_tree_makes_a_factory() -> None:
     executor = executor_factory(Running()).create_executor({"CLIENTS": 4, "EDGE_AGGREGATORS": 2})
     f, x = await executor.create_value(total), await executor.create_value([1, 2, 3, 4], X)
     assert await (await executor.create_call(f, x)).compute() == 10
+
+
+def test_executors_for_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package its executors are refused, with what installs it."""
+    for name in ("federated_language", "federated_language.common_libs", "federated_language.common_libs.structure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(TypeMismatch, match="federated-language cannot be imported here") as error:
+        executor_factory(TREE, for_="federated-language")
+    assert error.value.mend == "pip install 'tierfed[interop]'"
