@@ -4,12 +4,15 @@ import concurrent.futures
 import dataclasses
 import gc
 import importlib.util
+import linecache
 import os
+import re
 import subprocess
 import sys
 import typing
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -556,3 +559,27 @@ def test_without_tensorflow_the_mend_names_the_extra():
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert "TensorFlow cannot be imported here" in done.stdout, done.stderr
     assert "to mend: pip install 'tierfed[tf]'" in done.stdout
+
+
+def test_the_page():
+    """The listing of docs/leaves-tf.md runs and has the type that stands there, and so does its error."""
+    page = (Path(__file__).parents[2] / "docs" / "leaves-tf.md").read_text()
+    listing = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    names = {"tierfed": tierfed, "tf": tf, "np": np}
+    code = compile(listing, "leaves-tf.md", "exec")
+    linecache.cache["leaves-tf.md"] = (len(listing), None, listing.splitlines(True), "leaves-tf.md")  # for AutoGraph
+    exec(code, names)
+    fn = names["local_update"]
+    assert f"# {fn.type_signature.result}\n" in listing
+    model = {"w": np.zeros((4, 3), np.float32), "b": np.zeros(3, np.float32)}
+    new, examples = fn(model, [{"x": [1, 0, 0, 0], "y": 2}] * 40, 1)
+    assert examples == 40
+    assert new["w"][0].argmax() == 2
+
+    def count(paths):
+        return paths.map(tf.io.read_file).reduce(0, lambda n, _: n + 1)
+
+    with pytest.raises(tierfed.LeafError) as error:
+        tierfed.tf_computation("str*")(count)
+    told = str(error.value).replace("test_the_page.<locals>.", "")
+    assert f"```\n{told}\n```" in page
