@@ -103,8 +103,8 @@ async def _serving(
 
 
 @contextlib.contextmanager
-def on_sockets(tree: Tree) -> Iterator[NativeContext]:
-    """Serve `tree` on loopback sockets from a thread; a context that is connected to its root."""
+def on_sockets(tree: Tree, **settings: Any) -> Iterator[NativeContext]:
+    """Serve `tree` on loopback sockets from a thread; a context with these settings that is connected to its root."""
     nodes = assigned(tree)
     listeners = {a.name: socket.create_server(("127.0.0.1", 0)) for a in nodes if a.listens}
     addresses = {name: s.getsockname()[:2] for name, s in listeners.items()}
@@ -122,7 +122,7 @@ def on_sockets(tree: Tree) -> Iterator[NativeContext]:
     thread.start()
     try:
         assert ready.wait(30), "the daemons did not connect"
-        context = NativeContext(tree, addresses[tree.root.name], MEMBERSHIP)
+        context = NativeContext(tree, addresses[tree.root.name], MEMBERSHIP, **settings)
         try:
             yield context
         finally:

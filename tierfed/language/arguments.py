@@ -12,12 +12,14 @@ from typing import Any
 from tierfed.errors import PlacementError, ValueMismatch
 from tierfed.ir.intrinsics.operator import assignable
 from tierfed.language.packing import packed_arguments, takes_nothing
-from tierfed.language.placed import Placed
+from tierfed.language.placed import Placed, PlacedHere
 from tierfed.placements import Placement, Tree
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 from tierfed.types.containers import Struct, fields_of
 from tierfed.types.values import check, described
 from tierfed.user_line import located
+
+_AS_A_LIST = "pass it where its own type is taken, or its values, as a list: handle.fetch()"
 
 
 def hold_arguments(t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -36,10 +38,11 @@ def hold_arguments(t: FunctionType, args: tuple[Any, ...], kwargs: Mapping[str, 
 def hold(value: Any, t: Type, where: str) -> Any:
     """Return `value` held as a value of `t`, which may be federated or a struct of such."""
     if isinstance(t, FederatedType):
+        if isinstance(value, Placed | PlacedHere):
+            assignable(t, value.type_signature, where, "the placed value", _AS_A_LIST)
         if t.all_equal:
             return _held_by_all(value, t, where)
         if isinstance(value, Placed):
-            assignable(t, value.type_signature, where, "the placed value", "pass it where its own type is taken")
             return value
         if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__iter__"):
             raise ValueMismatch(
@@ -54,7 +57,7 @@ def hold(value: Any, t: Type, where: str) -> Any:
             hold(v, e, f"{where}.{n}" if n is not None else f"{where}[{i}]")
             for i, (v, (n, e)) in enumerate(zip(parts, t.elements, strict=True))
         )
-    return check(value, t, where)
+    return check(value.fetch() if isinstance(value, Placed) else value, t, where)
 
 
 def _held_by_all(value: Any, t: FederatedType, where: str) -> Any:
@@ -86,7 +89,7 @@ def parts_of(value: Any, t: StructType, where: str) -> list[Any]:
 def brought(argument: Any, t: Type, stays: Callable[[Placed], bool] = lambda handle: False) -> Any:
     """Return a held argument with the constituents of its handles, but for those that may stay where they are."""
     if isinstance(argument, Placed):
-        return argument if stays(argument) else argument.source.fetch()
+        return argument if stays(argument) else argument.held()
     if isinstance(t, StructType) and t.contains(FederatedType):
         return tuple(brought(a, e, stays) for a, e in zip(argument, t.parts(), strict=True))
     return argument

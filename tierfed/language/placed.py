@@ -1,12 +1,12 @@
 """Placed: a value that stays where it is, as its user holds it.
 
-    personal = tree.invoke(init_heads)               # <placed {HEAD}@CLIENTS of 32 members>
+    personal = tree.invoke(init_heads)                   # <placed {HEAD}@CLIENTS of 32 members>
     body, personal = tree.invoke(step, body, personal)   # nothing of it moves
-    personal.fetch()                                 # a list, in member order: now it does
+    personal.fetch()                                     # a list, in member order: now it does
 
 A call that returns `{T}@P` gives a handle.  Passed to the next call it names what P's members
 have; nothing of it crosses a link.  It is fetched when it is asked for: by `fetch`, by
-`afetch` in a coroutine, or by being used as the list that it stands for.
+`afetch` in a coroutine, or by being used as the list that it stands for; and then once.
 
 A handle is a partial map: a member that was lost while the value was made has none.  Where
 such a member takes part again it is a newcomer, and `with_default` says what it starts from;
@@ -18,7 +18,9 @@ In the reference interpreter nothing is far away, and the handle is a list.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, overload
+from typing import Any, NoReturn, Protocol, overload
+
+import numpy as np
 
 from tierfed.types import FederatedType
 from tierfed.types.html import Html, code, titled
@@ -29,12 +31,13 @@ class Source(Protocol):
     """Where the constituents of a placed value are."""
 
     count: int  # members that have one
+    members: int  # members of the placement
 
-    def fetch(self) -> tuple[Any, ...]:
-        """Return the held constituents, in member order."""
+    def fetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """Return the held constituents, in member order; of members without one `default`, if there is one."""
 
-    async def afetch(self) -> tuple[Any, ...]:
-        """Return the held constituents, in member order."""
+    async def afetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """Return what `fetch` returns."""
 
 
 class PlacedHere(list[Any]):
@@ -51,11 +54,11 @@ class PlacedHere(list[Any]):
 
     def fetch(self) -> list[Any]:
         """Return the members' values, in member order."""
-        return self
+        return list(self)
 
     async def afetch(self) -> list[Any]:
         """Return the members' values, in member order."""
-        return self
+        return list(self)
 
     def _repr_html_(self) -> Html:
         return titled(f"{self.type_signature}: {len(self)} values", code("\n".join(map(repr, self))))
@@ -68,7 +71,7 @@ class Placed(Sequence[Any]):
         self._of = of
         self.source = source
         self.default = default  # the held one, alone, if there is one
-        self._fetched: list[Any] | None = None
+        self._held: tuple[Any, ...] | None = None
 
     @property
     def type_signature(self) -> FederatedType:
@@ -81,21 +84,27 @@ class Placed(Sequence[Any]):
 
     def fetch(self) -> list[Any]:
         """Return the members' values, in member order, brought here; those who have none are left out."""
-        if self._fetched is None:
-            self._fetched = self._presented(self.source.fetch())
-        return self._fetched
+        return self._presented(self.held())
 
     async def afetch(self) -> list[Any]:
         """Return the members' values as `fetch` does, without holding up the loop that this is called in."""
-        if self._fetched is None:
-            self._fetched = self._presented(await self.source.afetch())
-        return self._fetched
+        if self._held is None:
+            self._held = await self.source.afetch(self.default)
+        return self._presented(self._held)
+
+    def held(self) -> tuple[Any, ...]:
+        """Return the members' values in the form in which they are held, brought here if they are not yet."""
+        if self._held is None:
+            self._held = self.source.fetch(self.default)
+        return self._held
 
     def _presented(self, values: tuple[Any, ...]) -> list[Any]:
         return [present(value, self._of.member) for value in values]
 
     def __len__(self) -> int:
-        return self.source.count
+        if self._held is not None:
+            return len(self._held)
+        return self.source.members if self.default else self.source.count
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -107,6 +116,9 @@ class Placed(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         return iter(self.fetch())
 
+    def __reversed__(self) -> Iterator[Any]:
+        return iter(self.fetch()[::-1])  # there may be fewer values than members were counted
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Placed):
             return self is other or self.fetch() == other.fetch()
@@ -114,10 +126,30 @@ class Placed(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]  # as a list's: it compares by what it holds
 
+    def __add__(self, other: object) -> list[Any]:
+        return self.fetch() + list(other) if isinstance(other, list | Placed) else NotImplemented
+
+    def __radd__(self, other: object) -> list[Any]:
+        return other + self.fetch() if isinstance(other, list) else NotImplemented
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.fetch(), dtype)
+
+    def __copy__(self) -> Placed:
+        return self  # the value that it stands for never changes
+
+    def __deepcopy__(self, memo: Any) -> Placed:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a handle of {self._of} is of the tree that made it, and is not pickled: use handle.fetch()")
+
     def __repr__(self) -> str:
-        return repr(self._fetched) if self._fetched is not None else f"<placed {self._of} of {len(self)} members>"
+        if self._held is not None:
+            return repr(self.fetch())
+        return f"<placed {self._of} of {len(self)} members>"
 
     def _repr_html_(self) -> Html:
-        if self._fetched is None:
+        if self._held is None:
             return titled(f"{self._of}: {len(self)} values, at its members")
-        return titled(f"{self._of}: {len(self)} values, fetched", code("\n".join(map(repr, self._fetched))))
+        return titled(f"{self._of}: {len(self)} values, fetched", code("\n".join(map(repr, self.fetch()))))

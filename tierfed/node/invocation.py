@@ -44,6 +44,7 @@ from tierfed.compiler.slices import (
 )
 from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.node.accumulator import Accumulator, Contribution, has_leaves
+from tierfed.node.kept import copied
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -74,6 +75,7 @@ from tierfed.node.summary import Summary, together
 from tierfed.node.telling import cut, told
 from tierfed.placements import Placement
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
+from tierfed.types import Type
 from tierfed.types.values import nbytes
 from tierfed.wire.frame import Frame
 from tierfed.wire.message import Message, MessageReader, encode_message
@@ -525,17 +527,19 @@ class Invocation:
         self._summary = _joined(self._summary, close.summary)
         return self._sums.pop(site).result()
 
-    def keep(self, step: Keep, value: Any) -> None:
+    async def keep(self, step: Keep, value: Any) -> None:
         """Keep a value for later invocations, if this one is committed."""
-        key = f"{self.name}:{step.slot.name}"
-        self.node.kept.keep((self.name, self.attempt), key, step.slot.type, value)
+        own = await self._copied(value, step.slot.type)
+        if not self.over:
+            self.node.kept.keep((self.name, self.attempt), f"{self.name}:{step.slot.name}", step.slot.type, own)
 
-    def recall(self, step: Recall, default: Any) -> Any:
+    async def recall(self, step: Recall, default: Any) -> Any:
         """Return what was kept of an earlier invocation; raises RoundFailed where there is neither."""
         key = self._recalled.get(step.slot.name, "")
+        await self.node.kept.settled(key)
         found = self.node.kept.get(key, step.slot.type, self.node.me.name)
         if found is not None:
-            return found[0]
+            return await self._copied(found[0], step.slot.type)
         if step.default is None:
             raise RoundFailed(
                 f"{self.node.me.name} has no value of {step.slot.type} kept as {key}",
@@ -544,6 +548,10 @@ class Invocation:
                 node=self.node.me.name,
             )
         return default
+
+    async def _copied(self, value: Any, t: Type) -> Any:
+        """Return `value` in memory of its own, copied off the loop if that takes long."""
+        return copied(value, t) if nbytes(value, t) <= _INLINE else await self.apart(lambda: copied(value, t))
 
     def left(self, loop: Loop) -> None:
         """A loop that stands in no other has taken its last turn."""

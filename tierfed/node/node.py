@@ -268,6 +268,7 @@ class Node:
         if plane == "control":
             peer.control = link
             link.start(on_control)
+            peer.pay()
         elif peer is self._driver:
             peer.bulk = link
             link.start(self._bulk_from_parent, self._memory_for_parent)
@@ -447,8 +448,8 @@ class Node:
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ProtocolError("a release without keys", where=self.me.name, mend="run one version of tierfed")
         self.kept.release(keys or None)
-        for child in self.children:
-            self.tell_child(child, {"kind": "release", "keys": keys})
+        for child in self._links.values():
+            child.release(keys)
 
     def _unexpected(self, kind: object) -> ProtocolError:
         return ProtocolError(

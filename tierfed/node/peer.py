@@ -16,6 +16,9 @@ from tierfed.errors import TierfedError
 from tierfed.node.link import Link
 from tierfed.node.programs import Deployed
 
+_MOST_OWED = 100_000  # keys
+_AT_ONCE = 1000  # keys in a frame
+
 
 @dataclass(slots=True)
 class Peer:
@@ -27,6 +30,7 @@ class Peer:
     control: Link | None = None
     why_not: str = "never connected"
     deployed: Deployed = field(default_factory=Deployed)
+    owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
 
     @property
     def up(self) -> bool:
@@ -42,6 +46,22 @@ class Peer:
         """Post a small frame on the control link, if there is one."""
         if self.control is not None:
             self.control.post(header)
+
+    def release(self, keys: list[str]) -> None:
+        """Tell it to forget what it keeps under `keys`, under any if there are none: once it is back, if it is away."""
+        if not keys:
+            self.owed = None
+        elif self.owed is not None:
+            self.owed = [*self.owed, *keys] if len(self.owed) < _MOST_OWED else None
+        self.pay()
+
+    def pay(self) -> None:
+        """Tell it what was released while it was away."""
+        if self.control is None or self.owed == []:
+            return
+        owed, self.owed = self.owed, []
+        for start in range(0, len(owed or [""]), _AT_ONCE):
+            self.control.post({"kind": "release", "keys": owed[start : start + _AT_ONCE] if owed else []})
 
     def drop(self, why: str, error: TierfedError | None = None) -> None:
         """Close both links, giving `error` as the reason; that they are closed is no news then."""

@@ -61,10 +61,10 @@ class Ports(Protocol):
     def data(self, step: Load) -> Any:
         """Return what this member has under the URI of `step`, held; called off the loop."""
 
-    def keep(self, step: Keep, value: Any) -> None:
+    async def keep(self, step: Keep, value: Any) -> None:
         """Keep a value for later invocations, if this one is committed."""
 
-    def recall(self, step: Recall, default: Any) -> Any:
+    async def recall(self, step: Recall, default: Any) -> Any:
         """Return what was kept of an earlier invocation; `default`, if the step has one, where nothing was."""
 
     def left(self, loop: Loop) -> None:
@@ -102,9 +102,9 @@ async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, ke
             case Send(slots=slots):
                 await ports.send(step, turns, [env[s.name] for s in slots])
             case Keep(slot=slot):
-                ports.keep(step, env[slot.name])
+                await ports.keep(step, env[slot.name])
             case Recall(slot=slot, default=default):
-                env[slot.name] = ports.recall(step, None if default is None else env[default])
+                env[slot.name] = await ports.recall(step, None if default is None else env[default])
             case Loop():
                 await _loop(step, env, ports, turns)
         _forget(env, last.get(at, ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from tierfed.errors import NoSuchRun
 from tierfed.types import FederatedType
 
 if TYPE_CHECKING:
@@ -15,19 +16,33 @@ if TYPE_CHECKING:
 
 
 class AtMembers:
-    """See the module docstring; `count` members have a constituent."""
+    """See the module docstring; `count` of the `members` of the placement have a constituent."""
 
     def __init__(self, context: NativeContext, of: FederatedType, key: str, count: int) -> None:
         self.context = context
         self.of = of
         self.key = key
         self.count = count
+        self.members = len(context.tree.members(of.placement))
         weakref.finalize(self, context.release, key).atexit = False
 
-    def fetch(self) -> tuple[Any, ...]:
-        """Return the held constituents, in member order."""
-        return self.context.run(self.context.fetched(self))
+    def fetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """Return the held constituents, in member order; of members without one `default`, if there is one."""
+        try:
+            return self.context.run(self.context.fetched(self, default))
+        except NoSuchRun:
+            raise self._gone() from None
 
-    async def afetch(self) -> tuple[Any, ...]:
-        """Return the held constituents, in member order."""
-        return await self.context.arun(self.context.fetched(self))
+    async def afetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """Return what `fetch` returns, without holding up the loop that this is called in."""
+        try:
+            return await self.context.arun(self.context.fetched(self, default))
+        except NoSuchRun:
+            raise self._gone() from None
+
+    def _gone(self) -> NoSuchRun:
+        return NoSuchRun(
+            f"the tree whose members had the values of this handle, {self.of}, is down",
+            where="handle",
+            mend="fetch what is needed later while the tree is up: values = handle.fetch()",
+        )

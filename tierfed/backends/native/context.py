@@ -7,6 +7,7 @@ and has the driver invoke it.  Synchronous calls wait on a loop thread; asynchro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from tierfed.backends.native.at_members import AtMembers
 from tierfed.backends.native.driver import Driver, KeptAt, Record
 from tierfed.compiler import Compiled, compile
 from tierfed.compiler.normalise import PARTS
-from tierfed.errors import TierfedError
+from tierfed.errors import NoSuchRun, TierfedError
 from tierfed.ir.nodes import Lambda, Reference
 from tierfed.language import context as contexts
 from tierfed.language.arguments import brought, fit, handles
@@ -109,8 +110,7 @@ class NativeContext:
         def handle(value: Any, of: FederatedType) -> Placed:
             assert isinstance(value, KeptAt)
             if value.key not in kept:
-                count = record.counts.get(of.placement.name, len(self.tree.members(of.placement)))
-                kept[value.key] = AtMembers(self, of, value.key, count)
+                kept[value.key] = AtMembers(self, of, value.key, record.counts.get(of.placement.name, 0))
             return Placed(of, kept[value.key])
 
         return shown(result, t.result, handle)
@@ -134,11 +134,11 @@ class NativeContext:
         self._on_record(computation, record)
         return result, record
 
-    async def fetched(self, source: AtMembers) -> tuple[Any, ...]:
+    async def fetched(self, source: AtMembers, default: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the held constituents of what is at its members, brought here: a program that returns its argument."""
         parameter = Reference("x", source.of)
         itself = Computation(Lambda("x", source.of, parameter), f"fetch of {source.of}")
-        values, _ = await self._run(itself, Placed(source.of, source), keep=False)
+        values, _ = await self._run(itself, Placed(source.of, source, default), keep=False)
         assert isinstance(values, tuple)
         return values
 
@@ -155,9 +155,10 @@ class NativeContext:
         self._loop.soon(lambda: self._driver.release([key]))
 
     def close(self) -> None:
-        """Say goodbye to the root."""
+        """Say goodbye to the root; once more does nothing."""
         contexts.leave(self)
-        self._loop.run(self._driver.close())
+        with contextlib.suppress(NoSuchRun):  # it is closed
+            self._loop.run(self._driver.close())
         self._loop.close()
 
     def __enter__(self) -> NativeContext:

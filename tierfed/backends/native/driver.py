@@ -169,8 +169,8 @@ class Driver:
             raise self._gone()
         record = Record(f"{self._session}-{next(self._numbers)}")
         steps = compiled.slices[compiled.hierarchy.root].steps
-        outcome = next(s for s in reversed(steps) if isinstance(s, Send))
-        reader = MessageReader(_slots(outcome.slots), codec("none"), where="the result")
+        sent = next(s for s in reversed(steps) if isinstance(s, Send))
+        reader = MessageReader(_slots(sent.slots), codec("none"), where="the result")
         pending = _Pending(asyncio.get_running_loop().create_future(), reader)
         self._pending[record.name] = pending
         start = time.monotonic()
@@ -178,6 +178,7 @@ class Driver:
         try:
             await self._begin(bulk, compiled, record.name, argument, recalled, defaults)
             values: dict[str, Any] = await pending.done
+            outcome = _outcome(compiled, sent.slots, values, record.name)
             why = ""
         except TierfedError as error:
             why = error.what
@@ -194,7 +195,7 @@ class Driver:
         ident = reader.ident
         said = ident["summary"]
         record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]
-        return _outcome(compiled, outcome.slots, values, record.name), record
+        return outcome, record
 
     def release(self, keys: Sequence[str]) -> None:
         """Nobody can ask any more for what is kept under `keys`."""
