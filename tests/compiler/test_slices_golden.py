@@ -1,6 +1,7 @@
-"""What the compiler cuts, word for word, for programs of every shape.
+"""What each pass gives and what the compiler cuts, word for word, for programs of every shape.
 
-The texts stand in `golden/`, one file a program and hierarchy.  After a change that is meant,
+The texts stand in `golden/`, one file of slices a program and hierarchy, and in `golden/passes/` the
+programs after each pass.  After a change that is meant,
 
     python tests/compiler/test_slices_golden.py
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,12 @@ import numpy as np
 import pytest
 
 import tierfed
-from tierfed.compiler import Compiled
+from tierfed.compiler import Compiled, climbed
+from tierfed.compiler.expand import expand
+from tierfed.compiler.fuse import fuse
+from tierfed.compiler.normalise import normalise
 from tierfed.ir.nodes import Compiled as LeafNode
+from tierfed.ir.text import formatted
 from tierfed.learning import fedavg, regions
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,23 +77,138 @@ def captured(x: Any, rate: Any, offset: Any) -> Any:
     return both
 
 
-CASES: dict[str, tuple[Any, tierfed.Hierarchy]] = {
-    "climate_three_tiers": (climate, THREE),
-    "fedavg_two_tiers": (fedavg.step, TWO),
-    "fedavg_three_tiers": (fedavg.step, THREE),
-    "fedavg_five_tiers": (fedavg.step, FIVE),
-    "regions_three_tiers": (regions.step, THREE),
-    "two_kinds_of_leaves": (two_kinds, BRANCHED),
-    "returned_values": (returned, THREE),
-    "captured_values": (captured, THREE),
+@tierfed.federated_computation(READINGS)
+def mean(readings: Any) -> Any:
+    """Return the mean."""
+    return tierfed.federated_mean(readings)
+
+
+@tierfed.federated_computation(READINGS, READINGS)
+def weighted(readings: Any, weights: Any) -> Any:
+    """Return the mean, and the mean of each region, by weight."""
+    return (
+        tierfed.federated_mean(readings, weight=weights),
+        tierfed.federated_mean(readings, weight=weights, to=EDGE),
+    )
+
+
+@tierfed.federated_computation("float32@SERVER", "float32")
+def announced(model: Any, rate: Any) -> Any:
+    """Return how many clients and edges have what was broadcast over one tier and over several, with its sum."""
+    far, near = tierfed.federated_broadcast(model), tierfed.federated_broadcast(model, to=EDGE)
+    scaled = tierfed.federated_map(lambda p: (p[0] + p[1]) * rate, (far, tierfed.federated_broadcast(near)))
+    return tierfed.federated_sum(scaled), tierfed.federated_sum(near)
+
+
+def improved(model: Any, x: Any, to: Any) -> Any:
+    """Return `model` after one round below `to`."""
+    here = tierfed.federated_zip((tierfed.federated_broadcast(model), x))
+    return model + tierfed.federated_mean(tierfed.federated_map(lambda p: (p[1] - p[0]) * 0.5, here), to=to)
+
+
+@tierfed.federated_computation("float32@SERVER", READINGS, "int32")
+def edge_rounds(model: Any, x: Any, n: Any) -> Any:
+    """Return the mean of what the edges have after rounds of their own."""
+    start = tierfed.federated_broadcast(model, to=EDGE)
+    found = tierfed.federated_iterate(lambda m, x: improved(m, x, EDGE), start, n, x, at=EDGE)
+    return tierfed.federated_mean(found)
+
+
+@tierfed.federated_computation("float32@SERVER", READINGS, "int32", "int32")
+def rounds_of_rounds(model: Any, x: Any, rounds: Any, edge: Any) -> Any:
+    """Return a model after cloud rounds, each of so many edge rounds: HierFAVG."""
+
+    def cloud(m: Any, x: Any) -> Any:
+        start = tierfed.federated_broadcast(m, to=EDGE)
+        found = tierfed.federated_iterate(lambda m, x: improved(m, x, EDGE), start, edge, x, at=EDGE)
+        return tierfed.federated_mean(found)
+
+    return tierfed.federated_iterate(cloud, model, rounds, x, at=tierfed.SERVER)
+
+
+@tierfed.federated_computation(READINGS, "int32", "float32")
+def local_rounds(x: Any, n: Any, rate: Any) -> Any:
+    """Return the sum of what each client has after steps of its own, without a message between them."""
+    stepped = tierfed.federated_iterate(
+        lambda v: tierfed.federated_map(lambda v: v - v * rate, v), x, n, at=tierfed.CLIENTS
+    )
+    return tierfed.federated_sum(stepped)
+
+
+@tierfed.federated_computation("float32@SERVER", READINGS)
+def one_after_another(model: Any, x: Any) -> Any:
+    """Return what two loops make, of which the second begins with what the first ends with."""
+    start = tierfed.federated_broadcast(model, to=EDGE)
+    once = tierfed.federated_iterate(lambda m, x: improved(m, x, EDGE), start, 2, x, at=EDGE)
+    twice = tierfed.federated_iterate(lambda m, x: improved(m, x, EDGE), once, 3, x, at=EDGE)
+    return tierfed.federated_sum(once), tierfed.federated_sum(twice)
+
+
+@tierfed.federated_computation("float32@SERVER", READINGS, "int32")
+def beside(model: Any, x: Any, n: Any) -> Any:
+    """Return what a loop makes, in which two sums rise together, and two sums that rise together beside it."""
+
+    def once(m: Any, x: Any) -> Any:
+        own = tierfed.federated_map(lambda p: p[0] * p[1], (tierfed.federated_broadcast(m), x))
+        return m + tierfed.federated_sum(own, to=EDGE) + tierfed.federated_max(own, to=EDGE)
+
+    start = tierfed.federated_broadcast(model, to=EDGE)
+    found = tierfed.federated_iterate(once, start, n, x, at=EDGE)
+    return tierfed.federated_sum(found), tierfed.federated_sum(x), tierfed.federated_min(x)
+
+
+@tierfed.federated_computation(READINGS, READINGS)
+def remembered(x: Any, before: Any) -> Any:
+    """Return, at the clients, what they kept of an earlier call with what they are given now; and its sum."""
+    now = tierfed.federated_map(lambda p: p[0] * 0.5 + p[1], (before, x))
+    return {"kept": now, "total": tierfed.federated_sum(now)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, a hierarchy, and the arguments that members have kept."""
+
+    program: Any
+    hierarchy: tierfed.Hierarchy
+    recalled: frozenset[str] = frozenset()
+    keep: bool = True
+
+
+CASES = {
+    "mean_two_tiers": Case(mean, TWO),
+    "weighted_three_tiers": Case(weighted, THREE),
+    "broadcast_five_tiers": Case(announced, FIVE),
+    "climate_three_tiers": Case(climate, THREE),
+    "climate_gathered": Case(climate, THREE, keep=False),
+    "fedavg_two_tiers": Case(fedavg.step, TWO),
+    "fedavg_three_tiers": Case(fedavg.step, THREE),
+    "fedavg_five_tiers": Case(fedavg.step, FIVE),
+    "regions_three_tiers": Case(regions.step, THREE),
+    "two_kinds_of_leaves": Case(two_kinds, BRANCHED),
+    "returned_values": Case(returned, THREE),
+    "captured_values": Case(captured, THREE),
+    "edge_rounds": Case(edge_rounds, THREE),
+    "rounds_of_rounds": Case(rounds_of_rounds, THREE),
+    "local_rounds": Case(local_rounds, THREE),
+    "loops_in_sequence": Case(one_after_another, THREE),
+    "loop_beside_sums": Case(beside, THREE),
+    "recalled": Case(remembered, THREE, frozenset({"arg.1"})),
+    "recalled_or_default": Case(remembered, THREE, frozenset({"arg.1", "arg.1.default"})),
 }
+PASSES = (
+    "mean_two_tiers",
+    "weighted_three_tiers",
+    "broadcast_five_tiers",
+    "climate_three_tiers",
+    "fedavg_three_tiers",
+    "rounds_of_rounds",
+)
 
 
 def shown(name: str) -> str:
     """Return the slices of a case as its golden file has them."""
-    program, hierarchy = CASES[name]
-    compiled = tierfed.compile(program, hierarchy)
-    return written(compiled)
+    case = CASES[name]
+    return written(tierfed.compile(case.program, case.hierarchy, recalled=case.recalled, keep=case.keep))
 
 
 def written(compiled: Compiled) -> str:
@@ -98,6 +219,23 @@ def written(compiled: Compiled) -> str:
     return text
 
 
+def passed(name: str) -> str:
+    """Return the program of a case as it was traced and after each pass, as its golden file has them."""
+    node, hierarchy = CASES[name].program.node, CASES[name].hierarchy
+    normal = normalise(node)
+    wide = normalise(expand(normal))
+    hops = climbed(node, hierarchy)
+    stages = {"traced": node, "normalise": normal, "expand": wide, "climb": hops, "fuse": fuse(hops, hierarchy)}
+    assert stages["fuse"] == tierfed.compile(node, hierarchy).program
+    return "".join(f"== {stage}\n{formatted(of)}\n\n" for stage, of in stages.items())
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_passes_are_as_they_were(name: str) -> None:
+    """What each pass makes of each program reads as the golden file says; a change is either meant or a fault."""
+    assert passed(name) == (GOLDEN / "passes" / f"{name}.txt").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_slices_are_as_they_were(name: str) -> None:
     """The slices of each program read as the golden file says; a change is either meant or a fault."""
@@ -106,7 +244,8 @@ def test_slices_are_as_they_were(name: str) -> None:
 
 def test_every_golden_file_has_its_program() -> None:
     """No golden file is left over from a program that is gone."""
-    assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(CASES)
+    assert sorted(path.stem for path in GOLDEN.glob("*.txt")) == sorted(CASES)
+    assert sorted(path.stem for path in (GOLDEN / "passes").iterdir()) == sorted(PASSES)
 
 
 def test_only_leaves_blank_the_hash() -> None:
@@ -117,13 +256,15 @@ def test_only_leaves_blank_the_hash() -> None:
 
 def rewrite(write: Callable[[str], Any] = sys.stdout.write) -> None:
     """Write every golden file again."""
-    GOLDEN.mkdir(exist_ok=True)
-    for path in GOLDEN.iterdir():
-        if path.stem not in CASES:
+    (GOLDEN / "passes").mkdir(parents=True, exist_ok=True)
+    texts = {GOLDEN / f"{name}.txt": shown(name) for name in CASES}
+    texts.update({GOLDEN / "passes" / f"{name}.txt": passed(name) for name in PASSES})
+    for path in GOLDEN.rglob("*.txt"):
+        if path not in texts:
             path.unlink()
-    for name in CASES:
-        (GOLDEN / f"{name}.txt").write_text(shown(name), encoding="utf-8")
-        write(f"{GOLDEN / name}.txt\n")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+        write(f"{path}\n")
 
 
 if __name__ == "__main__":
