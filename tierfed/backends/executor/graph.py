@@ -160,7 +160,8 @@ class GraphExecutor:
 async def _brought(held: Any, t: Type) -> Any:
     """Return a held value of `t` with what its handles stand for."""
     if isinstance(held, Placed):
-        return await held.source.afetch()
+        await held.afetch()
+        return held.held()
     if isinstance(t, StructType) and t.contains(FederatedType):
         return tuple([await _brought(v, e) for v, e in zip(held, t.parts(), strict=True)])
     return held
