@@ -44,6 +44,11 @@ class Step:
         return (*(i for i in named if i is not None), *getattr(self, "parts", ()))
 
     @property
+    def whole(self) -> bool:
+        """Whether it is only there for the parts that later steps take of it."""
+        return False
+
+    @property
     def at(self) -> Placement | None:
         """Where its value is."""
         return self.t.placement if isinstance(self.t, FederatedType) else None
@@ -332,6 +337,104 @@ class UserFold(Step):
 
 
 @dataclass(frozen=True)
+class Given(Step):
+    """In the step of a loop: a part of its state, or of its data."""
+
+    def write(self, v: list[Any]) -> Any:
+        raise AssertionError("the loop gives it")
+
+
+@dataclass(frozen=True)
+class Loop(Step):
+    """federated_iterate over `parts`, with `data`.
+
+    Its step knows the first `known` steps around it, then `shown` parts of the state, then the
+    data, then its own `body`; the next state is made of `ends`, which are numbered like that.
+    The number of turns is written, or it is that of the step `count`.
+    """
+
+    where: Placement
+    form: str
+    parts: tuple[int, ...]
+    data: tuple[int, ...]
+    known: int
+    shown: int
+    body: tuple[Step, ...]
+    ends: tuple[int, ...]
+    turns: int
+    count: int | None
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    @property
+    def at(self) -> Placement | None:
+        return None
+
+    def uses(self) -> tuple[int, ...]:
+        inside = (i for step in self.body for i in step.uses())
+        counted = () if self.count is None else (self.count,)
+        return tuple(i for i in (*self.parts, *self.data, *counted, *inside, *self.ends) if i < self.known)
+
+    def _formed(self, parts: list[Any]) -> Any:
+        if self.form == "one":
+            return parts[0]
+        return {f"s{i}": p for i, p in enumerate(parts)} if self.form == "dict" else tuple(parts)
+
+    def write(self, v: list[Any]) -> Any:
+        def step(state: Any, *data: Any) -> Any:
+            parts = [state] if self.form == "one" else [state[i] for i in range(len(self.parts))]
+            inner = [*v[: self.known], *parts[: self.shown], *data]
+            for one in self.body:
+                inner.append(written(one, inner))
+            return self._formed([inner[i] for i in self.ends])
+
+        state, turns = self._formed([v[i] for i in self.parts]), self.turns if self.count is None else v[self.count]
+        match [v[i] for i in self.data]:
+            case []:
+                return tierfed.federated_iterate(lambda m: step(m), state, turns, at=self.where)
+            case [one]:
+                return tierfed.federated_iterate(lambda m, d: step(m, d), state, turns, data=one, at=self.where)
+        data = tuple(v[i] for i in self.data)
+        return tierfed.federated_iterate(
+            lambda m, d: step(m, *(d[i] for i in range(len(data)))), state, turns, data=data, at=self.where
+        )
+
+    def means(self, v: list[Any], world: Oracle) -> Any:
+        state = [v[i] for i in self.parts]
+        for _ in range(self.turns if self.count is None else int(v[self.count])):
+            inner = [*v[: self.known], *state[: self.shown], *(v[i] for i in self.data)]
+            for step in self.body:
+                inner.append(step.means(inner, world))
+            state = [inner[i] for i in self.ends]
+        return state
+
+
+@dataclass(frozen=True)
+class Part(Step):
+    """A part of the state that a loop ends with."""
+
+    x: int
+    index: int
+    alone: bool
+
+    def write(self, v: list[Any]) -> Any:
+        return v[self.x] if self.alone else v[self.x][self.index]
+
+    def means(self, v: list[Any], world: Oracle) -> Any:
+        return v[self.x][self.index]
+
+
+def written(step: Step, v: list[Any]) -> Any:
+    """Write a step; its type is what it was meant to be."""
+    value = step.write(v)
+    found = getattr(value, "type_signature", None)
+    assert found is None or found == step.t, f"{step} is of type {found}"
+    return value
+
+
+@dataclass(frozen=True)
 class Program:
     """Steps, of which the first are the parameters' parts, and the steps that the result is made of."""
 
@@ -339,6 +442,7 @@ class Program:
     steps: tuple[Step, ...]
     results: tuple[int, ...]
     form: str
+    few: tuple[int, ...] = ()  # the parameters that are numbers of turns
 
     def computation(self) -> Computation:
         """The program, traced through the public names; each step's type is what it was meant to be."""
@@ -352,10 +456,9 @@ class Program:
                 value = parameters[step.path[0]]
                 for index in step.path[1:]:
                     value = value[index]
+                assert value.type_signature == step.t
             else:
-                value = step.write(v)
-            found = getattr(value, "type_signature", None)
-            assert found is None or found == step.t, f"{step} is of type {found}"
+                value = written(step, v)
             v.append(value)
         parts = [v[i] for i in self.results]
         if self.form == "one":

@@ -44,9 +44,12 @@ from program_steps import (
     Data,
     Eval,
     Fold,
+    Given,
     Keyed,
     Local,
+    Loop,
     Map,
+    Part,
     Place,
     Program,
     Select,
@@ -79,13 +82,16 @@ values: st.SearchStrategy[Type] = st.one_of(
 
 
 class _Drafted:
-    """A program as it is drawn: its steps so far."""
+    """A program as it is drawn: its steps so far.  Inside a loop, those around it come first."""
 
-    def __init__(self, draw: st.DrawFn, hierarchy: Hierarchy) -> None:
+    def __init__(self, draw: st.DrawFn, hierarchy: Hierarchy, at: Placement, around: _Drafted | None = None) -> None:
         self.draw = draw
         self.hierarchy = hierarchy
-        self.steps: list[Step] = []
-        self.weights: list[int] = []  # arguments that are never negative
+        self.placements = [p for p in hierarchy.placements if at in hierarchy.path_to_root(p)]
+        self.depth = 0 if around is None else around.depth + 1
+        self.steps: list[Step] = [] if around is None else list(around.steps)
+        self.weights: list[int] = [] if around is None else around.weights  # arguments that are never negative
+        self.few: list[int] = [] if around is None else around.few  # arguments that are numbers of turns
         self.must: list[int] = []  # what may turn out to be over nobody: it has to be looked at
 
     def add(self, step: Step) -> int:
@@ -93,24 +99,27 @@ class _Drafted:
         return len(self.steps) - 1
 
     def unplaced(self) -> dict[int, Type]:
-        return {i: s.t for i, s in enumerate(self.steps) if s.at is None and not isinstance(s, Constant)}
+        return {i: s.t for i, s in enumerate(self.steps) if s.at is None and not (isinstance(s, Constant) or s.whole)}
 
     def pick(self, fits: Callable[[Step], bool]) -> int | None:
         """A step that fits; later ones come first, so that programs get deep."""
-        found = [i for i, s in enumerate(self.steps) if fits(s)]
+        found = [i for i, s in enumerate(self.steps) if self._here(s) and fits(s)]
         return None if not found else self.draw(st.sampled_from(found[::-1]))
+
+    def _here(self, s: Step) -> bool:
+        return (s.at is None or s.at in self.placements) and not s.whole
 
     def placed(self, fits: Callable[[Type], bool] = lambda t: True) -> int | None:
         return self.pick(lambda s: s.at is not None and fits(s.t.member))
 
     def lower(self, p: Placement) -> list[Placement]:
-        return [q for q in self.hierarchy.placements if q != p and p in self.hierarchy.path_to_root(q)]
+        return [q for q in self.placements if q != p and p in self.hierarchy.path_to_root(q)]
 
     def higher(self, p: Placement) -> list[Placement]:
-        return list(self.hierarchy.path_to_root(p)[1:])
+        return [q for q in self.hierarchy.path_to_root(p)[1:] if q in self.placements]
 
     def place(self) -> Placement:
-        return self.draw(st.sampled_from(self.hierarchy.placements))
+        return self.draw(st.sampled_from(self.placements))
 
     # -- one method a kind of step: the index of what was added, None if nothing fits
 
@@ -267,7 +276,7 @@ class _Drafted:
         """Whether a step may hold what a member's data is; a leaf in between is not looked for."""
         step = self.steps[i]
         folded = isinstance(step, Fold | UserFold | Collect)
-        return isinstance(step, Data) or (not folded and any(map(self.raw, step.uses())))
+        return isinstance(step, Data | Given | Loop) or (not folded and any(map(self.raw, step.uses())))
 
     def collect(self) -> int | None:
         found = self.rising(lambda t: not t.contains(SequenceType))
@@ -325,6 +334,83 @@ class _Drafted:
         gives = FederatedType(zero if report is None else report.gives, to, to.singleton)
         return self.add(UserFold(gives, fold, x, k, report, reduce, merges))
 
+    # -- loops
+
+    def loop(self) -> int | None:
+        """A loop at some tier; one of its turns is other than the one before, if anything can be made of the state."""
+        if self.depth > 1:
+            return None
+        where = self.place()
+        inner = _Drafted(self.draw, self.hierarchy, where, self)
+        here = [i for i, s in enumerate(self.steps) if s.at in inner.placements]
+        if not here:
+            return None
+        static = [i for i in here if self.static(self.steps[i].t.member)]
+        talks = [i for i in static if inner.lower(self.steps[i].t.placement)]
+        first = self.draw(st.sampled_from([*talks, *talks, *(static or here)][::-1]))
+        parts = [first, *self.draw(st.lists(st.sampled_from(here), max_size=2))]
+        data = self.draw(st.lists(st.sampled_from(here), max_size=2))
+        known, shown = len(self.steps), len(parts)
+        for i in parts:
+            t = self.steps[i].t
+            inner.add(Given(FederatedType(t.member, t.placement, t.placement.singleton)))
+        for i in data:
+            inner.add(Given(self.steps[i].t))
+        inner.there_and_back(known, self.draw(st.integers(0, 2)))
+        for _ in range(self.draw(st.integers(0, 4))):
+            getattr(inner, self.draw(st.sampled_from(_KINDS)))()
+        ends = [inner.end(known + k) for k in range(shown)]
+        for i in inner.must:  # whoever may be nobody is part of the state, from zero on
+            t = inner.steps[i].t
+            parts.append(self.add(Place(FederatedType(t.member, t.placement, True), self.add(Zero(t.member)))))
+            ends.append(i)
+        types = [inner.steps[known + k].t for k in range(shown)] + [inner.steps[i].t for i in inner.must]
+        form = self.draw(st.sampled_from(["tuple", "dict"] if len(parts) > 1 else ["one", "one", "tuple"]))
+        named = [(f"s{k}", t) for k, t in enumerate(types)]
+        whole = types[0] if form == "one" else StructType(named, dict) if form == "dict" else StructType(types, tuple)
+        count = self.draw(st.sampled_from([None, *self.few]))
+        loop = Loop(
+            whole,
+            where,
+            form,
+            tuple(parts),
+            tuple(data),
+            known,
+            shown,
+            tuple(inner.steps[known + shown + len(data) :]),
+            tuple(ends),
+            self.draw(st.sampled_from([2, 3, 1, 0])),
+            count,
+        )
+        x = self.add(loop)
+        found = [self.add(Part(t, x, k, form == "one")) for k, t in enumerate(types)]
+        if inner.must:
+            self.must.append(found[shown])
+        return found[0]
+
+    def there_and_back(self, state: int, most: int) -> None:
+        """Send a part of the state down, add something of those below to it, and sum it up where it was."""
+        t = self.steps[state].t
+        if not self.static(t.member):
+            return
+        here = FederatedType(t.member, t.placement, t.placement.singleton)
+        for to in self.draw(st.permutations(self.lower(t.placement)))[:most]:
+            sent = self.add(Broadcast(FederatedType(t.member, to, t.all_equal), state))
+            own = [i for i, s in enumerate(self.steps) if s.at == to and s.t.member == t.member]
+            mixed = FederatedType(t.member, to, to.singleton)
+            y = self.add(Arithmetic(mixed, "plus", sent, self.draw(st.sampled_from(own)), False))
+            name = self.draw(st.sampled_from(["plus", "minus"]))
+            self.add(Arithmetic(here, name, self.add(Fold(here, "sum", y)), state, False))
+
+    def end(self, state: int) -> int:
+        """What a part of the state is in the next turn."""
+        t = self.steps[state].t
+        fits = [i for i, s in enumerate(self.steps) if s.at == t.placement and s.t.member == t.member]
+        new = [i for i in fits if i > state and not isinstance(self.steps[i], Given)]
+        if not new and of_numbers(t.member):
+            new = [self.add(Arithmetic(t, "multiply", state, self.draw(st.sampled_from(fits)), False))]
+        return self.draw(st.sampled_from(new[::-1] or fits))
+
 
 def unit(t: Type) -> Any:
     """The unit of `COUNTED`, `NOTED` or `affine`, as a user writes it."""
@@ -347,6 +433,7 @@ _KINDS = (
     + ["broadcast", "fold"] * 5
     + ["sum", "zip", "arithmetic"] * 3
     + ["mean"] * 4
+    + ["loop"] * 3
     + ["extremum", "select", "data", "collect", "keyed", "sequence"] * 2
     + ["value", "eval", "constant", "local", "zero"]
 )
@@ -355,29 +442,33 @@ _KINDS = (
 def unused(steps: Sequence[Step]) -> list[int]:
     """The steps that no other uses, but for parameters and constants."""
     used = {i for step in steps for i in step.uses()}
-    return [i for i, s in enumerate(steps) if i not in used and not isinstance(s, Argument | Constant)]
+    return [i for i, s in enumerate(steps) if i not in used and not (isinstance(s, Argument | Constant) or s.whole)]
 
 
 @st.composite
 def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 10) -> Program:
     """A program for `hierarchy`."""
-    drafted = _Drafted(draw, hierarchy)
+    drafted = _Drafted(draw, hierarchy, hierarchy.root)
     parameters = draw(_parameters(hierarchy))
+    few = (len(parameters),) if len(parameters) < 4 and draw(st.booleans()) else ()
+    parameters += [INT32 for _ in few]
     for i, t in enumerate(parameters):
         parts = [((i, j), e) for j, e in enumerate(t.parts())] if is_struct_of_placed(t) else [((i,), t)]
         for path, part in parts:
             at = drafted.add(Argument(part, path))
+            if i in few:
+                drafted.few.append(at)
             if isinstance(part, FederatedType) and isinstance(part.member, TensorType) and part.member.name in WEIGHTS:
                 if part.member.shape == ():
                     drafted.weights.append(at)
     for _ in range(draw(st.integers(2, most))):
         getattr(drafted, draw(st.sampled_from(_KINDS)))()
-    whole = [i for i, s in enumerate(drafted.steps) if not isinstance(s, Constant)]
+    whole = [i for i, s in enumerate(drafted.steps) if not (isinstance(s, Constant) or s.whole)]
     shown = [i for i in unused(drafted.steps) if draw(st.sampled_from([True, True, True, False]))]  # some are dead code
     chosen = [*drafted.must, *shown, *draw(st.lists(st.sampled_from(whole), min_size=0 if shown else 1, max_size=2))]
     results = tuple(dict.fromkeys(chosen))
     form = draw(st.sampled_from(["dict", "tuple", "one"] if len(results) == 1 else ["dict", "tuple"]))
-    return Program(tuple(parameters), tuple(drafted.steps), results, form)
+    return Program(tuple(parameters), tuple(drafted.steps), results, form, few)
 
 
 WEIGHTS = ("uint8", "uint64")
@@ -442,4 +533,6 @@ def given_to(draw: st.DrawFn, program: Program, tree: Tree) -> Case:
     """A case of this program on this tree; what the result has all-equal is somewhere."""
     shown = [program.steps[i].t for i in program.results]
     assume(all(tree.members(t.placement) for t in shown if isinstance(t, FederatedType) and t.all_equal))
-    return Case(program, tree, tuple(draw(argument(t, tree)) for t in program.parameters))
+    turns = st.integers(0, 3).map(np.int32)
+    given = (turns if i in program.few else argument(t, tree) for i, t in enumerate(program.parameters))
+    return Case(program, tree, tuple(map(draw, given)))

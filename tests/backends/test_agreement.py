@@ -19,16 +19,17 @@ import pytest
 from agreement import Disagreement, agree, agrees_with_numpy, check, fetched, referred, same_outcome
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from program_steps import Broadcast, Collect, Fold, Step, UserFold
+from program_steps import Broadcast, Collect, Fold, Loop, Step, UserFold
 from program_trees import HIERARCHIES
 from programs import Case, cases, given_to, programs
 from served import on_sockets
 
 import tierfed
 from tierfed.backends.native.context import NativeContext
-from tierfed.compiler import compile, lowered
+from tierfed.compiler import climbed, compile, lowered
 from tierfed.compiler.climb import climb
 from tierfed.compiler.expand import expand
+from tierfed.compiler.fuse import fuse
 from tierfed.compiler.normalise import normalise
 from tierfed.compiler.serialize import compiled_from_bytes, compiled_to_bytes
 from tierfed.errors import EmptyAggregate
@@ -59,7 +60,7 @@ def test_the_reference_folds_as_numpy_does(case: Case) -> None:
 @examples(150)
 @given(cases())
 def test_every_pass_keeps_the_meaning(case: Case) -> None:
-    """What normalise, expand, climb and all of them give means the same, is a program, and stays as it is."""
+    """What normalise, expand, climb, fuse and all of them give means the same, is a program, and stays as it is."""
     program = case.program.computation().node
     hierarchy = case.tree.hierarchy
     wanted = referred(program, case)
@@ -70,6 +71,7 @@ def test_every_pass_keeps_the_meaning(case: Case) -> None:
     passes.append(("expand", expand, wide))
     passes.append(("normalise after expand", normalise, normalise(wide)))
     passes.append(("climb", lambda node: climb(node, hierarchy), climb(normalise(wide), hierarchy)))
+    passes.append(("fuse", lambda node: fuse(node, hierarchy), fuse(climbed(program, hierarchy), hierarchy)))
     passes.append(("all of them", lambda node: lowered(node, hierarchy), lowered(program, hierarchy)))
     for name, again, made in passes:
         ir_check.check(made)
@@ -205,10 +207,11 @@ def drawn(count: int) -> list[Case]:
 
 def test_random_programs_say_everything() -> None:
     """Each public intrinsic is among them, over one hop and over several, and so is each way of folding."""
-    found = drawn(300)
+    found = drawn(600)
     uris: Counter[str] = Counter()
     hops: Counter[tuple[str, int]] = Counter()
     folds: Counter[str] = Counter()
+    loops: Counter[str] = Counter()
     down_and_up = 0
     for case in found:
         steps = case.program.steps
@@ -223,15 +226,47 @@ def test_random_programs_say_everything() -> None:
             if isinstance(step, UserFold):
                 folds[repr(step.fold)] += 1
         down_and_up += _comes_back(steps)
+        for step in steps:
+            if isinstance(step, Loop):
+                loops.update(_kinds_of_loop(case, step))
     wanted = {op.uri for op in TABLE.values() if op.public} - SECURE_SUMS | {"federated_weighted_mean"}
     assert wanted <= set(uris)
     kinds = ("sum", "mean", "min", "max", "reduce", "aggregate", "collect")
     assert {(kind, h) for kind in kinds for h in (1, 2)} <= set(hops)
     assert {"affine", "counted", "noted", "added up", "taken away", "first", "last"} == set(folds)
+    kinds_of_loop = {"at the root", "at a leaf", "in between", "a struct", "data", "captures", "down and up"}
+    kinds_of_loop |= {"nested", "two leaf placements", "0 turns", "several turns", "turns as an argument"}
+    assert kinds_of_loop <= set(loops)
     assert down_and_up >= 5, "aggregate, broadcast and aggregate again"
     assert sum(case.expected() is not None for case in found) == len(found)
     childless = sum(any(not m.children and m.placement.name != "CLIENTS" for m in c.tree.root.walk()) for c in found)
     assert childless >= 40
+
+
+def _kinds_of_loop(case: Case, loop: Loop) -> Iterator[str]:
+    """What a loop of a random program is like."""
+    hierarchy = case.tree.hierarchy
+    placed = {i for i, step in enumerate(case.program.steps[: loop.known]) if step.at is not None}
+    if loop.where == hierarchy.root:
+        yield "at the root"
+    else:
+        yield "in between" if hierarchy.children(loop.where) else "at a leaf"
+    if len(loop.parts) > 1:
+        yield "a struct"
+    if loop.data:
+        yield "data"
+    if any(i in placed for step in loop.body for i in step.uses()):
+        yield "captures"
+    if {Broadcast, Fold} <= {type(step) for step in loop.body}:
+        yield "down and up"
+    if len({step.at for step in loop.body if step.at is not None and not hierarchy.children(step.at)}) > 1:
+        yield "two leaf placements"
+    if any(isinstance(step, Loop) for step in loop.body):
+        yield "nested"
+    if loop.count is not None:
+        yield "turns as an argument"
+    else:
+        yield "0 turns" if loop.turns == 0 else "several turns" if loop.turns > 1 else "one turn"
 
 
 def _comes_back(steps: tuple[Step, ...]) -> bool:

@@ -42,9 +42,11 @@ def _listings() -> list[str]:
 
 def test_the_listings(tmp_path, monkeypatch):
     """They run, and give what stands beside them."""
-    climate_listing, leaf_listing = _listings()
+    climate_listing, loop_listing, leaf_listing = _listings()
     (tmp_path / "language_listing.py").write_text(
         climate_listing.replace("    climate([1, 2, 3, 6])", "    result = climate([1, 2, 3, 6])")
+        + "\n"
+        + loop_listing.replace("    nearby([1, 2, 3, 6], 2)", "    looped = nearby([1, 2, 3, 6], 2)")
         + "\n"
         + leaf_listing
     )
@@ -52,6 +54,7 @@ def test_the_listings(tmp_path, monkeypatch):
     import language_listing as listing
 
     assert listing.result == {"world": 3.0, "regions": [1.5, 4.5]}
+    assert f"# {list(map(float, listing.looped))}" in loop_listing
     assert f"# {listing.climate.type_signature}" in climate_listing
     batch = {"x": np.ones((2, 4), np.float32), "y": [1, 2]}
     assert listing.local_update(np.zeros(4, np.float32), [batch, batch]).tolist() == [-2] * 4

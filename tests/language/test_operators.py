@@ -293,6 +293,56 @@ def _broadcast(s: Shape) -> Iterator[Case]:
         yield (FederatedType(I, s.mid),), tierfed.federated_broadcast, (own,), expected
 
 
+def _iterate(s: Shape) -> Iterator[Case]:
+    iterate, value, broadcast = tierfed.federated_iterate, tierfed.federated_value, tierfed.federated_broadcast
+
+    def turn(m: Any, x: Any) -> Any:  # each client's part depends on the state of its own aggregator
+        return m + tierfed.federated_sum(x * broadcast(m, to=CLIENTS) + x, to=s.mid)
+
+    def turned(m: Any, g: list[int], turns: int) -> Any:
+        for _ in range(turns):
+            m = I(m + np.sum([s.ints[i] * m + s.ints[i] for i in g], dtype=I))
+        return m
+
+    def captured(x: Any, turns: Any) -> Any:
+        return iterate(lambda m: turn(m, x), value(I(1), s.mid), turns, at=s.mid)
+
+    with np.errstate(over="ignore"):
+        for turns in (3, 0):
+            expected = s.at(s.mid, [turned(I(1), g, turns) for g in s.below(s.mid)])
+            yield (INTS,), (lambda x, turns=turns: captured(x, turns)), (s.ints,), expected
+            yield (INTS, I), captured, (s.ints, turns), expected
+        given = lambda x: iterate(turn, value(I(1), s.mid), 3, data=x, at=s.mid)  # noqa: E731
+        yield (INTS,), given, (s.ints,), s.at(s.mid, [turned(I(1), g, 3) for g in s.below(s.mid)])
+
+        at_leaf = lambda x: iterate(lambda m: m * m + x, x, 2, at=CLIENTS)  # noqa: E731
+        yield (INTS,), at_leaf, (s.ints,), [(i * i + i) ** 2 + i for i in s.ints]
+
+        def nested(x: Any, turns: Any) -> Any:  # the state of the outer loop is a struct, at two placements
+            def outer(state: Any) -> Any:
+                total, own = state
+                inner = iterate(
+                    turn, broadcast(total, to=s.mid) if s.mid != SERVER else total, turns, data=own, at=s.mid
+                )
+                summed = tierfed.federated_sum(inner) if s.mid != SERVER else inner
+                return summed, own + broadcast(total, to=CLIENTS)
+
+            return iterate(outer, (value(I(2), SERVER), x), 2, at=SERVER)[0]
+
+        for turns in (2, 0):
+            total, own = I(2), list(s.ints)
+            for _ in range(2):
+                inner = []
+                for g in s.below(s.mid):
+                    m = total
+                    for _ in range(turns):
+                        m = I(m + np.sum([own[i] * m + own[i] for i in g], dtype=I))
+                    inner.append(m)
+                own = [i + total for i in own]
+                total = np.sum(inner, dtype=I)
+            yield (INTS,), (lambda x, turns=turns: nested(x, turns)), (s.ints,), total
+
+
 def _map(s: Shape) -> Iterator[Case]:
     yield (INTS,), (lambda x: tierfed.federated_map(lambda v: v * v, x)), (s.ints,), [i * i for i in s.ints]
     yield (FederatedType(I, CLIENTS, True),), (lambda x: tierfed.federated_map(lambda v: v + 1, x)), (5,), I(6)
@@ -378,6 +428,7 @@ ROWS: dict[str, Callable[[Shape], Iterator[Case]]] = {
     "federated_apply": _apply,
     "federated_zip": _zip,
     "federated_broadcast": _broadcast,
+    "federated_iterate": _iterate,
     "federated_aggregate": _aggregate,
     "federated_reduce": _reduce,
     "federated_sum": _sum,

@@ -37,9 +37,26 @@ def federated_iterate(step: Any, state: Any, rounds: Any, data: Any = (), at: Pl
 
     `step` takes the state and `data` (the state alone if there is none) and returns the next
     state.  State and data are values, or structs of values, placed at `at` or below; no message
-    crosses the links above it.  Zero rounds return `state`.
+    crosses the links above it.  Zero rounds return `state`; a negative number is a ValueMismatch.
+
+    `step` mentions `at` and what is below it; what it captures from the body around it is the same
+    in every turn.  It returns the type of the state, whose all-equal bits are cleared at placements
+    that are no singletons: after a turn members need not agree.  `rounds` is a number, or an int32
+    without a placement, and the same for all members.  Loops nest.
 
     Raises TypeMismatch, with the mend.
+
+    >>> EDGE = tierfed.placement("EDGE_AGGREGATORS")
+    >>> @tierfed.federated_computation("{float32}@CLIENTS", np.int32)
+    ... def nearby(readings, rounds):
+    ...     def turn(m, x):
+    ...         away = x - tierfed.federated_broadcast(m)
+    ...         return m + 0.5 * tierfed.federated_mean(away, to=EDGE)
+    ...     start = tierfed.federated_value(np.float32(0), EDGE)
+    ...     return tierfed.federated_iterate(turn, start, rounds, data=readings, at=EDGE)
+    >>> with tierfed.local(topology=tierfed.tree({"EDGE_AGGREGATORS": 2, "CLIENTS": 2})):
+    ...     nearby([1, 2, 3, 6], 2)
+    [np.float32(1.125), np.float32(3.375)]
     """
     with located(NAME):
         if at is None:
@@ -75,14 +92,14 @@ def _step(step: Callable[..., Any], state: Type, data: Type) -> Lambda:
     alone = _takes_the_state_alone(step, data)
 
     def run(pair: Value) -> Value:
-        result = as_node(step(pair[0]) if alone else step(pair[0], pair[1]), state)
+        result = loosened(as_node(step(pair[0]) if alone else step(pair[0], pair[1]), state), state)
         if not state.is_assignable_from(result.type):
             raise TypeMismatch(
                 told(state, result.type, "state is {}, and step returns {}"),
                 where=at_user_line(NAME),
                 mend="let the step return the type of the state that it takes",
             )
-        return Value(loosened(result, state))
+        return Value(result)
 
     return trace(run, StructType((state, data)))
 

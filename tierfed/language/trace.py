@@ -433,12 +433,16 @@ def _invoked(function: Node, t: FunctionType, args: tuple[Any, ...], kwargs: Map
 
 
 def loosened(node: Node, target: Type) -> Node:
-    """Return `node` with all-equal values made one value a member where `target` holds such."""
+    """Return `node` with the all-equal bits of `target`, where that changes nothing: fewer, but for singletons."""
     source = node.type
     match target, source:
-        case FederatedType(all_equal=False), FederatedType(all_equal=True) if source.placement == target.placement:
+        case FederatedType(), FederatedType() if (
+            source.placement == target.placement
+            and source.all_equal != target.all_equal
+            and target.all_equal == target.placement.singleton
+        ):
             alone = bound(apply_intrinsic("federated_zip", (Struct(((None, node),)),)))
-            return alone._select(0)._node  # zip clears the bit
+            return alone._select(0)._node  # zip clears the bit, and sets it at a singleton
         case StructType(), StructType() if len(target) == len(source) and target.contains(FederatedType):
             if source.parts() == target.parts():
                 return node
