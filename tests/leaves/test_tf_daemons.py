@@ -55,6 +55,27 @@ def training():
     return step
 
 
+def convolving():
+    """Return a computation of slopes of convolutions, which kernels sum in an order that depends on their threads."""
+    images, kernel = "float32[64,28,28,1]", "float32[3,3,1,8]"
+
+    @tierfed.tf_computation(images, kernel)
+    def slope(x, k):
+        with tf.GradientTape() as tape:
+            tape.watch(k)
+            y = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(x, k, 1, "SAME")) ** 2)
+        return tape.gradient(y, k), tf.reduce_sum(x)
+
+    @tierfed.federated_computation(
+        tierfed.FederatedType(images, tierfed.CLIENTS), tierfed.FederatedType(kernel, tierfed.SERVER)
+    )
+    def slopes(x, k):
+        here = tierfed.federated_zip((x, tierfed.federated_broadcast(k)))
+        return tierfed.federated_sum(tierfed.federated_map(slope, here))
+
+    return slopes
+
+
 def test_a_small_tree_trains_as_the_reference_does():
     """Three rounds of SGD on seven daemons give the reference's bits, and every process ends."""
     step = training()
@@ -73,10 +94,14 @@ def test_a_small_tree_trains_as_the_reference_does():
             out.append((model, list(largest)))
         return out
 
+    slopes, images, kernel = convolving(), *(rng.random(n, np.float32) for n in ((4, 64, 28, 28, 1), (3, 3, 1, 8)))
     with tierfed.local(topology=topology):
         expected = run(lambda model, seed: step(model, rows, seed))
+        slope, total = slopes(list(images), kernel)
     with tierfed.up(topology) as tree:
         found = run(lambda model, seed: tree.invoke(step, model, rows, seed))
+        slope_there, total_there = tree.invoke(slopes, list(images), kernel)
     for a, b in zip(found, expected, strict=True):
         assert {k: v.tobytes() for k, v in a[0].items()} == {k: v.tobytes() for k, v in b[0].items()}
         assert a[1] == b[1] and len(a[1]) == 2
+    assert (slope_there.tobytes(), total_there) == (slope.tobytes(), total)

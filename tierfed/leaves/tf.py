@@ -4,8 +4,9 @@
 
 Every node loads a graph once a process, after its fork, into a session of its own, with as many
 threads as leaves have (`TIERFED_LEAF_THREADS`, one unless told): so all of them, and the reference,
-compute the same bits.  A graph is checked against the list of ops (`tf_ops`) when it is made and
-again when it is loaded, for then it came over a link.
+compute the same bits, for kernels split their work, and so their sums, by the number of threads.  A
+graph is checked against the list of ops (`tf_ops`) when it is made and again when it is loaded, for
+then it came over a link.
 
 Arrays go in as they are.  TensorFlow reads memory that is aligned to 64 bytes where it stands, and
 copies any other.
@@ -47,6 +48,8 @@ def tensorflow() -> Any:
 
     The zygote calls this for a program with such leaves: importing is all that may happen before a fork.
     """
+    # the pool that all kernels of a process share is as large as whoever makes it first wants, tracing among them
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_threads()))
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ERRORS) == _ERRORS and "tensorflow" not in sys.modules
     try:
         with _without_greetings() if quiet else contextlib.nullcontext():
@@ -199,12 +202,17 @@ def _inputs(parameter: Type | None) -> list[str]:
     return [f"in_{i}" for i in range(len(tf_values.arrays_of(parameter)))]
 
 
-def _config(tf: Any) -> Any:
-    """Return the settings of a session: as many threads as leaves have, on the CPU."""
+def _threads() -> int:
+    """Return how many threads leaves have."""
     text = os.environ.get("TIERFED_LEAF_THREADS") or "1"
     if not text.isdecimal() or not 1 <= int(text) <= 9999:
         raise SettingError(f"{text!r} is no number of threads", where="TIERFED_LEAF_THREADS", mend="write 1 or more")
-    threads = int(text)
+    return int(text)
+
+
+def _config(tf: Any) -> Any:
+    """Return the settings of a session: as many threads as leaves have, on the CPU."""
+    threads = _threads()
     return tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=threads,
         inter_op_parallelism_threads=threads,
