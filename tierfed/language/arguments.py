@@ -89,7 +89,7 @@ def parts_of(value: Any, t: StructType, where: str) -> list[Any]:
 def brought(argument: Any, t: Type, stays: Callable[[Placed], bool] = lambda handle: False) -> Any:
     """Return a held argument with the constituents of its handles, but for those that may stay where they are."""
     if isinstance(argument, Placed):
-        return argument if stays(argument) else argument.held()
+        return argument if stays(argument) else argument.whole()
     if isinstance(t, StructType) and t.contains(FederatedType):
         return tuple(brought(a, e, stays) for a, e in zip(argument, t.parts(), strict=True))
     return argument

@@ -10,7 +10,7 @@ have; nothing of it crosses a link.  It is fetched when it is asked for: by `fet
 
 A handle is a partial map: a member that was lost while the value was made has none.  Where
 such a member takes part again it is a newcomer, and `with_default` says what it starts from;
-without a default it is lost to that call.
+without a default it is lost to that call.  With one the handle stands for a value of each member.
 
 In the reference interpreter nothing is far away, and the handle is a list.
 """
@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol, overload
 
 import numpy as np
 
+from tierfed.errors import ValueMismatch
 from tierfed.types import FederatedType
 from tierfed.types.html import Html, code, titled
 from tierfed.types.values import check, present
@@ -33,10 +34,10 @@ class Source(Protocol):
     count: int  # members that have one
     members: int  # members of the placement
 
-    def fetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """Return the held constituents, in member order; of members without one `default`, if there is one."""
+    def fetch(self) -> dict[int, Any]:
+        """Return the held constituents by the index of their member, in member order."""
 
-    async def afetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    async def afetch(self) -> dict[int, Any]:
         """Return what `fetch` returns."""
 
 
@@ -83,20 +84,36 @@ class Placed(Sequence[Any]):
         return Placed(self._of, self.source, (check(value, self._of.member, "default"),))
 
     def fetch(self) -> list[Any]:
-        """Return the members' values, in member order, brought here; those who have none are left out."""
+        """Return the members' values, in member order, brought here; without a default some may have none."""
         return self._presented(self.held())
 
     async def afetch(self) -> list[Any]:
         """Return the members' values as `fetch` does, without holding up the loop that this is called in."""
         if self._held is None:
-            self._held = await self.source.afetch(self.default)
+            self._held = self._filled(await self.source.afetch())
         return self._presented(self._held)
 
     def held(self) -> tuple[Any, ...]:
-        """Return the members' values in the form in which they are held, brought here if they are not yet."""
+        """Return the members' values as `fetch` does, in the form in which they are held."""
         if self._held is None:
-            self._held = self.source.fetch(self.default)
+            self._held = self._filled(self.source.fetch())
         return self._held
+
+    def whole(self) -> tuple[Any, ...]:
+        """Return the held values of all members, brought here.  Raises ValueMismatch if one has none."""
+        values = self.held()
+        if len(values) < self.source.members:
+            raise ValueMismatch(
+                f"{len(values)} of {self.source.members} members have a value",
+                where=f"handle of {self._of}",
+                mend="say what the others start from: handle.with_default(value)",
+            )
+        return values
+
+    def _filled(self, found: dict[int, Any]) -> tuple[Any, ...]:
+        if not self.default:
+            return tuple(found.values())
+        return tuple(found.get(i, self.default[0]) for i in range(self.source.members))
 
     def _presented(self, values: tuple[Any, ...]) -> list[Any]:
         return [present(value, self._of.member) for value in values]

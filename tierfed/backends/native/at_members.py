@@ -26,17 +26,17 @@ class AtMembers:
         self.members = len(context.tree.members(of.placement))
         weakref.finalize(self, context.release, key).atexit = False
 
-    def fetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """Return the held constituents, in member order; of members without one `default`, if there is one."""
+    def fetch(self) -> dict[int, Any]:
+        """Return the held constituents by the index of their member, in member order."""
         try:
-            return self.context.run(self.context.fetched(self, default))
+            return self.context.run(self.context.fetched(self))
         except NoSuchRun:
             raise self._gone() from None
 
-    async def afetch(self, default: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    async def afetch(self) -> dict[int, Any]:
         """Return what `fetch` returns, without holding up the loop that this is called in."""
         try:
-            return await self.context.arun(self.context.fetched(self, default))
+            return await self.context.arun(self.context.fetched(self))
         except NoSuchRun:
             raise self._gone() from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -17,12 +18,13 @@ from tierfed.backends.native.at_members import AtMembers
 from tierfed.backends.native.driver import Driver, KeptAt, Record
 from tierfed.compiler import Compiled, compile
 from tierfed.compiler.normalise import PARTS
+from tierfed.data.member import MEMBER_TYPE
 from tierfed.errors import NoSuchRun, TierfedError
-from tierfed.ir.nodes import Lambda, Reference
 from tierfed.language import context as contexts
 from tierfed.language.arguments import brought, fit, handles
-from tierfed.language.computation import Computation
+from tierfed.language.computation import Computation, federated_computation
 from tierfed.language.functions import applied
+from tierfed.language.operators import federated_data
 from tierfed.language.placed import Placed
 from tierfed.language.results import shown
 from tierfed.leaves import check_deployable
@@ -31,6 +33,16 @@ from tierfed.placements import Tree
 from tierfed.types import FederatedType
 
 _T = TypeVar("_T")
+
+
+@functools.lru_cache(maxsize=64)
+def _fetching(t: FederatedType) -> Computation:
+    """Return the program that returns its argument, and beside it which members it is of."""
+
+    def itself(x: Any) -> Any:
+        return x, federated_data("tierfed:member", MEMBER_TYPE, t.placement).index
+
+    return Computation(federated_computation(t)(itself).node, f"fetch of {t}")
 
 
 class NativeContext:
@@ -134,13 +146,10 @@ class NativeContext:
         self._on_record(computation, record)
         return result, record
 
-    async def fetched(self, source: AtMembers, default: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the held constituents of what is at its members, brought here: a program that returns its argument."""
-        parameter = Reference("x", source.of)
-        itself = Computation(Lambda("x", source.of, parameter), f"fetch of {source.of}")
-        values, _ = await self._run(itself, Placed(source.of, source, default), keep=False)
-        assert isinstance(values, tuple)
-        return values
+    async def fetched(self, source: AtMembers) -> dict[int, Any]:
+        """Return the held constituents of what is at its members, brought here, by the index of their member."""
+        (values, indices), _ = await self._run(_fetching(source.of), Placed(source.of, source), keep=False)
+        return dict(zip(map(int, indices), values, strict=True))
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, on the driver's loop."""
