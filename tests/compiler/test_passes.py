@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import random
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +18,12 @@ from tierfed.compiler.expand import expand
 from tierfed.compiler.fuse import fuse
 from tierfed.compiler.normalise import bindings_of, normalise
 from tierfed.compiler.slice import slice_program
-from tierfed.compiler.slices import Broadcast, Compute, Fold, Receive, Scatter, Send, Slice, Step
+from tierfed.compiler.slices import Broadcast, Compute, Fold, Receive, Send, Slice
 from tierfed.errors import CompileError
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Block, Call, Compiled, Intrinsic, Lambda, Literal, Node, Reference, Selection, Struct
 from tierfed.language.arguments import hold
-from tierfed.placements import CLIENTS, SERVER, Hierarchy, Member, Placement, Tree, placement
+from tierfed.placements import CLIENTS, SERVER, Hierarchy, Placement, Tree, placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 from tierfed.types.values import same
 
@@ -495,116 +493,3 @@ def test_slice_refuses_what_is_not_lowered() -> None:
         "federated_sum[SERVER](arg): federated_sum is not run by daemons in this version\n"
         "  to mend: use an intrinsic of the table in docs/language.md"
     )
-
-
-# ---------------------------------------------------------------- no two nodes wait for each other
-
-
-class Stuck(AssertionError):
-    """Every node that is not done waits."""
-
-
-class Exchange:
-    """Members that execute the sends and receives of their slices, over first-in first-out channels."""
-
-    def __init__(self, slices: dict[Placement, Slice], tree: Tree, rng: random.Random) -> None:
-        self.tree = tree
-        self.rng = rng
-        self.left = {m.name: list(slices[m.placement].steps) for m in tree.root.walk()}
-        self.channels: dict[tuple[str, str], collections.deque[tuple[Any, ...]]] = collections.defaultdict(
-            collections.deque
-        )
-
-    def run(self) -> int:
-        """Run to the end, in an order by lot; return the number of messages.  Raises Stuck."""
-        sent = 0
-        while waiting := [name for name, left in self.left.items() if left]:
-            self.rng.shuffle(waiting)
-            moved = False
-            for name in waiting:
-                while self.left[name] and (done := self.step(self.tree.member(name), self.left[name][0])) is not None:
-                    self.left[name].pop(0)
-                    sent += done
-                    moved = True
-            if not moved:
-                raise Stuck({name: left[0] for name, left in self.left.items() if left})
-        assert not any(self.channels.values()), "messages that nobody took"
-        return sent
-
-    def step(self, member: Member, step: Step) -> int | None:
-        """Do one step: the number of messages sent, or None if it has to wait."""
-        parent = self.tree.parent(member.name)
-        match step:
-            case Broadcast(site=site, to=to) | Scatter(site=site, to=to):
-                below = [c for c in member.children if c.placement == to]
-                for child in below:
-                    self.channels[member.name, child.name].append((site, type(step)))
-                return len(below)
-            case Send(site=site) if parent is not None:
-                self.channels[member.name, parent.name].append((site, Send))
-                return 1
-            case Receive(site=site) if parent is not None:
-                return self.take(site, [(parent.name, member.name)])
-            case Fold(site=site, source=source):
-                return self.take(site, [(c.name, member.name) for c in member.children if c.placement == source])
-        return 0
-
-    def take(self, site: Any, ways: list[tuple[str, str]]) -> int | None:
-        """Take the next message of every way, which has to be of `site`."""
-        if not all(self.channels[way] for way in ways):
-            return None
-        for way in ways:
-            assert self.channels[way].popleft()[0] == site, f"another message than {site} on {way}"
-        return 0
-
-
-def random_program(rng: random.Random, hierarchy: Hierarchy) -> Node:
-    """Return a program of ten operations by lot, over values at every tier and two without a placement."""
-
-    def body(model: Any, x: Any, rate: Any, other: Any) -> Any:
-        own = tierfed.federated_value(np.float32(1.5), CLIENTS)  # sent up while the arguments come down
-        values: dict[Placement, list[Any]] = {SERVER: [model], CLIENTS: [x, own]}
-        for _ in range(10):
-            source = rng.choice(list(values))
-            value = rng.choice(values[source])
-            above = hierarchy.path_to_root(source)[1:]
-            match rng.choice(["fold", "fold", "down", "map", "pair"]):
-                case "fold" if above:
-                    to = rng.choice(above)
-                    fold = rng.choice([tierfed.federated_sum, tierfed.federated_mean, tierfed.federated_max])
-                    values.setdefault(to, []).append(fold(value, to=to))
-                case "down":
-                    to = rng.choice(hierarchy.placements[1:])
-                    down = tierfed.federated_broadcast(rng.choice(values[SERVER]), to=to)
-                    values.setdefault(to, []).append(down)
-                case "pair":
-                    pair = tierfed.federated_zip((value, rng.choice(values[source])))
-                    values[source].append(tierfed.federated_map(lambda p: p[0] + p[1], pair))
-                case _:
-                    by = rng.choice([rate, other, rate * 2.0])
-                    values[source].append(tierfed.federated_map(lambda v, by=by: v * by, value))
-        return tuple(of[-1] for of in values.values())
-
-    return traced("float32@SERVER", X, "float32", "float32")(body)
-
-
-@pytest.mark.parametrize("hierarchy", [TWO, THREE, FOUR, BRANCHED], ids=["two", "three", "four", "branched"])
-def test_nobody_waits_for_ever(hierarchy: Hierarchy) -> None:
-    """Members that follow their slices in any order all come to their end, and take every message there is."""
-    tree = Tree.grown(hierarchy, {**FAN_OUT, "CLIENTS": 2})
-    sent = 0
-    for seed in range(25):
-        rng = random.Random(seed)
-        slices = sliced(random_program(rng, hierarchy), hierarchy)
-        sent += Exchange(slices, tree, rng).run()
-    assert sent > 25 * len(tree)
-
-
-def test_the_exchange_gets_stuck() -> None:
-    """Two tiers that each wait before they send do wait for ever: the test above can fail."""
-    slices = sliced(two_rounds, TWO)
-    first = steps(slices, CLIENTS, Send)[0]
-    late = [s for s in slices[CLIENTS].steps if s is not first]
-    spoilt = {**slices, CLIENTS: replace(slices[CLIENTS], steps=(*late, first))}
-    with pytest.raises(Stuck):
-        Exchange(spoilt, Tree.grown(TWO, FAN_OUT), random.Random(0)).run()
