@@ -268,7 +268,6 @@ class Node:
         if plane == "control":
             peer.control = link
             link.start(on_control)
-            peer.pay()
         elif peer is self._driver:
             peer.bulk = link
             link.start(self._bulk_from_parent, self._memory_for_parent)
@@ -278,6 +277,7 @@ class Node:
                 lambda frame: self._bulk_from_child(name, frame),
                 lambda header, size: self._memory_for_child(name, header, size),
             )
+        peer.pay()
         link.closed.add_done_callback(lambda done: self._gone(peer, link, done.result()))
 
     def _gone(self, peer: Peer, link: Link, reason: TierfedError | None) -> None:

@@ -56,8 +56,8 @@ class Peer:
         self.pay()
 
     def pay(self) -> None:
-        """Tell it what was released while it was away."""
-        if self.control is None or self.owed == []:
+        """Tell it what was released while it was away; it is back when both links are there."""
+        if self.control is None or self.bulk is None or self.owed == []:
             return
         owed, self.owed = self.owed, []
         for start in range(0, len(owed or [""]), _AT_ONCE):
