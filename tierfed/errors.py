@@ -55,6 +55,12 @@ class TierfedError(Exception):
 
     `node` names the member at which it happened, and `remote_traceback` is the
     traceback there, when the error crossed a link.
+
+    >>> try:
+    ...     tierfed.to_type("flaot32")
+    ... except tierfed.TierfedError as error:
+    ...     print(error.what, "/", error.mend)
+    no type is called 'flaot32' / did you mean 'float32'?
     """
 
     exit_code = 1

@@ -30,8 +30,16 @@ from tierfed.types.dtypes import NAMES, dtype_of, name_of
 def codec(spec: object) -> Codec:
     """Return the codec that `spec` writes: a string, a list, or a codec already.
 
-    Raises CodecError if it cannot be read or built, UnsupportedError for a stage that
-    this version does not have.
+    A chain of stages, `none`, `bf16`, `int8` and `zstd(level)`: the first makes bytes of an array, the
+    others fewer bytes of bytes.  Raises CodecError if it cannot be read or built, UnsupportedError for a
+    stage that this version does not have.
+
+    >>> int8 = tierfed.codec("int8+zstd")
+    >>> update = np.linspace(-1, 1, 4096, dtype=np.float32)
+    >>> data = int8.encode(update)
+    >>> back = int8.decode(data, tierfed.to_type("float32[4096]"))
+    >>> len(data) < update.nbytes / 3, float(abs(back - update).max()) < 0.01
+    (True, True)
     """
     if isinstance(spec, Codec):
         return spec

@@ -57,6 +57,13 @@ def compile(
     call, and `arg.0.default` for one with a default.
 
     Raises CompileError where the program does not fit the hierarchy.
+
+    >>> @tierfed.federated_computation("{int32}@CLIENTS")
+    ... def total(x):
+    ...     return tierfed.federated_sum(x)
+    >>> compiled = tierfed.compile(total, tierfed.Hierarchy.chain("SERVER", "EDGE_AGGREGATORS", "CLIENTS"))
+    >>> [str(p) for p in compiled.slices]
+    ['SERVER', 'EDGE_AGGREGATORS', 'CLIENTS']
     """
     node = program.node if isinstance(program, Computation) else program
     try:

@@ -224,7 +224,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
-    """A program bound to a hierarchy: its slices by placement, and the hash that names them everywhere."""
+    """A program bound to a hierarchy: its slices by placement, and the hash that names them everywhere.
+
+    Made by `compile`; `str` of it shows what each tier executes.
+    """
 
     program: Lambda
     hierarchy: Hierarchy

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 class RunTree:
-    """See the module docstring; made by `up`, `bring_up` and `attach`."""
+    """A running tree as a job sees it; made by `up`, and handed to a job.
+
+    It is a context, to be entered with `with` or `async with`, which take it down at the end.
+    """
 
     def __init__(
         self,

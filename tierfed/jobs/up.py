@@ -48,8 +48,17 @@ def up(
 ) -> RunTree:
     """Return a running tree of daemons; use it with `with`, which takes it down.
 
-    `sets` are `path=value`, as on the command line; `wait_timeout` is in seconds.
+    `sets` are `path=value`, as on the command line; `wait_timeout` is in seconds.  A script calls it
+    under `if __name__ == "__main__":`, since nodes import the script to find its functions.
+
     Raises TopologyError, DataError, or NotReady with the first cause.
+
+    >>> @tierfed.federated_computation("{int32}@CLIENTS")
+    ... def total(x):
+    ...     return tierfed.federated_sum(x)
+    >>> with tierfed.up(tierfed.tree({"CLIENTS": 2})) as tree:
+    ...     total([1, 2]), tree.invoke(total, [3, 4])
+    (np.int32(3), np.int32(7))
     """
     if not isinstance(topology, Topology):
         topology = load_topology(topology, sets)

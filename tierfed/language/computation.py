@@ -28,7 +28,18 @@ from tierfed.user_line import at_user_line, located
 
 
 class Computation:
-    """A typed program: callable, immutable."""
+    """A typed program: callable, immutable.  Made by the decorators and by `deserialize`.
+
+    Called within the body of another computation it is embedded there; called anywhere else it runs in
+    the innermost context that was entered.  `str` of it is the program, and two are equal when
+    their programs are.
+
+    >>> @tierfed.federated_computation("{int32}@CLIENTS")
+    ... def total(x):
+    ...     return tierfed.federated_sum(x)
+    >>> total
+    <computation total : ({int32}@CLIENTS -> int32@SERVER)>
+    """
 
     def __init__(self, node: Node, name: str, python_function: Callable[..., Any] | None = None) -> None:
         if not isinstance(node.type, FunctionType):
@@ -97,8 +108,22 @@ def federated_computation(*types: Any) -> Callable[[Callable[..., Any]], Computa
 def federated_computation(*types: Any) -> Any:
     """Return a decorator that traces a function of these types into a computation.
 
-    `@federated_computation` without types decorates a function of no arguments.  Raises
-    TypeMismatch, with the user's own line, where the body does not type.
+    `@federated_computation` without types decorates a function of no arguments.  A type is whatever
+    `to_type` takes; each is one parameter's.  The body runs once, here, on values that have a type and
+    nothing else: `x[0]` and `x.name` select, tuples, lists and dicts form structs, `f(x)` calls,
+    `+ - * /` are the generic operators, and all of these apply at each member of placed values.  What
+    it returns is the result, in the container that it was returned in.
+
+    Raises TypeMismatch, with the user's own line, where the body does not type.
+
+    >>> @tierfed.federated_computation("{float32}@CLIENTS", "float32@SERVER")
+    ... def share_above(readings, limit):
+    ...     mean = tierfed.federated_mean(readings)
+    ...     return {"mean": mean, "above": mean - limit}
+    >>> share_above.type_signature.result
+    StructType(<mean=float32@SERVER,above=float32@SERVER>)
+    >>> share_above([68, 72], 69)
+    {'mean': np.float32(70.0), 'above': np.float32(1.0)}
     """
     if len(types) == 1 and _is_undecorated(types[0]):
         return _federated(types[0], ())
@@ -132,7 +157,22 @@ def py_computation(*types: Any, returns: Any = None) -> Any:
     """Return a decorator that makes a leaf of a module-level function of these types.
 
     `py_computation(fn, *types, returns=…)` makes one at once.  On the function's side tensors
-    are numpy arrays, a sequence is an iterator, and the result is checked against `returns`.
+    are numpy arrays, a sequence is an iterator, and the result is checked against `returns`: it is
+    never cast, but for Python's own numbers and lists.  What the function raises is a LeafError.
+
+    It travels as `module:name` and a digest, never as code.  So it runs on daemons if they can import
+    it, and if it is the same there; a lambda, an inner function or a notebook's cell runs here only.
+    It is a function of its arguments: `federated_data("tierfed:member", …)` has a seed for each member.
+
+    Raises TypeMismatch for types that hold a placement or a function.
+
+    >>> @tierfed.py_computation("<x=float32[?],y=float32[?]>", returns=(np.float32, np.int32))
+    ... def error_and_size(rows):
+    ...     return np.float32(np.abs(rows["x"] - rows["y"]).sum()), len(rows["x"])
+    >>> str(error_and_size.type_signature)
+    '(<x=float32[?],y=float32[?]> -> <float32,int32>)'
+    >>> error_and_size({"x": [1, 2], "y": [1, 4]})
+    (np.float32(2.0), np.int32(2))
     """
     if returns is None:
         raise TypeMismatch(

@@ -120,7 +120,25 @@ def job(*, round: Computation) -> Callable[[Callable[_P, Awaitable[_R]]], Job[_P
 def job(fn: Any = None, /, *, round: Any = None) -> Any:
     """Return `fn` marked as a job; with `round`, a decorator for a job that calls that computation once a round.
 
+    A job is the driver's program, `async def train(tree, *, …)`: what `job: {program: module:train}`
+    of a topology names.  Its first parameter is the running tree, a RunTree; the others are what
+    `job.params` may give, and their annotations are checked before anything starts.
+
     Raises TypeMismatch for what is no async function, or no computation.
+
+    >>> @tierfed.federated_computation("int32@SERVER")
+    ... def step(x):
+    ...     return x + np.int32(1)
+    >>> @tierfed.job
+    ... async def train(tree, *, rounds: int = 3):
+    ...     x = await tree.resume() or 0
+    ...     for r in tree.rounds(rounds):
+    ...         x = await tree.ainvoke(step, x)
+    ...         tree.release(r, {"x": x})
+    ...         await tree.checkpoint(r, x)
+    ...     return x
+    >>> train.round
+    <computation step : (int32@SERVER -> int32@SERVER)>
     """
     if round is not None and not isinstance(round, Computation):
         raise TypeMismatch(

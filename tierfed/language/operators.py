@@ -102,9 +102,16 @@ def _callable(op: Operator) -> Callable[..., Value]:
             return _apply(op, given.arguments)
 
     call.__name__ = call.__qualname__ = op.uri
-    call.__doc__ = f"{op.doc}\n\n    {op.uri} : {op.signature}\n\nRaises TypeMismatch, with the mend."
+    call.__doc__ = _docstring(op)
     call.__signature__ = signature  # type: ignore[attr-defined]  # what help() shows
     return call
+
+
+def _docstring(op: Operator) -> str:
+    """Return what help() shows: what it returns, its signature, its meaning and errors, an example."""
+    raises = "" if "TypeMismatch" in op.about else "Raises TypeMismatch, with the mend."
+    parts = (op.doc, f"    {op.uri} : {op.signature}", op.about, raises, op.example)
+    return "\n\n".join(part if part.startswith(" ") else inspect.cleandoc(part) for part in parts if part)
 
 
 def _written(name: str, signature: inspect.Signature) -> str:
@@ -188,7 +195,24 @@ def _counted_from(zero: Any, of: Type | None) -> Type | None:
 def federated_data(uri: str, type: Any, placement: Placement | str) -> Value:
     """Return what each member of `placement` has under `uri`, a value of `type`.
 
-    Each node resolves the URI with its own data provider; raw data never moves.
+        federated_data : {T}@P
+
+    Each member resolves the URI with its own data provider, `(uri, type, member) -> value`, which a
+    topology or `tierfed.local(data=…)` names; what it gives is checked against `type` and never cast.
+    It has one value a member at singletons too.  `tierfed:member`, of `<index=int32,seed=uint64>`,
+    needs no provider and says who a member is.  Raw data never moves: it may be folded, and may
+    leave its member by way of a leaf.
+
+    Raises TypeMismatch, with the mend; DataError where a member has no such data, when it is asked.
+
+    >>> def thermometers(uri, type, member):
+    ...     return np.float32([68.5, 70.3][member.index])
+    >>> @tierfed.federated_computation
+    ... def hottest():
+    ...     return tierfed.federated_max(tierfed.federated_data("reading", np.float32, tierfed.CLIENTS))
+    >>> with tierfed.local(topology=tierfed.tree({"CLIENTS": 2}), data=thermometers):
+    ...     hottest()
+    np.float32(70.3)
     """
     with located("federated_data"):
         t = to_type(type)
@@ -204,7 +228,18 @@ def federated_data(uri: str, type: Any, placement: Placement | str) -> Value:
 
 
 def generic_zero(type: Any) -> Value:
-    """Return the zero of a type of numeric tensors and structs of them."""
+    """Return the zero of a type of numeric tensors and structs of them.
+
+        generic_zero : ( -> T)
+
+    Every size is known, or there is no zero: TypeMismatch.  It is placed nowhere.
+
+    >>> @tierfed.federated_computation
+    ... def blank():
+    ...     return tierfed.generic_zero("<w=float32[2],b=float32>")
+    >>> blank()
+    {'w': array([0., 0.], dtype=float32), 'b': np.float32(0.0)}
+    """
     with located("generic_zero"):
         t = to_type(type)
         from tierfed.ir.intrinsics.arithmetic import numeric

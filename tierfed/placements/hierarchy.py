@@ -22,7 +22,15 @@ def as_placement(name: Placement | str) -> Placement:
 
 
 class Hierarchy:
-    """A tree of placements; immutable.  `parents` maps each placement but the root to the one above it."""
+    """A tree of placements; immutable.  `parents` maps each placement but the root to the one above it.
+
+    The root is a singleton.  Raises PlacementError for what is no tree.
+
+    >>> tierfed.Hierarchy.chain("SERVER", "EDGE_AGGREGATORS", "CLIENTS")
+    <Hierarchy SERVER > EDGE_AGGREGATORS > CLIENTS>
+    >>> tierfed.Hierarchy({"EDGE": "SERVER", "SENSORS": "EDGE", "PHONES": "EDGE"})
+    <Hierarchy SERVER > EDGE > (SENSORS, PHONES)>
+    """
 
     __slots__ = ("_children", "_depth", "_order", "_parent", "root")
 

@@ -44,8 +44,15 @@ def placement(name: str, singleton: bool | None = None, description: str = "") -
     `singleton` says that it has exactly one member (default: no).  Declaring the
     same placement again gives the same value.
 
+    A placement does not know its rank: one program runs over any hierarchy that has its placements.
+    `SERVER`, a singleton, and `CLIENTS` are declared already.
+
     Raises PlacementError if `name` is not an identifier, or was declared with
     another `singleton`.
+
+    >>> EDGE = tierfed.placement("EDGE_AGGREGATORS")
+    >>> EDGE == tierfed.placement("EDGE_AGGREGATORS"), EDGE.singleton, tierfed.SERVER.singleton
+    (True, False, True)
     """
     if not is_name(name):
         raise PlacementError(

@@ -36,6 +36,10 @@ def tree(
 
     `codec`, `collect` and `colocate` map a placement to what a file would say there; `job` is
     as in a file, and `data` stands for its `data:`.  Raises TopologyError as `load_topology`.
+
+    >>> three = tierfed.tree({"EDGE_AGGREGATORS": 2, "CLIENTS": 3}, codec={"CLIENTS": {"up": "int8+zstd"}})
+    >>> three.hierarchy, len(three.nodes)
+    (<Hierarchy SERVER > EDGE_AGGREGATORS > CLIENTS>, 9)
     """
     above = SERVER.name
     placements: dict[str, Any] = {above: {}}

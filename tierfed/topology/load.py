@@ -23,6 +23,10 @@ def load_topology(path: str | os.PathLike[str], sets: Sequence[str] = ()) -> Top
 
     Raises TopologyError naming every problem with its file, line and column, or
     UnsupportedError if all of them ask for what this version lacks.
+
+    >>> regions = tierfed.load_topology("topologies/three_tier.yaml", ["CLIENTS.count=8", "CLIENTS.fan_in=4"])
+    >>> regions.name, len(regions.tree.members(tierfed.CLIENTS))
+    ('three-tier', 8)
     """
     file = Path(path)
     problems = Problems()

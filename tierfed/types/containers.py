@@ -16,7 +16,15 @@ from tierfed.types import html
 
 
 class Struct:
-    """A struct with some elements named and some not, as users see it: `s[0]`, `s.name`, `s["name"]`."""
+    """A struct with some elements named and some not, as users see it: `s[0]`, `s.name`, `s["name"]`.
+
+    >>> @tierfed.federated_computation("<int32,b=int32>")
+    ... def same(x):
+    ...     return x
+    >>> s = same((1, 2))
+    >>> s[0], s.b
+    (np.int32(1), np.int32(2))
+    """
 
     __slots__ = ("_names", "_values")
 

@@ -29,7 +29,23 @@ from tierfed.user_line import at_user_line
 
 
 def to_type(spec: object) -> Type:
-    """Return `spec` as a type; raises TypeMismatch if it reads as none."""
+    """Return `spec` as a type.
+
+    It takes notation; numpy's dtypes and Python's bool, int, float, str; `(dtype, shape)`; lists,
+    tuples and dicts of types, where `("x", type)` is a named element; NamedTuples, dataclasses and
+    attrs classes, by their annotations.  The container is remembered for users' values.
+
+    Raises TypeMismatch if it reads as none; NotationError, with the column, for notation.
+
+    >>> tierfed.to_type("{float32[10]}@CLIENTS")
+    FederatedType({float32[10]}@CLIENTS)
+    >>> tierfed.to_type([("x", (np.float32, [None, 784])), ("y", np.int32)])
+    StructType(<x=float32[?,784],y=int32>)
+    >>> tierfed.to_type("flaot32")
+    Traceback (most recent call last):
+    tierfed.errors.NotationError: ...'flaot32', column 1: no type is called 'flaot32'
+      to mend: did you mean 'float32'?
+    """
     if isinstance(spec, Type):
         return spec
     if isinstance(spec, str):

@@ -32,7 +32,14 @@ _MAX_SIZE = 2**63 - 1
 
 
 class Type:
-    """The root of the type classes."""
+    """The root of the type classes: types are immutable, and equal when they are written equally.
+
+    >>> wide, narrow = tierfed.to_type("float32[?]"), tierfed.to_type("float32[3]")
+    >>> wide.is_assignable_from(narrow), narrow.is_assignable_from(wide)
+    (True, False)
+    >>> tierfed.to_type(str(wide)) == wide
+    True
+    """
 
     __slots__ = ()
     children: ClassVar[Callable[..., tuple[Type, ...]]]
@@ -90,6 +97,11 @@ class TensorType(Type):
     """`dtype` or `dtype[shape]`: `TensorType(np.float32, (None, 784))` is `float32[?,784]`.
 
     `shape` None is an unknown rank.  Raises TypeMismatch for a dtype that is not ours.
+
+    >>> tierfed.TensorType(np.float32, (None, 784))
+    TensorType(float32[?,784])
+    >>> tierfed.TensorType("bfloat16", [10]).nbytes
+    20
     """
 
     name: str
@@ -161,7 +173,14 @@ def _sizes(shape: Iterable[int | None]) -> tuple[int | None, ...]:
 class StructType(Type):
     """`<a=int32,bool>`: elements in order, each with a name or without.
 
-    `container` is the Python class that users see (tuple, list, dict, a dataclass …).
+    `container` is the Python class that users see (tuple, list, dict, a dataclass …); it is no part
+    of the type.  Raises TypeMismatch for a name that stands twice.
+
+    >>> model = tierfed.to_type({"w": (np.float32, [784, 10]), "b": (np.float32, [10])})
+    >>> model
+    StructType(<w=float32[784,10],b=float32[10]>)
+    >>> model["b"], model[0], model.names
+    (TensorType(float32[10]), TensorType(float32[784,10]), ('w', 'b'))
     """
 
     elements: tuple[tuple[str | None, Type], ...]
@@ -236,7 +255,13 @@ def _typed(spec: object) -> Type:
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class SequenceType(Type):
-    """`T*`: any number of elements of one type.  Takes whatever `to_type` takes."""
+    """`T*`: any number of elements of one type.  Takes whatever `to_type` takes.
+
+    Raises TypeMismatch for an element that holds a sequence, a function or a placement.
+
+    >>> tierfed.SequenceType({"x": (np.float32, [784]), "y": np.int32})
+    SequenceType(<x=float32[784],y=int32>*)
+    """
 
     element: Type
 
@@ -253,7 +278,11 @@ class SequenceType(Type):
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class FunctionType(Type):
-    """`(P -> R)`, or `( -> R)` when `parameter` is None.  Takes whatever `to_type` takes."""
+    """`(P -> R)`, or `( -> R)` when `parameter` is None.  Takes whatever `to_type` takes.
+
+    >>> tierfed.FunctionType((np.int32, np.int32), bool)
+    FunctionType((<int32,int32> -> bool))
+    """
 
     parameter: Type | None
     result: Type
@@ -275,6 +304,15 @@ class FederatedType(Type):
 
     `FederatedType(np.float32, CLIENTS)` takes whatever `to_type` takes.  At a
     singleton placement `all_equal` is True unless it is given.
+
+    Raises TypeMismatch for a member that is placed itself, or a function.
+
+    >>> tierfed.FederatedType(np.float32, tierfed.CLIENTS)
+    FederatedType({float32}@CLIENTS)
+    >>> tierfed.FederatedType((np.float32, [10]), tierfed.SERVER)
+    FederatedType(float32[10]@SERVER)
+    >>> tierfed.FederatedType(np.float32, "EDGE_AGGREGATORS", all_equal=True)
+    FederatedType(float32@EDGE_AGGREGATORS)
     """
 
     member: Type
@@ -304,7 +342,11 @@ class FederatedType(Type):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PlacementType(Type):
-    """`placement`: the type of a placement literal."""
+    """`placement`: the type of a placement literal.
+
+    >>> print(tierfed.PlacementType())
+    placement
+    """
 
     def __repr__(self) -> str:
         return "PlacementType()"
@@ -312,7 +354,11 @@ class PlacementType(Type):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AbstractType(Type):
-    """`T`: a type variable of an intrinsic's signature; labels match `[A-Z][A-Z0-9_]*`."""
+    """`T`: a type variable of an intrinsic's signature; labels match `[A-Z][A-Z0-9_]*`.
+
+    >>> print(tierfed.FederatedType(tierfed.AbstractType("T"), tierfed.CLIENTS))
+    {T}@CLIENTS
+    """
 
     label: str
 

@@ -76,6 +76,17 @@ def executor_factory(on: Any = None, data: Any = None, for_: str | None = None) 
     or a context that has a tree, for executors on that; or nothing, for the reference on a flat tree.
     `data` is what the members of a reference have, as for `tierfed.local`.  With
     `for_="federated-language"` it makes executors for that package's own contexts.
+
+    >>> import asyncio
+    >>> @tierfed.federated_computation("{int32}@CLIENTS")
+    ... def total(x):
+    ...     return tierfed.federated_sum(x)
+    >>> async def main(executor):
+    ...     f = await executor.create_value(total)
+    ...     x = await executor.create_value([1, 2, 3], "{int32}@CLIENTS")
+    ...     return await (await executor.create_call(f, x)).compute()
+    >>> asyncio.run(main(tierfed.executor_factory().create_executor({"CLIENTS": 3})))
+    np.int32(6)
     """
     if for_ is None:
         return _factory(on, data)

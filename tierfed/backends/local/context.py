@@ -114,6 +114,17 @@ def local(
 
     `topology` is a topology, a path to one, or a tree.  `data` is a provider `(uri, type,
     member) -> value`, or what a topology's `job.data` may hold; without it the topology's is used.
+
+    A call outside every `with` runs here too, on a server over as many clients as the arguments have
+    values; any other tier needs a topology, since groupings are never guessed.
+
+    >>> EDGE = tierfed.placement("EDGE_AGGREGATORS")
+    >>> @tierfed.federated_computation("{float32}@CLIENTS")
+    ... def by_region(readings):
+    ...     return tierfed.federated_mean(readings, to=EDGE)
+    >>> with tierfed.local(topology=tierfed.tree({"EDGE_AGGREGATORS": 2, "CLIENTS": 2})):
+    ...     by_region([1, 2, 3, 6])
+    [np.float32(1.5), np.float32(4.5)]
     """
     from tierfed.backends.data import provider_for
 

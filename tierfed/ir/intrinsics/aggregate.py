@@ -103,4 +103,26 @@ AGGREGATE = Operator(
     _result,
     _meaning,
     doc="Return the fold of the members' values at each member of `to`.",
+    about="""
+        Each member just above P left-folds `accumulate`, from `zero`, over its children's values in
+        member order; each member higher up left-folds `merge` over its children's partials, starting
+        from the first; `report` is called once at each member of `to`.  A member without children of P
+        gives `zero`.
+
+        So that the result is the same on every tree, `merge` is associative with `zero` as its unit, and
+        `accumulate(merge(a,b),t) = merge(a,accumulate(b,t))`.  The order is fixed: it need not commute.
+
+        `zero` is placed nowhere; `accumulate` and `merge` return its type, or it is a TypeMismatch.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32}@CLIENTS")
+        ... def spread(x):
+        ...     empty = (np.float32(0), np.float32(0), np.float32(0))
+        ...     seen = lambda p, v: (p[0] + np.float32(1), p[1] + v, p[2] + v * v)
+        ...     both = lambda a, b: (a[0] + b[0], a[1] + b[1], a[2] + b[2])
+        ...     variance = lambda p: p[2] / p[0] - (p[1] / p[0]) * (p[1] / p[0])
+        ...     return tierfed.federated_aggregate(x, empty, seen, both, variance)
+        >>> spread([1, 3, 5, 7])
+        np.float32(5.0)
+        """,
 )

@@ -66,8 +66,11 @@ def numeric(t: Type, where: str, refused: tuple[str, ...] = ("bool", "str"), pat
         )
 
 
-def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] = ("bool", "str")) -> Operator:
+def _binary(
+    name: str, sign: str, operation: Callable[..., Any], example: str, refused: tuple[str, ...] = ("bool", "str")
+) -> Operator:
     uri = f"generic_{name}"
+    integers = ", and integers are not divided" if "int32" in refused else ""
 
     def result(arguments: tuple[Type, ...], to: Placement | None) -> Type:
         left, right = arguments
@@ -102,13 +105,32 @@ def _binary(name: str, operation: Callable[..., Any], refused: tuple[str, ...] =
         result,
         meaning,
         doc=f"Return the elementwise {name} of two values of one type.",
+        about=f"""
+            Of numbers, tensors and structs of them, as numpy does it: integers wrap, floats follow IEEE 754,
+            nothing is cast or spread over elements{integers}.  Both sides have one type, or it is a
+            TypeMismatch; shapes that a type leaves open and that differ are a ValueMismatch.  On placed
+            values it is computed at each member; `left {sign} right` is the same.
+            """,
+        example=f"""
+            >>> @tierfed.federated_computation("<w=float32[2],b=float32>", "<w=float32[2],b=float32>")
+            ... def {name}(a, b):
+            ...     return tierfed.generic_{name}(a, b)
+            >>> {name}({{"w": [6, 8], "b": 1}}, {{"w": [2, 4], "b": 4}})
+            {example}
+            """,
     )
 
 
-PLUS = _binary("plus", np.add)
-MINUS = _binary("minus", np.subtract)
-MULTIPLY = _binary("multiply", np.multiply)
-DIVIDE = _binary("divide", np.divide, ("bool", "str", *INTEGERS))
+PLUS = _binary("plus", "+", np.add, "{'w': array([ 8., 12.], dtype=float32), 'b': np.float32(5.0)}")
+MINUS = _binary("minus", "-", np.subtract, "{'w': array([4., 4.], dtype=float32), 'b': np.float32(-3.0)}")
+MULTIPLY = _binary("multiply", "*", np.multiply, "{'w': array([12., 32.], dtype=float32), 'b': np.float32(4.0)}")
+DIVIDE = _binary(
+    "divide",
+    "/",
+    np.divide,
+    "{'w': array([3., 2.], dtype=float32), 'b': np.float32(0.25)}",
+    ("bool", "str", *INTEGERS),
+)
 
 
 def _zero_result(arguments: tuple[Type, ...], to: Placement | None) -> Type:

@@ -56,4 +56,18 @@ BROADCAST = Operator(
     _result,
     _meaning,
     doc="Return `value` at every member of `to`, which stands below it.",
+    about="""
+        `to` may be any number of tiers below.  Of `T@Q` all members have the same value, and the result
+        is all-equal; of `{T}@Q` each has the value of its own ancestor in Q.
+
+        To where the value is already, it is a TypeMismatch; to what is not below it, an error as soon as
+        the tiers are known: when it is compiled, or called.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32}@CLIENTS")
+        ... def off_by(readings):
+        ...     return readings - tierfed.federated_broadcast(tierfed.federated_mean(readings))
+        >>> off_by([1, 2, 6])
+        [np.float32(-2.0), np.float32(-1.0), np.float32(3.0)]
+        """,
 )

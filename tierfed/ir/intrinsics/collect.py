@@ -65,4 +65,18 @@ COLLECT = Operator(
     _expand,
     leaf_first=True,
     doc="Return the sequence of the members' values, in member order, at each member of `to`.",
+    about="""
+        At `to=SERVER` that is `T*@SERVER`; at another placement each member has those of its own subtree,
+        `{T*}@Q`.  Of nobody it is empty.  T holds no sequence, which would be a sequence of sequences.
+
+        Values leave their members as they are, so what `federated_data` gives has to pass a leaf first:
+        collecting it is a TypeMismatch.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{int32}@CLIENTS")
+        ... def everyone(x):
+        ...     return tierfed.federated_collect(x)
+        >>> everyone([3, 1, 2])
+        [np.int32(3), np.int32(1), np.int32(2)]
+        """,
 )

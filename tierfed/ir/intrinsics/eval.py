@@ -33,4 +33,22 @@ EVAL = Operator(
     _result,
     _meaning,
     doc="Return what `fn`, called without arguments at each member of `placement`, gives.",
+    about="""
+        `fn` is called once for each member, in member order; at a singleton the result is all-equal,
+        `T@SERVER`.  What differs from member to member is no result of a function of nothing: it comes
+        from `federated_data`.
+        """,
+    example="""
+        >>> @tierfed.py_computation(returns="float32[2]")
+        ... def start():
+        ...     return np.zeros(2, np.float32)
+        >>> @tierfed.federated_computation
+        ... def starts():
+        ...     return tierfed.federated_eval(start, tierfed.CLIENTS)
+        >>> str(starts.type_signature)
+        '( -> {float32[2]}@CLIENTS)'
+        >>> with tierfed.local(topology=tierfed.tree({"CLIENTS": 2})):
+        ...     starts()
+        [array([0., 0.], dtype=float32), array([0., 0.], dtype=float32)]
+        """,
 )

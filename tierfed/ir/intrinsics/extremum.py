@@ -32,7 +32,7 @@ def partial_type(t: Type) -> StructType:
     return StructType([("value", t), ("count", TensorType("int64"))])
 
 
-def _extremum(name: str, operation: Callable[..., Any]) -> tuple[Operator, ...]:
+def _extremum(name: str, operation: Callable[..., Any], example: str) -> tuple[Operator, ...]:
     """Return the operators of `federated_<name>`: itself and the three local ones that it expands to."""
     uri = f"federated_{name}"
 
@@ -102,6 +102,18 @@ def _extremum(name: str, operation: Callable[..., Any]) -> tuple[Operator, ...]:
             meaning,
             expand,
             doc=f"Return the elementwise {name}imum of the members' values at each member of `to`.",
+            about=f"""
+                Tensors of real numbers and structs of them, of known sizes.  NaN propagates, as in numpy's
+                {name}imum.  A partial says how many members it stands for and an empty one is skipped, so no
+                neutral element is needed.  Over nobody at a member of `to` it is EmptyAggregate.
+                """,
+            example=f"""
+                >>> @tierfed.federated_computation("{{float32[2]}}@CLIENTS")
+                ... def {name}imum(x):
+                ...     return tierfed.federated_{name}(x)
+                >>> {name}imum([[1, 5], [3, 4]])
+                array({example}, dtype=float32)
+                """,
         ),
         internal(
             "accumulate",
@@ -124,5 +136,5 @@ def _extremum(name: str, operation: Callable[..., Any]) -> tuple[Operator, ...]:
     )
 
 
-MIN = _extremum("min", np.minimum)
-MAX = _extremum("max", np.maximum)
+MIN = _extremum("min", np.minimum, "[1., 4.]")
+MAX = _extremum("max", np.maximum, "[3., 5.]")

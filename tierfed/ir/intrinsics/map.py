@@ -56,6 +56,24 @@ MAP = Operator(
     _map_result,
     _meaning,
     doc="Return `fn` of each member's value; a struct of placed values is zipped first.",
+    about="""
+        `fn` takes the member's value, or as many arguments as its struct has elements.  It is a
+        computation, or a plain function, which is traced.  It mentions no placement and uses no placed
+        value of the body around it: zip what it needs to the value.  Unplaced ones it may use.
+
+        Equal values have equal results, so all-equal in is all-equal out; but a leaf that draws random
+        numbers (`stateful`) gives each member its own, and then the result is not all-equal.
+        """,
+    example="""
+        >>> @tierfed.py_computation(np.float32, returns=np.float32)
+        ... def to_celsius(fahrenheit):
+        ...     return np.float32((fahrenheit - 32) / 1.8)
+        >>> @tierfed.federated_computation("{float32}@CLIENTS")
+        ... def in_celsius(readings):
+        ...     return tierfed.federated_map(to_celsius, readings)
+        >>> in_celsius([50, 68])
+        [np.float32(10.0), np.float32(20.0)]
+        """,
 )
 APPLY = Operator(
     "federated_apply",
@@ -65,4 +83,14 @@ APPLY = Operator(
     _apply_result,
     _meaning,
     doc="Return `fn` of the value at a singleton.",
+    about="""
+        It is `federated_map` where there is one member, and refused elsewhere.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{int32}@CLIENTS")
+        ... def twice_the_sum(x):
+        ...     return tierfed.federated_apply(lambda total: total + total, tierfed.federated_sum(x))
+        >>> twice_the_sum([1, 2, 3])
+        np.int32(12)
+        """,
 )

@@ -180,6 +180,23 @@ MEAN = Operator(
     _mean_expand,
     with_optional="federated_weighted_mean",
     doc="Return the mean of the members' values, weighted if a weight is given, at each member of `to`.",
+    about="""
+        Every member gives (w·x, w, 1); these are summed tier by tier, and divided at `to` only.  So a
+        mean over three tiers is the mean over the members, never a mean of means.  w·x is summed in the
+        dtype of x (16-bit floats in float32), w in float64.
+
+        Values are floating or complex, of known sizes; a weight is one number a member, where the values
+        are.  Over nobody at a member of `to`, or with a total weight of zero, it is EmptyAggregate; an
+        empty subtree on the way is skipped.  A negative or non-finite weight is a ValueMismatch at the
+        member that has it.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32}@CLIENTS", "{int32}@CLIENTS")
+        ... def means(x, examples):
+        ...     return tierfed.federated_mean(x), tierfed.federated_mean(x, weight=examples)
+        >>> means([1, 4], [2, 1])
+        (np.float32(2.5), np.float32(2.0))
+        """,
 )
 WEIGHTED_MEAN = Operator(
     "federated_weighted_mean",

@@ -61,6 +61,9 @@ class Operator:
     that the operator can have.  `with_optional` names the operator that stands for this one
     when the optional arguments are given.  `leaf_first` says that what it takes leaves its
     member as it is, and so must have passed a leaf if `federated_data` gave it.
+
+    `doc` is what it returns, in a sentence; `about` goes on to its meaning, its errors and what they
+    depend on; `example` is a doctest.  The callable's docstring and docs/reference.md are made of them.
     """
 
     uri: str
@@ -75,6 +78,8 @@ class Operator:
     leaf_first: bool = False
     public: bool = True
     doc: str = ""
+    about: str = ""
+    example: str = ""
 
     def type_of(self, arguments: tuple[Type, ...], to: Placement | None) -> FunctionType:
         """Return the function type of this operator at these arguments; raises TypeMismatch."""

@@ -78,6 +78,22 @@ def _secure(uri: str, bound: str, doc: str) -> Operator:
         result,
         meaning,
         doc=doc,
+        about=f"""
+        Integers of known shapes and structs of them; `{bound}` is one integer, or one for each tensor of
+        the value.  It is typed, printed and serialised.  The protocol that keeps the parts unseen is not
+        part of this version, so every backend refuses the program before anything starts, with
+        UnsupportedError: a sum in the clear is `federated_sum`, and has to be asked for by that name.
+        """,
+        example=f"""
+        >>> @tierfed.federated_computation("{{int32}}@CLIENTS")
+        ... def votes(x):
+        ...     return tierfed.{uri}(x, 8)
+        >>> str(votes.type_signature)
+        '({{int32}}@CLIENTS -> int32@SERVER)'
+        >>> votes([1, 0, 1])
+        Traceback (most recent call last):
+        tierfed.errors.UnsupportedError: ...: {uri} is not computed in the clear, and its protocol is not part...
+        """,
     )
 
 

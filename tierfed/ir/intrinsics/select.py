@@ -151,6 +151,22 @@ SELECT = Operator(
     _meaning,
     _expand,
     doc="Return, at each member, the sequence of `select_fn(server_val, key)` for its keys, in their order.",
+    about="""
+        `max_key` and `server_val` are all-equal at one placement above the keys.  All of `server_val`
+        goes down, and is selected from where the keys are: who holds it does not learn them.  A key
+        outside `[0,max_key]` is a ValueMismatch at the member that has it.
+        """,
+    example="""
+        >>> @tierfed.py_computation("float32[4,2]", np.int32, returns="float32[2]")
+        ... def row(table, key):
+        ...     return table[key]
+        >>> @tierfed.federated_computation("{int32[2]}@CLIENTS", "float32[4,2]@SERVER")
+        ... def rows(keys, table):
+        ...     last = tierfed.federated_value(np.int32(3), tierfed.SERVER)
+        ...     return tierfed.federated_select(keys, last, table, row)
+        >>> rows([[0, 3], [2, 2]], np.arange(8, dtype=np.float32).reshape(4, 2))[0]
+        [array([0., 1.], dtype=float32), array([6., 7.], dtype=float32)]
+        """,
 )
 
 

@@ -109,6 +109,18 @@ SEQUENCE_MAP = Operator(
     _map_result,
     _map,
     doc="Return the sequence of `fn` of each element.",
+    about="""
+        In the sequence's order, an element at a time.  Placed nowhere: it may be used within functions
+        that are given to other operators.  On a placed sequence it is computed at each member.  `fn`
+        returns no sequence.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{int32*}@CLIENTS")
+        ... def doubled(x):
+        ...     return tierfed.sequence_map(lambda v: v + v, x)
+        >>> doubled([[1, 2], []])
+        [[np.int32(2), np.int32(4)], []]
+        """,
 )
 SEQUENCE_REDUCE = Operator(
     "sequence_reduce",
@@ -118,6 +130,17 @@ SEQUENCE_REDUCE = Operator(
     _reduce_result,
     _reduce,
     doc="Return the fold of the elements by `op`, starting from `zero`.",
+    about="""
+        A left fold in the sequence's order; of nothing it is `zero`.  `op` returns the type of `zero`, or
+        it is a TypeMismatch.  A plain number as `zero` takes the elements' dtype.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("int32*")
+        ... def product(x):
+        ...     return tierfed.sequence_reduce(x, 1, lambda so_far, v: so_far * v)
+        >>> product([2, 3, 7])
+        np.int32(42)
+        """,
 )
 SEQUENCE_SUM = Operator(
     "sequence_sum",
@@ -127,6 +150,17 @@ SEQUENCE_SUM = Operator(
     _sum_result,
     _sum,
     doc="Return the sum of the elements.",
+    about="""
+        Tensors of numbers and structs of them, of known sizes, element by element, in the sequence's
+        order; the dtype stays, integers wrap, and of nothing it is zero.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32*}@CLIENTS")
+        ... def most(x):
+        ...     return tierfed.federated_max(tierfed.sequence_sum(x))
+        >>> most([[1, 2, 3], [4], []])
+        np.float32(6.0)
+        """,
 )
 
 

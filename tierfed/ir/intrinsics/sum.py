@@ -123,4 +123,21 @@ SUM = Operator(
     _meaning,
     _expand,
     doc="Return the sum of the members' values at each member of `to`.",
+    about="""
+        Tensors of numbers and structs of them, element by element.  The dtype stays; integers wrap, as
+        numpy's do.  The sum over nobody is zero, so a type of unknown sizes, which has no zero, is a
+        TypeMismatch: give `federated_aggregate` an explicit one.
+
+        It is folded along the tree in member order.  So sums of floats on two trees may differ in their
+        last bits, and sums of integers do not.
+        """,
+    example="""
+        >>> EDGE = tierfed.placement("EDGE_AGGREGATORS")
+        >>> @tierfed.federated_computation("{int32}@CLIENTS")
+        ... def totals(x):
+        ...     return tierfed.federated_sum(x), tierfed.federated_sum(x, to=EDGE)
+        >>> with tierfed.local(topology=tierfed.tree({"EDGE_AGGREGATORS": 2, "CLIENTS": 2})):
+        ...     totals([1, 2, 3, 4])
+        (np.int32(10), [np.int32(3), np.int32(7)])
+        """,
 )

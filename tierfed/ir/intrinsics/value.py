@@ -29,4 +29,15 @@ VALUE = Operator(
     _result,
     _meaning,
     doc="Return `value`, the same at every member of `placement`.",
+    about="""
+        The result is all-equal at any placement.  `value` is placed nowhere: a constant, a parameter
+        without a placement, or a struct of such.  Each member has it, so a sum of it counts members.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32}@CLIENTS")
+        ... def count(readings):
+        ...     return tierfed.federated_sum(tierfed.federated_value(np.int32(1), tierfed.CLIENTS))
+        >>> count([68.5, 70.3, 69.8])
+        np.int32(3)
+        """,
 )

@@ -78,4 +78,21 @@ ZIP = Operator(
     _result,
     _meaning,
     doc="Return, at each member, the struct of its values.",
+    about="""
+        `value` is a tuple, list, dict or other container of values at one placement.  Containers nest
+        and come back as they were given.  An all-equal part is each member's; the result is all-equal at
+        singletons only.
+
+        Two placements, a part that is placed nowhere, and a struct of nothing are a TypeMismatch.  The
+        operators that take one placed value zip a struct of them by themselves.
+        """,
+    example="""
+        >>> @tierfed.federated_computation("{float32}@CLIENTS", "float32@SERVER")
+        ... def pairs(reading, limit):
+        ...     return tierfed.federated_zip({"reading": reading, "limit": tierfed.federated_broadcast(limit)})
+        >>> str(pairs.type_signature.result)
+        '{<reading=float32,limit=float32>}@CLIENTS'
+        >>> pairs([68, 72], 70)[1]
+        {'reading': np.float32(72.0), 'limit': np.float32(70.0)}
+        """,
 )
