@@ -9,10 +9,13 @@ server ─┬─ edge-aggregators-0 ─┬─ sensors-0 sensors-1
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import json
+import pickle
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ from served import in_memory, on_sockets
 from test_agreement import examples, grown
 
 import tierfed
-from tierfed import FederatedType, NoSuchRun, TypeMismatch, ValueMismatch
+from tierfed import CLIENTS, FederatedType, NoSuchRun, TypeMismatch, ValueMismatch
 from tierfed.backends.native.context import NativeContext
 from tierfed.backends.native.driver import Driver, KeptAt, Record
 from tierfed.errors import EmptyAggregate
@@ -396,3 +399,167 @@ def test_a_driver_that_leaves_takes_its_handles_with_it(serve: Callable[[Any], A
     with tierfed.local(topology=FOREST), pytest.raises(NoSuchRun, match="the values of this handle"):
         total(handle)
     assert fetched_before == [2, 3, 4] and len(handle) == 3
+
+
+# -- loops
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["here", "over sockets"])
+def test_the_state_of_a_loop_stays(forest: Watched, here: bool) -> None:
+    """What is carried from turn to turn at the sensors starts from a handle and ends as one; its data is one too."""
+
+    @program(X, Y, np.int32)
+    def edge_rounds(state: Any, offset: Any, rounds: Any) -> Any:
+        def step(s: Any, d: Any) -> Any:
+            at_edge = tierfed.federated_broadcast(tierfed.federated_sum(d, to=EDGE), to=SENSORS)
+            return tierfed.federated_map(lambda p: p[0] + p[1], (s, at_edge))
+
+        return tierfed.federated_iterate(step, state, rounds, data=offset, at=EDGE), offset
+
+    with tierfed.local(topology=FOREST) as context:
+        run = context.invoke if here else forest.invoke
+        state: Any = run(raised, [0, 1, 2])
+        offset: Any = run(program(Y)(lambda y: y + y), [1, 2, 3])
+        for _ in range(2):
+            state, offset = run(edge_rounds, state, offset, 2)
+            assert isinstance(state, PlacedHere if here else Placed)
+    assert state.fetch() == [1 + 4 * 2, 2 + 4 * 2, 3 + 4 * 10] and offset.fetch() == [2, 4, 6]
+
+
+# -- as Python's own
+
+
+class Pair(NamedTuple):
+    """A struct of a class of the user's."""
+
+    a: Any
+    b: Any
+
+
+def made_here_and_far(forest: Watched) -> tuple[Any, Any]:
+    """The same values as handles of both kinds."""
+    with tierfed.local(topology=FOREST) as context:
+        return context.invoke(raised, [0, 1, 3]), forest.invoke(raised, [0, 1, 3])
+
+
+def test_as_the_list_that_it_stands_for(forest: Watched) -> None:
+    """Whatever lists do without changing, both kinds do, with the same result."""
+    uses: list[Callable[[Any], Any]] = [
+        len,
+        bool,
+        list,
+        tuple,
+        sum,
+        max,
+        sorted,
+        lambda h: h[0],
+        lambda h: h[-1],
+        lambda h: h[1:],
+        lambda h: h[::-1],
+        lambda h: list(reversed(h)),
+        lambda h: list(enumerate(h)),
+        lambda h: list(zip(h, h, strict=True)),
+        lambda h: 4.0 in h,
+        lambda h: 5.0 in h,
+        lambda h: h.index(2.0),
+        lambda h: h.count(1.0),
+        lambda h: h == [1, 2, 4],
+        lambda h: [1, 2, 4] == h,
+        lambda h: h == [1, 2],
+        lambda h: h != [1, 2, 4],
+        lambda h: h == (1, 2, 4),
+        lambda h: h + [8.0],
+        lambda h: [8.0] + h,
+        lambda h: [*h],
+        lambda h: np.array(h).tolist(),
+        lambda h: np.asarray(h, np.float64).dtype,
+        lambda h: np.mean(h),
+        lambda h: np.stack(h).shape,
+        lambda h: h.fetch(),
+        lambda h: asyncio.run(h.afetch()),
+        lambda h: json.dumps([float(x) for x in h]),
+        lambda h: str(h.type_signature),
+        lambda h: copy.deepcopy({"h": h})["h"] == h,
+        lambda h: [type(x) for x in h],
+    ]
+    for number, use in enumerate(uses):
+        near, far = made_here_and_far(forest)
+        found, wanted = use(far), use(near)
+        assert type(found) is type(wanted) and found == wanted, number
+    near, far = made_here_and_far(forest)
+    assert near == far and far == near and far == forest.invoke(raised, [0, 1, 3]) and far != near[1:]
+    with pytest.raises(IndexError):
+        far[3]
+    first, *rest = far
+    assert (first, rest) == (1, [2, 4])
+
+
+def test_what_moves_nothing(forest: Watched) -> None:
+    """To count it, to print it, to ask whether it is there, to copy or to show it fetches nothing."""
+    handle = forest.invoke(raised, [0, 1, 3])
+    calls = len(forest.records)
+    assert len(handle) == 3 and handle and handle == handle
+    assert repr(handle) == str(handle) == "<placed {float32}@SENSORS of 3 members>"
+    assert "{float32}@SENSORS: 3 values, at its members" in handle._repr_html_()
+    assert copy.copy(handle) is copy.deepcopy(handle) is handle
+    assert len(handle.with_default(1)) == 3
+    assert len(forest.records) == calls
+    assert repr(handle.fetch()) == repr(handle) != ""
+    assert "3 values, fetched" in handle._repr_html_()
+
+
+def test_what_it_is_not(forest: Watched) -> None:
+    """It is not pickled, hashed, changed or written as JSON; a default is of its type."""
+    handle = forest.invoke(raised, [0, 1, 3])
+    with pytest.raises(TypeError, match=r"a handle of \{float32\}@SENSORS is of the tree .* use handle.fetch\(\)"):
+        pickle.dumps({"h": handle})
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(handle)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps(handle)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        handle[0] = 3.0
+    with pytest.raises(ValueMismatch, match="default: expected float32, got"):
+        handle.with_default("nothing")
+    handle.fetch().append(5)
+    assert handle == [1, 2, 4], "a list that was fetched is the caller's"
+
+
+def test_fetched_in_a_running_loop(forest: Watched) -> None:
+    """A coroutine may use it as a list, or await it; several fetch side by side."""
+
+    async def main() -> Any:
+        a, b = await asyncio.gather(forest.ainvoke(raised, [0, 0, 0]), forest.ainvoke(raised, [1, 1, 1]))
+        both = await asyncio.gather(a.afetch(), b.afetch(), a.afetch())
+        c = await forest.ainvoke(raised, b)
+        return both, list(c), await asyncio.to_thread(c.fetch)
+
+    assert asyncio.run(main()) == ([[1] * 3, [2] * 3, [1] * 3], [3] * 3, [3] * 3)
+
+
+def test_structs_and_containers(forest: Watched) -> None:
+    """Members' structs come back in the user's class, and so does a struct of handles."""
+    t = tierfed.to_type(Pair(F, (F, [2])))
+
+    @program(FederatedType(t, SENSORS))
+    def swapped(x: Any) -> Any:
+        return Pair(x.a, tierfed.federated_map(lambda p: Pair(p.a + p.a, p.b), x))
+
+    pairs = [Pair(F(i), np.full(2, i, F)) for i in range(3)]
+    found = forest.invoke(swapped, pairs)
+    assert isinstance(found, Pair) and isinstance(found.b, Placed)
+    assert found.a == [0, 1, 2] and [type(p) for p in found.b] == [Pair] * 3
+    again = forest.invoke(swapped, found.b)
+    assert again.a == [0, 2, 4] and again.b[2].a == 8 and again.b[2].b.tolist() == [2, 2]
+    assert np.array(found.a).dtype == F
+
+
+def test_one_of_a_singleton_and_of_nobody(serve: Callable[[Any], Any]) -> None:
+    """A handle over a placement without members is an empty list; what is at the root is here anyway."""
+    empty = grown(HIERARCHIES["three tiers"], {"EDGE_AGGREGATORS": [2], "CLIENTS": [0, 0]})
+    tree = serve(empty)
+    of = FederatedType(F, CLIENTS)
+    none = tree.invoke(program(of)(lambda x: x + x), [])
+    assert len(none) == 0 and not none and none.fetch() == [] and none == []
+    assert tree.invoke(program(of)(lambda x: tierfed.federated_sum(x)), none) == 0
+    assert tree.invoke(program(tierfed.FederatedType(F, tierfed.SERVER, False))(lambda x: x), [3.0]) == [3]

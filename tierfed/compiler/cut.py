@@ -273,9 +273,7 @@ class Cut:
 
     def compute_at_root(self, name: str, of: str) -> None:
         """Give the value `of` at the root a second name there."""
-        if (self.root, name) not in self.at or not any(
-            isinstance(s, Compute) and s.slot.name == name for _, s in self.steps[self.root]
-        ):
+        if not any(isinstance(s, Compute) and s.slot.name == name for _, s in self.steps[self.root]):
             self._compute(name, Reference(of, self._type(of)), self._type(of), self.root)
 
     def keep(self, name: str, source: Placement) -> None:
