@@ -17,6 +17,11 @@ LAYOUTS = {
     "two phases": [["2.0"], ["4.0"]],
     "two phases, the second of two sites": [["1.0"], ["3.0", "3.1"]],
 }
+LOOPS = {
+    "a loop": [("2.0", [["3.0"]])],
+    "a loop of two sites, and a phase after it": [("2.0", [["3.0", "3.1"]]), ["6.0"]],
+    "a loop in a loop, with a phase before and one between": [["1.0"], ("2.0", [["3.0"], ("3.1", [["4.0"]])])],
+}
 
 
 TROUBLES = ("askew", "strangers", "cut", "fail", "vanish", "join", "end")  # a run has two kinds of them at most
@@ -27,44 +32,99 @@ def site(text):
     return ev.Site(*map(int, text.split(".")))
 
 
+UNKNOWN = ev.Site(9, 9)
+
+
+class Unrolled:
+    """A layout, written out: phases in order, among them a turn of each loop that is not taken.
+
+    `script` is what the slice does: it reaches the sites of the turns taken, and leaves loops.
+    """
+
+    def __init__(self, layout, turns):
+        self.turns = turns  # of the loops, by depth
+        self.collects, self.phases, self.loops, self.script = [], [], [], []
+        self._add(layout, (), (), True)
+
+    def _add(self, items, around, at, taken):
+        for item in items:
+            if isinstance(item, list):
+                written = [site(s) for s in item]
+                sites = [s.at(at) for s in written]
+                self.collects += [ev.Collect(s, "CLIENTS", around) for s in written if s not in self.known()]
+                self.phases.append(sites)
+                self.loops.append(around[0] if around else None)
+                self.script += [ev.Reached(s) for s in sites if taken]
+                continue
+            loop, inside = site(item[0]), item[1]
+            for turn in range(self.turns[len(at)] + 1):
+                self._add(inside, (*around, loop), (*at, turn), taken and turn < self.turns[len(at)])
+            self.script += [ev.Left(loop)] if not around else []
+
+    def known(self):
+        return {c.site for c in self.collects}
+
+
 class RoundMachine(RuleBasedStateMachine):
     """A daemon that keeps to its side of the bargain, and children that do not."""
 
     make = Round  # a mutant takes its place
+    layouts = LAYOUTS | LOOPS
 
     @initialize(
         n=st.integers(0, 4),
         short=st.integers(0, 4),
-        layout=st.sampled_from(sorted(LAYOUTS)),
+        which=st.integers(0, 99),
+        turns=st.tuples(st.integers(0, 3), st.integers(0, 2)),
         troubles=st.sets(st.sampled_from(TROUBLES), max_size=2),
         prompt=st.booleans(),
     )
-    def start(self, n, short, layout, troubles, prompt):
+    def start(self, n, short, which, turns, troubles, prompt):
         self.troubles = troubles
         self.members = [f"c-{i}" for i in range(n)]
-        self.phases = [[site(s) for s in sites] for sites in LAYOUTS[layout]]
+        self.layout = Unrolled(self.layouts[sorted(self.layouts)[which % len(self.layouts)]], turns)
+        self.phases, self.script = self.layout.phases, list(self.layout.script)
         self.sites = [s for sites in self.phases for s in sites]
+        self.taken = [e.site for e in self.script if isinstance(e, ev.Reached)]
+        self.looped = any(self.layout.loops)
         self.quorum = max(0, n - short)
         self.now = 0.0
         epochs = dict.fromkeys(self.members, 1)
-        self.model = Model(self.members, self.phases, self.quorum, epochs, attempt=2)
-        self.laws = Laws(self.members, self.sites, self.quorum)
+        rank = {s: p for p, sites in enumerate(self.phases) for s in sites}
+        self.model = Model(self.members, self.phases, self.quorum, epochs, 2, self.layout.loops, most_ahead=2)
+        self.laws = Laws(self.members, self.taken, self.quorum, rank)
+        self.laws.more = self.looped
         self.round = self.make(
             "edge",
             "i-7",
             2,
-            [ev.Collect(s, "CLIENTS") for s in self.sites],
+            self.layout.collects,
             {"CLIENTS": self.members},
             {"CLIENTS": self.quorum},
             epochs,
         )
+        self.round.most_ahead = 2
         if prompt:
-            self.do(ev.Begun(5.0))
-            self.do(ev.Reached(self.sites[0]))
+            self.do(ev.Begun(float("inf") if self.looped else 5.0))
+            self.go_on(None)
+
+    def go_on(self, deadline):
+        """Do what the slice does next, if it may; a site in a loop has a deadline, or it would wait for ever."""
+        event = self.script[0]
+        if isinstance(event, ev.Reached):
+            before = [s for sites in self.phases[: self.laws.rank[event.site]] for s in sites if s in self.taken]
+            if not all(s in self.laws.closed for s in before):
+                return
+            event = ev.Reached(event.site, deadline if deadline is not None or not self.looped else self.now + 4.0)
+        elif not all(s in self.laws.closed for s in self.model.reached):
+            return
+        self.script.pop(0)
+        self.laws.more = any(isinstance(e, ev.Left) for e in self.script)
+        self.do(event)
 
     def do(self, event):
         """Give the event to the round and to the model, and compare."""
-        self.model.folded = set(self.laws.closed) == set(self.sites)
+        self.model.folded = not self.laws.more and set(self.laws.closed) >= set(self.taken)
         answer = self.model.apply(event, self.now)
         try:
             actions = self.round.step(event, self.now)
@@ -82,25 +142,27 @@ class RoundMachine(RuleBasedStateMachine):
                     assert list(self.laws.closed[s].contributors) == expected
 
     child = st.integers(0, 3)
-    where = st.integers(0, 2)
+    where = st.integers(0, 5)
 
     def pick(self, i):
         return self.members[i % len(self.members)]
 
     def at(self, i):
-        return self.sites[i % len(self.sites)]
+        """Return a site: in loops, one of the last turn or of those to come."""
+        start = max(self.model.now - 1, 0)
+        near = [s for sites in self.phases[start : start + 5] for s in sites] if self.looped else self.sites
+        return near[i % len(near)]
 
     @precondition(lambda self: self.model.state == "waiting")
     @rule(seconds=st.sampled_from([3.0, 6.0]), dead=st.sets(child, max_size=1))
     def begin(self, seconds, dead):
-        self.do(ev.Begun(self.now + seconds, {self.pick(i): "dead" for i in dead if self.members}))
+        until = float("inf") if self.looped else self.now + seconds
+        self.do(ev.Begun(until, {self.pick(i): "dead" for i in dead if self.members}))
 
-    @precondition(lambda self: self.model.state == "open" and len(self.model.reached) < len(self.sites))
+    @precondition(lambda self: self.model.state == "open" and self.script)
     @rule(seconds=st.sampled_from([None, 1.0, 4.0]))
     def reach(self, seconds):
-        s = self.sites[len(self.model.reached)]
-        if all(t in self.laws.closed for t in self.sites if t.phase < s.phase):
-            self.do(ev.Reached(s, None if seconds is None else self.now + seconds))
+        self.go_on(None if seconds is None else self.now + seconds)
 
     @precondition(lambda self: self.members)
     @rule(i=child, w=where, digest=st.sampled_from([None, "p", "q"]))
@@ -118,7 +180,7 @@ class RoundMachine(RuleBasedStateMachine):
     @rule(i=child)
     def deliver(self, i):
         """All that a member still owes, which makes whole members likely."""
-        for w in range(len(self.sites)):
+        for w in range(min(len(self.sites), 4)):
             self.arrive(i, w)
 
     @precondition(lambda self: self.members and "askew" in self.troubles)
@@ -132,7 +194,8 @@ class RoundMachine(RuleBasedStateMachine):
     @rule(stranger=st.booleans())
     def arrive_from_nowhere(self, stranger):
         who = "x-9" if stranger or not self.members else self.members[0]
-        self.do(ev.Arrived(who, ev.Site(9, 9), 2, 1, "p"))
+        where = UNKNOWN if stranger or not self.looped else self.taken[-1].at((0, 0, 0)) if self.taken else UNKNOWN
+        self.do(ev.Arrived(who, where, 2, 1, "p"))
 
     @precondition(lambda self: self.members and "cut" in self.troubles)
     @rule(i=child, w=where, old=st.booleans())
@@ -183,7 +246,8 @@ class RoundMachine(RuleBasedStateMachine):
         if hasattr(self, "model"):
             assert bool(self.laws.failed) <= (self.model.state in ("failed", "cancelled", "committed"))
             if self.model.state == "failed":
-                assert set(self.laws.failed) | set(self.laws.closed) == set(self.sites)
+                there = {s for p in self.model.open_() for s in self.phases[p]}
+                assert set(self.laws.failed) | set(self.laws.closed) >= there
                 assert self.laws.failed
 
     @invariant()
@@ -191,7 +255,8 @@ class RoundMachine(RuleBasedStateMachine):
         """With everybody decided and every fold done a reached site is closed; before, it is not."""
         if not hasattr(self, "model") or self.model.state != "open":
             return
-        for p, sites in enumerate(self.phases):
+        for p in self.model.open_():
+            sites = self.phases[p]
             decided = len(self.model.verdict[p]) == len(self.members)
             nobody = "in" not in self.model.verdict[p].values()
             for s in sites:
@@ -203,7 +268,7 @@ class RoundMachine(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         if self.model.state == "waiting":
-            self.do(ev.Begun(self.now + 1.0))
+            self.do(ev.Begun(float("inf") if self.looped else self.now + 1.0))
         self.now += 100.0
         self.do(ev.Tick())
         for _ in range(100):
@@ -211,11 +276,12 @@ class RoundMachine(RuleBasedStateMachine):
                 break
             if self.laws.outstanding:
                 self.folded()
-            elif len(self.model.reached) < len(self.sites):
-                self.do(ev.Reached(self.sites[len(self.model.reached)]))
+            elif self.script:
+                self.go_on(self.now if self.looped else None)
             else:
                 break
-        assert set(self.laws.closed) | set(self.laws.failed) == set(self.sites)
+        if self.model.state == "open" or not self.looped:
+            assert set(self.laws.closed) | set(self.laws.failed) == set(self.taken)
         if self.model.state == "open":
             assert self.round.state == "closed"
         else:

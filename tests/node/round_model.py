@@ -1,7 +1,9 @@
 """A model of a round and the laws it keeps, written without looking at `tierfed/node/round.py`.
 
 `Model` is the semantics of `docs/rounds.md` as naively as it can be put: dictionaries that are
-recomputed after every event.  `Laws` watches the actions alone and knows nothing of the model.
+recomputed after every event.  A loop is written out: each turn that there may be is a phase of its
+own, of which some come to be, when the slice or a member is there.  `Laws` watches the actions
+alone and knows nothing of the model.
 """
 
 from __future__ import annotations
@@ -14,8 +16,14 @@ from tierfed.node import round_events as ev
 class Model:
     """Who is in and who is out of each phase of one placement, recomputed after every event."""
 
-    def __init__(self, members, phases, quorum, epochs, attempt):
+    def __init__(self, members, phases, quorum, epochs, attempt, loops=None, most_ahead=0):
         self.members, self.phases, self.quorum, self.attempt = members, phases, quorum, attempt
+        self.loops = loops or [None] * len(phases)  # the outermost loop around each
+        self.most_ahead = most_ahead
+        self.live = {p for p, loop in enumerate(self.loops) if loop is None}
+        self.opened = {}  # turns that the slice has not come to, and who did
+        self.left_ = set()  # loops that take no more turns
+        self.now = -1  # the phase that the slice is in
         self.epoch = dict(epochs)
         self.down = set()
         self.kept = {}  # (member, site) -> digest of what was accepted
@@ -31,6 +39,24 @@ class Model:
     def phase(self, site):
         """Return the number of the phase that `site` belongs to, None if there is none."""
         return next((p for p, sites in enumerate(self.phases) if site in sites), None)
+
+    def past(self, p):
+        """Return whether `p` is a turn that is over."""
+        return self.loops[p] is not None and (self.loops[p] in self.left_ or self.now > p)
+
+    def open_(self):
+        """Return the phases that there are, in order."""
+        return [p for p in sorted(self.live) if not self.past(p)]
+
+    def come_to(self, p):
+        """Let there be a phase `p`."""
+        if p not in self.live:
+            self.live.add(p)
+            for m in self.members:
+                if (m, p) in self.dead:
+                    self.bury(m, p)
+                elif m in self.down:
+                    self.gone.add((m, p))
 
     def whole(self, member, p):
         """Return whether everything of `member` for phase `p` is here."""
@@ -61,6 +87,10 @@ class Model:
             return "STALE_EPOCH"
         if self.state in ("failed", "cancelled"):
             return "ROUND_CLOSED"
+        if self.past(p) or (p not in self.live and self.state not in ("waiting", "open")):
+            return "ROUND_CLOSED"
+        if p not in self.live and list(self.opened.values()).count(e.member) >= self.most_ahead:
+            return "TOO_FAR"
         if (e.member, e.site) in self.kept:
             if e.digest is None:
                 return "NOTHING"
@@ -71,7 +101,7 @@ class Model:
 
     def before(self, now):
         """Apply the deadlines that have passed."""
-        for p in range(len(self.phases)):
+        for p in self.open_():
             if self.state == "open" and self.due[p] <= now:
                 self.decide(p, everyone=True)
 
@@ -94,11 +124,11 @@ class Model:
         answer = self.take(e)
         self.before(now)
         if self.state == "open":
-            for p, sites in enumerate(self.phases):
-                done = all(len(self.verdict[q]) == len(self.members) for q in range(p))
-                if done and self.reached & set(sites):
+            for p in self.open_():
+                done = all(len(self.verdict[q]) == len(self.members) for q in self.open_() if q < p)
+                if done and self.reached & set(self.phases[p]):
                     self.decide(p, everyone=False)
-            if any(self.left(p) < self.quorum for p in range(len(self.phases))):
+            if any(self.left(p) < self.quorum for p in self.open_()):
                 self.state = "failed"
         return answer
 
@@ -116,18 +146,30 @@ class Model:
             case ev.Reached():
                 self.reached.add(e.site)
                 p = self.phase(e.site)
+                self.now = max(self.now, p)
+                self.opened = {q: m for q, m in self.opened.items() if q > p}
+                self.come_to(p)
                 self.due[p] = min(self.due[p], e.deadline if e.deadline is not None else self.due[p])
+            case ev.Left() if self.state in ("waiting", "open"):
+                self.left_.add(e.loop)
+                self.opened = {q: m for q, m in self.opened.items() if self.loops[q] != e.loop}
             case ev.Offered() | ev.Arrived():
                 answer = self.reply(e)
                 known = answer not in ("NOT_A_CHILD", "STALE_ATTEMPT", "UNKNOWN_SITE", "STALE_EPOCH")
                 if known and e.epoch > self.epoch[e.member]:
                     self.take(ev.Joined(e.member, e.epoch))
+                if known and answer != "TOO_FAR" and self.state in ("waiting", "open"):
+                    p = self.phase(e.site)
+                    if p not in self.live and not self.past(p):
+                        self.opened[p] = e.member
+                        self.come_to(p)
+                        answer = self.reply(e)  # it may be lost by then
                 if answer == "ACCEPT":
                     self.kept[e.member, e.site] = e.digest
                 if answer in ("ACCEPT", "NOTHING"):
                     self.cut.pop((e.member, e.site), None)
                 return answer
-            case ev.Broken() if self.phase(e.site) is not None and self.fresh(e):
+            case ev.Broken() if self.phase(e.site) in self.open_() and self.fresh(e):
                 p = self.phase(e.site)
                 open_ = self.state in ("waiting", "open") and e.member not in self.verdict[p]
                 if open_ and (e.member, e.site) not in self.kept:
@@ -135,7 +177,7 @@ class Model:
             case ev.Gone() if self.fresh(e) and e.member not in self.down:
                 self.down.add(e.member)
                 if self.state in ("waiting", "open"):
-                    for p in range(len(self.phases)):
+                    for p in self.open_():
                         if not self.whole(e.member, p) and e.member not in self.verdict[p]:
                             self.gone.add((e.member, p))
             case ev.Joined() if e.epoch > self.epoch[e.member]:
@@ -145,8 +187,13 @@ class Model:
                     self.gone = {(m, p) for m, p in self.gone if m != e.member}
                     self.cut = {k: v for k, v in self.cut.items() if k[0] != e.member}
             case ev.Failed() if self.state in ("waiting", "open"):
+                if e.site is not None and self.phase(e.site) not in self.open_():
+                    return None
                 start = 0 if e.site is None else self.phase(e.site)
-                for p in range(start, len(self.phases)):
+                if e.site is None:
+                    decided = max((p for p in self.live if e.member in self.verdict[p]), default=-1)
+                    self.dead |= {(e.member, p) for p in range(decided + 1, len(self.phases)) if p not in self.live}
+                for p in (p for p in self.open_() if p >= start):
                     if not self.whole(e.member, p) and e.member not in self.verdict[p]:
                         self.bury(e.member, p)
                         break
@@ -163,8 +210,10 @@ class Model:
 class Laws:
     """What must hold of the actions of any round, whatever happens to it."""
 
-    def __init__(self, members, sites, quorum):
+    def __init__(self, members, sites, quorum, rank):
         self.members, self.sites, self.quorum = members, sites, quorum
+        self.rank = rank  # site -> the number of its phase
+        self.more = False  # whether a loop may take more turns
         self.folds = defaultdict(list)  # site -> members, in the order of their folds
         self.outstanding = {}
         self.accepted = {}  # (member, site) -> digest
@@ -186,7 +235,7 @@ class Laws:
                     assert (a.member, a.site, a.digest) in self.arrived or a.again, "accepted before it was whole"
                     key = (a.member, a.site)
                     if a.again:
-                        assert self.accepted[key] == a.digest, "another payload acknowledged as the same"
+                        assert self.accepted.get(key) == a.digest, "another payload acknowledged as the same"
                     else:
                         assert key not in self.accepted, "one contribution accepted twice"
                         assert a.site not in {*self.closed, *self.failed}, "accepted after the close"
@@ -225,7 +274,7 @@ class Laws:
                 case ev.Forget():
                     assert not self.forgotten
                     self.forgotten = True
-        if len(self.closed) + len(self.failed) == len(self.sites):
+        if self.failed or (not self.more and set(self.sites) <= set(self.closed)):
             spent = {k for k, n in self.let_go.items() if n}
             assert spent == set(self.accepted), "an accepted contribution was neither folded nor let go"
             assert self.deadline is None, "a tick is asked for when all is over"
@@ -233,7 +282,7 @@ class Laws:
     def check_nested(self, close):
         """One phase, one set; a later phase's set lies within an earlier one's."""
         for site, other in self.closed.items():
-            if site.phase == close.site.phase:
+            if self.rank[site] == self.rank[close.site]:
                 assert other.contributors == close.contributors, "two sets in one phase"
-            elif site.phase < close.site.phase:
+            elif self.rank[site] < self.rank[close.site]:
                 assert set(close.contributors) <= set(other.contributors), "lost at one site, in at a later one"

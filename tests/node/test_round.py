@@ -25,6 +25,7 @@ from tierfed.node.round_events import (
     Forget,
     Gone,
     Joined,
+    Left,
     Offered,
     Reached,
     Reject,
@@ -545,6 +546,73 @@ def test_progress():
     edge(Gone("d", "killed"))
     (p,) = edge.round.progress()
     assert (p.expected, p.quorum, p.whole, p.folded, p.lost, p.closed) == (4, 2, 2, 1, 1, False)
+
+
+LOOP = Site(1, 0)
+
+
+class Looping(Edge):
+    """An edge whose site is in a loop, which no turn of is reached yet."""
+
+    def __init__(self, names="ab", quorum=1):
+        super().__init__(names, quorum, begin=False)
+        arguments = {"CLIENTS": tuple(names)}, {"CLIENTS": quorum}, dict.fromkeys(names, 1)
+        self.round = Round("edge-1", "i-7", 1, [Collect(UP, "CLIENTS", (LOOP,))], *arguments)
+        self(Begun(float("inf")))
+
+    def closed(self, turn):
+        """Return the close of a turn."""
+        return next(a for a in self.actions if isinstance(a, Close) and a.site == UP.at((turn,)))
+
+
+def test_turns_are_collected_apart():
+    """A child that is ahead waits in the turns to come; one that is lost in a turn is out of those after it."""
+    edge = Looping()
+    for turn in range(4):
+        edge.whole("a", UP.at((turn,)))
+    assert edge.round.ahead("a") == 4 and edge.round.ahead("b") == 0
+    edge(Reached(UP.at((0,))))
+    edge.whole("b", UP.at((0,)))
+    edge(Reached(UP.at((1,)), 5.0))
+    edge(Tick(), at=5.0)
+    edge(Reached(UP.at((2,)), 9.0))
+    assert [edge.closed(turn).contributors for turn in range(3)] == [("a", "b"), ("a",), ("a",)]
+    assert edge.closed(2).lost == {"b": "deadline"}
+    (refused,) = edge.whole("b", UP.at((2,)))
+    assert refused == Reject("b", UP.at((2,)), "ROUND_CLOSED", "b is lost to invocation i-7: deadline")
+    (refused,) = edge.whole("a", UP.at((0,)))
+    assert refused == Reject("a", UP.at((0,)), "ROUND_CLOSED", "site 2.0[0]: that turn is over")
+    left, *_ = edge(Left(LOOP))
+    assert left == Discard("a", UP.at((3,)), "loop 1.0 takes no more turns")
+    assert edge.round.state == "closed" and not edge.round.collections()
+
+
+def test_the_earliest_loss_counts():
+    """Lost in a turn ahead, and then in this one, a member is not waited for in the one between."""
+    edge = Looping()
+    edge(Failed("a", UP.at((2,)), "corrupt"))  # nobody has come to that turn: it says nothing
+    edge(Offered("a", UP.at((2,)), 1, 1))
+    edge(Failed("a", UP.at((2,)), "corrupt"))
+    edge(Reached(UP.at((0,)), 5.0))
+    edge.whole("b", UP.at((0,)))
+    edge(Tick(), at=5.0)
+    edge.whole("b", UP.at((1,)))
+    edge(Reached(UP.at((1,)), 9.0))
+    assert edge.closed(1).contributors == ("b",) and edge.now == 5.0
+
+
+def test_a_child_may_be_so_far_ahead():
+    """It opens no more than so many turns; another one's are its own."""
+    edge = Looping()
+    edge.round.most_ahead = 2
+    seen = [edge.whole("a", UP.at((turn,))) for turn in (7, 3, 5)]
+    assert [type(actions[0]) for actions in seen] == [Accept, Accept, Reject]
+    assert seen[2] == [Reject("a", UP.at((5,)), "TOO_FAR", "site 2.0[5]; edge-1 is 2 turns behind a")]
+    assert [type(a) for a in edge.whole("b", UP.at((5,)))] == [Accept]
+    (refused,) = edge.whole("a", UP.at((0, 0)))
+    assert refused.why == "UNKNOWN_SITE"
+    edge(Reached(UP.at((5,))))
+    assert [a.site.turns for a in edge.actions if isinstance(a, Discard)] == [(3,)]
 
 
 def test_sites_are_written_with_their_loops():

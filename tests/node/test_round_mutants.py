@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from round_machine import RoundMachine
+from round_machine import LAYOUTS, LOOPS, RoundMachine
 
 from tierfed.node import collection
 from tierfed.node.collection import Collection
@@ -226,6 +226,130 @@ class ClosesEarly(Round):
         super()._decide(c, overdue or 0 < c.quorum <= len(c.admitted))
 
 
+# -- loops
+
+
+class BackInTheNextTurn(Round):
+    """Waits in each turn for members that were lost in the one before."""
+
+    def _turn(self, site):
+        out, self._out = self._out, {}
+        c = super()._turn(site)
+        self._out = out
+        return c
+
+
+class FailedInThisTurnAlone(Round):
+    """Forgets who said that it would not contribute, where it has nothing under way."""
+
+    def _out_from(self, member, order, loss):
+        if any(c.order == order and member in c.position and not c.decided(member) for c in self._collections):
+            super()._out_from(member, order, loss)
+
+
+class UpInTheNextTurn(Round):
+    """Takes members without a connection for present when a turn begins."""
+
+    def _turn(self, site):
+        down, self._down = self._down, {}
+        c = super()._turn(site)
+        self._down = down
+        return c
+
+
+class TurnsThatAreOver(Round):
+    """Takes contributions to turns that the slice has gone past."""
+
+    def _past(self, site):
+        return self.plan.order(site) is None
+
+
+class WaitsForATurnNeverTaken(Round):
+    """Holds later sites up for a turn that children alone have come to."""
+
+    def _forget(self, over, why):
+        super()._forget([c for c in over if c.reached], why)
+
+
+class KeepsWhatALoopLeaves(Round):
+    """Keeps what came for turns that are not taken."""
+
+    def _left(self, event):
+        self._loops.discard(event.loop)
+
+
+class RemembersEveryTurn(Round):
+    """Takes the repetition of a contribution to a past turn for one of this."""
+
+    def _forget(self, over, why):
+        super()._forget([c for c in over if not c.reached], why)
+
+
+class AnyNumberAhead(Round):
+    """Opens as many turns for one member as it likes."""
+
+    def _no_turn(self, event):
+        self.most_ahead = 99
+        return super()._no_turn(event)
+
+
+class AheadTogether(Round):
+    """Counts the turns that others have opened, so that one can shut out another."""
+
+    def _no_turn(self, event):
+        opened = self._opened
+        if len(opened) >= self.most_ahead and event.site not in self._at and not self._past(event.site):
+            return "TOO_FAR", "others are ahead"
+        return super()._no_turn(event)
+
+
+class ClosedBetweenTurns(Round):
+    """Is over as soon as every turn so far is."""
+
+    def _settle(self):
+        loops, self._loops = self._loops, set()
+        super()._settle()
+        self._loops = loops
+
+
+class LaterTurnsFirst(Round):
+    """Keeps turns in the order in which they came to be."""
+
+    def _turn(self, site):
+        c = super()._turn(site)
+        self._collections.remove(c)
+        self._collections.append(c)
+        return c
+
+
+class OneSetForAllTurns(Round):
+    """Counts what was whole in one turn as whole in the next."""
+
+    def _turn(self, site):
+        c = super()._turn(site)
+        for other in self._collections:
+            if other is not c and len(other.order) == len(c.order) and other.order[-1] == c.order[-1]:
+                for member, held in other.held.items():
+                    if member not in c.lost and other.whole(member):
+                        c.held[member] = dict(zip(c.folds, held.values(), strict=True))
+        return c
+
+
+IN_LOOPS = [
+    BackInTheNextTurn,
+    FailedInThisTurnAlone,
+    UpInTheNextTurn,
+    TurnsThatAreOver,
+    WaitsForATurnNeverTaken,
+    KeepsWhatALoopLeaves,
+    RemembersEveryTurn,
+    AnyNumberAhead,
+    AheadTogether,
+    ClosedBetweenTurns,
+    LaterTurnsFirst,
+    OneSetForAllTurns,
+]
+
 MUTANTS = [
     OrderOfArrival,
     NoDeduplication,
@@ -249,9 +373,10 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("mutant", MUTANTS + IN_LOOPS, ids=lambda m: m.__name__)
 def test_each_mutant_is_caught(mutant):
     """A round that breaks one rule fails the random histories that the true one passes."""
-    machine = type("Machine", (RoundMachine,), {"make": mutant})
+    layouts = LOOPS if mutant in IN_LOOPS else LAYOUTS
+    machine = type("Machine", (RoundMachine,), {"make": mutant, "layouts": layouts})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=SEARCH)

@@ -190,6 +190,10 @@ class Plan:
         key = self._of.get(site.written)
         return None if key is None or len(key[1]) != len(site.turns) else _order(key[0], key[1], site.turns)
 
+    def source(self, site: Site) -> str:
+        """Return the placement of the children that send to `site`."""
+        return self._of[site.written][2]
+
     def loop(self, site: Site) -> Site | None:
         """Return the loop around `site` that stands in no other."""
         loops = self._of[site.written][1]

@@ -117,7 +117,7 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
                 str(site): {"placement": c.placement, "children": c.members, "quorum": c.quorum}
                 for site, c in round.plan.looped.items()
             }
-            epochs = {m: round.epoch(m) for c in round.collections() for m in c.members}
+            epochs = {m: round.epoch(m) for c in (*round.plan.once, *round.plan.looped.values()) for m in c.members}
             return {
                 "event": "begun",
                 "deadline": _finite(event.deadline),

@@ -14,8 +14,9 @@ Rules.  A contribution counts when it is whole; the members of a site are decide
 order, each as soon as it is whole or known lost, at the deadline by what is whole.  One
 fold is outstanding a site.  A site closes when all are decided and folded, and the round
 fails as soon as fewer are left than the quorum.  A member lost at one site is out of the
-later ones.  A site in a loop is collected anew in each turn, and a child may be ahead by
-some.  `docs/rounds.md` tells it at length.
+later ones.  A site in a loop is collected anew in each turn, from when the slice comes to that
+turn or a child does, who may be ahead by some; once the slice has gone past it the turn is over.
+`docs/rounds.md` tells it at length.
 
 Sound because each decision is taken once: a member behind the cursor of its collection is
 never looked at again, so no schedule of events can fold it twice or out of order, and
@@ -60,19 +61,20 @@ from tierfed.node.round_events import (
     Why,
 )
 
-_AHEAD = 4096  # collections that may be open before the slice comes to them
-
 State: TypeAlias = Literal["waiting", "open", "closed", "failed", "cancelled", "committed"]
 
 
 class Round:
     """See the module docstring.
 
+    `most_ahead`: how many turns of its loops a child may open before the slice comes to them.
     `collects`: the sites that this aggregator collects, in phase order.
     `children`: for each placement just below, its children in member order.
     `quorum`: for each placement below, how many of those children must be in.
     `epochs`: the epoch under which each child is connected; a child left out never was.
     """
+
+    most_ahead = 256
 
     def __init__(
         self,
@@ -96,7 +98,8 @@ class Round:
         self._collections = list(self.plan.once)
         self._at = {site: c for c in self._collections for site in c.folds}
         self._loops = set(self.plan.loops)  # those that take more turns
-        self._past: Order = ()  # up to here turns are over and forgotten
+        self._now: Order = ()  # where the slice has come to: turns before it are over
+        self._opened: dict[Collection, str] = {}  # turns that the slice has not come to, and who did
         self._out: dict[str, tuple[Order, Loss]] = {}  # members lost for good, and from where on
         self._until = math.inf
         self._deadline: float | None = None  # the last SetDeadline
@@ -118,6 +121,10 @@ class Round:
     def lost(self, member: str) -> bool:
         """Return whether `member` is lost for good, at what is being collected or later."""
         return member in self._out
+
+    def ahead(self, member: str) -> int:
+        """Return of how many turns that the slice has not come to something of `member` is here."""
+        return sum(member in c.held or bool(c.partial.get(member)) for c in self._opened)
 
     def collections(self) -> tuple[Collection, ...]:
         """Return the collections, in phase order: to be read, by histories and reports."""
@@ -182,55 +189,59 @@ class Round:
             self._gone(Gone(member, reason))
 
     def _reach(self, event: Reached) -> None:
-        c = self._at.get(event.site) or self._turn(event.site)
-        if c is None:
-            raise self._misuse(f"reached {event.site}, a site it does not collect", self._sites())
+        site = event.site
+        if site not in self._at and (self.plan.order(site) is None or self._past(site)):
+            raise self._misuse(f"reached {site}, a site it does not collect", self._sites())
+        c = self._at.get(site) or self._turn(site)
+        self._now = max(self._now, c.order)
+        self._forget([e for e in self._collections if e.order < c.order], "the slice went on without that turn")
         if any(not e.frozen for e in self._earlier(c)):
-            raise self._misuse(f"reached {event.site} while an earlier phase is open", "fold the phases in order")
-        c.folds[event.site].reached = True
+            raise self._misuse(f"reached {site} while an earlier phase is open", "fold the phases in order")
+        self._opened.pop(c, None)
+        c.folds[site].reached = True
         if event.deadline is not None:
             c.due = min(c.due, event.deadline)
-        if event.site.turns:
-            self._forget(c.order)
 
-    def _turn(self, site: Site) -> Collection | None:
-        """Return a new collection for a site in a loop, in the turns named; None if there is none, or no more."""
+    def _past(self, site: Site) -> bool:
+        """Return whether a site in a loop, in the turns named, is behind the slice."""
         order = self.plan.order(site)
-        if order is None or not site.turns or order <= self._past or self.plan.loop(site) not in self._loops:
-            return None
+        return order is None or order < self._now or self.plan.loop(site) not in self._loops
+
+    def _turn(self, site: Site) -> Collection:
+        """Return a new collection for a site in a loop, in the turns named."""
         c = self.plan.collection(site)
         c.due = self._until
-        for member in c.members:
-            if member in self._out and self._out[member][0] <= order:
-                c.lost[member] = self._out[member][1]
-            elif member in self._down:
-                c.lost[member] = Loss(self._down[member], final=False)
         bisect.insort(self._collections, c, key=lambda other: other.order)
         self._at.update(dict.fromkeys(c.folds, c))
+        for member in c.members:
+            if member in self._out and self._out[member][0] <= c.order:
+                self._lose(member, self._collections.index(c), self._out[member][1])
+            elif member in self._down:
+                c.lost[member] = Loss(self._down[member], final=False)
         return c
-
-    def _forget(self, before: Order) -> None:
-        """Forget the turns that are over: nobody will ask for them again."""
-        for c in [c for c in self._collections if len(c.order) > 1 and c.order < before]:
-            if all(f.closed for f in c.folds.values()):
-                self._collections.remove(c)
-                self._past = max(self._past, c.order)
-                for site in c.folds:
-                    del self._at[site], self.closed[site]
 
     def _left(self, event: Left) -> None:
         """A loop takes no more turns: let go of what came for any."""
         self._loops.discard(event.loop)
-        for c in [c for c in self._collections if len(c.order) > 1 and c.order[0][:3] == _loop_order(event.loop)]:
-            if not c.reached:
-                self._collections.remove(c)
-                for site in c.folds:
-                    del self._at[site]
-                    for member, held in c.held.items():
-                        if site in held:
-                            self._act(Discard(member, site, f"loop {event.loop} takes no more turns"))
+        around = (event.loop.phase, 1, event.loop.index)
+        inside = [c for c in self._collections if c.order[0][:3] == around]
+        self._forget(inside, f"loop {event.loop} takes no more turns")
+
+    def _forget(self, over: Iterable[Collection], why: str) -> None:
+        """Forget the turns among `over`: those folded, and those that came from children alone."""
+        for c in over:
+            if len(c.order) == 1 or (c.reached and not all(f.closed for f in c.folds.values())):
+                continue
+            self._collections.remove(c)
+            if self._opened.pop(c, None) is not None:
+                for member, held in c.held.items():
+                    for site in held:
+                        self._act(Discard(member, site, why))
                 for member in tuple(c.partial):
-                    self._drop_partial(c, member, f"loop {event.loop} takes no more turns")
+                    self._drop_partial(c, member, why)
+            for site in c.folds:
+                del self._at[site]
+                self.closed.pop(site, None)
 
     def _contribution(self, event: Offered | Arrived) -> None:
         """Take, or refuse, a contribution of which the first frame or the whole is here."""
@@ -241,6 +252,10 @@ class Round:
             return
         if event.epoch > self.epoch(member):
             self._joined(Joined(member, event.epoch))  # the bulk connection was quicker than the control connection
+        if closed := self._no_turn(event):
+            why, detail = closed
+            self._act(Reject(member, site, why, detail))
+            return
         c = self._at[site]
         held = c.held.get(member, {}).get(site)
         loss = c.lost.get(member)
@@ -280,10 +295,10 @@ class Round:
             return "NOT_A_CHILD", f"{member} is no child of {self.node}"
         if event.attempt != self.attempt:
             return "STALE_ATTEMPT", f"attempt {event.attempt}; invocation {self.invocation} is at {self.attempt}"
-        if site not in self._at and (refused := self._no_site(site)):
-            return refused
-        if placement != self._at[site].placement:
-            return "NOT_A_CHILD", f"{member} is of {placement}; site {site} collects {self._at[site].placement}"
+        if self.plan.order(site) is None:
+            return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
+        if placement != self.plan.source(site):
+            return "NOT_A_CHILD", f"{member} is of {placement}; site {site} collects {self.plan.source(site)}"
         epoch = self.epoch(member)
         if event.epoch < epoch:
             return "STALE_EPOCH", f"epoch {event.epoch}; {member} is at {epoch}"
@@ -291,15 +306,16 @@ class Round:
             return "STALE_EPOCH", f"the connection of epoch {epoch} is gone: {self._down[member]}"
         return None
 
-    def _no_site(self, site: Site) -> tuple[Why, str] | None:
-        """Return why there is no collection of `site`, None if there is one from now on."""
-        order = self.plan.order(site)
-        if order is None:
-            return "UNKNOWN_SITE", f"site {site}; {self._sites()}"
-        if not self.over and sum(not c.reached for c in self._collections) >= _AHEAD:
-            return "TOO_FAR", f"site {site}; {self.node} is more than {_AHEAD} turns behind"
-        if self.over or self._turn(site) is None:
+    def _no_turn(self, event: Offered | Arrived) -> tuple[Why, str] | None:
+        """Return why there is no collection of a site in a loop, None if there is one from now on."""
+        member, site = event.member, event.site
+        if site in self._at:
+            return None
+        if self.over or self._past(site):
             return "ROUND_CLOSED", f"site {site}: that turn is over"
+        if sum(m == member for m in self._opened.values()) >= self.most_ahead:
+            return "TOO_FAR", f"site {site}; {self.node} is {self.most_ahead} turns behind {member}"
+        self._opened[self._turn(site)] = member
         return None
 
     def _cut(self, event: Broken) -> None:
@@ -319,13 +335,12 @@ class Round:
     def _failed(self, event: Failed) -> None:
         if event.member not in self._placement or (event.site is not None and event.site not in self._at):
             return
+        loss = Loss(event.reason, final=True, error=event.error)
         if event.site is None:  # out of the turns too that nobody has come to yet
             decided = [c.order for c in self._of(event.member) if c.decided(event.member)]
-            self._out.setdefault(
-                event.member, (max(decided, default=()), Loss(event.reason, final=True, error=event.error))
-            )
+            self._out_from(event.member, max(decided, default=()), loss)
         start = 0 if event.site is None else self._collections.index(self._at[event.site])
-        self._lose(event.member, start, Loss(event.reason, final=True, error=event.error))
+        self._lose(event.member, start, loss)
 
     def _gone(self, event: Gone) -> None:
         """Count the member as lost wherever it is not whole; it may come back until its turn."""
@@ -437,13 +452,17 @@ class Round:
             if c.placement != self._placement[member] or c.decided(member) or (c.whole(member) and not out):
                 continue
             if not out:
-                self._out.setdefault(member, (c.order, loss))
+                self._out_from(member, c.order, loss)
             out = True
             if not (member in c.lost and c.lost[member].final):
                 c.lost[member] = loss
             self._drop_partial(c, member, loss.reason)
             for site in c.held.pop(member, ()):
                 self._act(Discard(member, site, loss.reason))
+
+    def _out_from(self, member: str, order: Order, loss: Loss) -> None:
+        if member not in self._out or order < self._out[member][0]:
+            self._out[member] = order, loss
 
     def _fold_on(self, c: Collection, fold: Folding) -> None:
         if fold.closed or fold.outstanding is not None:
@@ -491,7 +510,3 @@ class Round:
 
     def _act(self, action: Action) -> None:
         self._actions.append(action)
-
-
-def _loop_order(loop: Site) -> tuple[int, int, int]:
-    return loop.phase, 1, loop.index
