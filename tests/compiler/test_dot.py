@@ -48,11 +48,11 @@ def test_a_message_joins_its_two_ends() -> None:
     """Every site is one edge, from the step that sends to the one that receives; the driver's ends are points."""
     dot = slices_dot(tierfed.compile(edge_rounds, THREE), "edge rounds")
     messages = edges(dot, "color=blue")
-    assert ("broadcast v8", "receive v8") in messages and ("send v12", "fold v13 = sum v12") in messages
+    assert ("broadcast v6", "receive v6") in messages and ("send v12", "fold v13 = sum v12") in messages
     sites = re.findall(r'label="  ([\d.]+)\\l', dot)
     assert len(sites) == len(set(sites)) == len(messages) == 9
     assert [a for a, b in messages if b == "receive arg.0, arg.1, arg.2"] == ["SERVER_0_end"]
-    assert [b for a, b in messages if a == "send v21"] == ["SERVER_6_end"]
+    assert [b for a, b in messages if a == "send v21"] == ["SERVER_5_end"]
 
 
 def test_a_loop_is_a_frame_around_its_steps() -> None:
@@ -60,7 +60,7 @@ def test_a_loop_is_a_frame_around_its_steps() -> None:
     dot = slices_dot(tierfed.compile(edge_rounds, THREE), "edge rounds")
     assert edges(dot, "style=dashed") == [("then v6 = v17", "loop arg.2 times\\nv6 = v3")]
     flows = edges(dot)
-    assert {("loop arg.2 times\\nv6 = v3", "v8 = v6"), ("then v6 = v17", "v18 = v6")} <= set(flows)
+    assert {("loop arg.2 times\\nv6 = v3", "broadcast v6"), ("then v6 = v17", "v18 = v6")} <= set(flows)
     assert ("loop arg.2 times\\nv6 = v3", "v18 = v6") not in flows
     assert dot.count("subgraph") == 3 + 2 and dot.count("{") - dot.count("}") == 0
 

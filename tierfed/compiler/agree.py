@@ -5,10 +5,11 @@
 
 What the compiler cuts does; what comes off a socket is asked here, before any of it runs:
 
-- every message has its sender and its receiver, on neighbouring tiers, with equal types;
-- every expression is a program over the names that were bound before it, of its slot's type;
+- every message has its sender and its receiver, on neighbouring tiers, with equal names and types;
+- every expression is a program over the names that were bound before it, once, of its slot's type;
 - in every slice phases never fall, and within a phase nothing is sent after a receive;
-- a loop has the same turns in all slices that it stands in, and inside it all of this again;
+- a loop has the same turns in all slices that it stands in: the expression is one, and its names
+  come from the slice above that has the loop too; inside it all of this holds again;
 - the root takes the arguments first, if there are any, and sends the result last.
 
 Sound against deadlock: order the messages by phase; a node waits for a message of phase k
@@ -38,10 +39,11 @@ from tierfed.compiler.slices import (
     Slot,
     Step,
     incoming,
+    walk,
 )
 from tierfed.errors import ProtocolError, TypeMismatch
 from tierfed.ir.check import check
-from tierfed.ir.nodes import Node
+from tierfed.ir.nodes import Node, free_names
 from tierfed.placements import Hierarchy, Placement
 from tierfed.types import FederatedType, FunctionType, StructType, TensorType, Type
 
@@ -57,11 +59,13 @@ def check_slices(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> Non
     received: _Ends = {}
     turns: dict[Site, tuple[Node, tuple[Site, ...]]] = {}
     for placement in hierarchy.placements:
-        reader = _Slice(hierarchy, placement, sent, received, turns)
+        above = hierarchy.parent(placement)
+        shared = set() if above is None else {s.site for s in slices[above].walk() if isinstance(s, Loop)}
+        reader = _Slice(hierarchy, placement, sent, received, turns, shared)
+        if above is None:
+            reader.faces_the_driver(slices[placement].steps)
         for step in slices[placement].steps:
             reader.step(step)
-        if placement == hierarchy.root:
-            reader.faces_the_driver(slices[placement].steps)
     for direction, site, below, _ in sorted(sent.keys() ^ received.keys(), key=str):
         raise ProtocolError(
             f"the message {site} {direction} between {below} and {hierarchy.parent(below)} has one end only",
@@ -78,7 +82,7 @@ def _same_message(message: _Message, verb: str, sent: tuple[Slot, ...], received
         fits = sent == received
     else:
         fits = len(sent) == len(received) and all(
-            s.type == r.type and r.many == (None if s.many == below else s.many)
+            (s.name, s.type) == (r.name, r.type) and r.many == (None if s.many == below else s.many)
             for s, r in zip(sent, received, strict=True)
         )
     if not fits:
@@ -93,6 +97,10 @@ def _shown(slots: tuple[Slot, ...]) -> str:
     return "<" + ",".join(f"{s.name}={s.type}" + (f" of each of {s.many}" if s.many else "") for s in slots) + ">"
 
 
+def _listed(loops: tuple[Site, ...]) -> str:
+    return "the loops " + ", ".join(map(str, loops)) if loops else "no loop"
+
+
 class _Slice:
     """One slice as its steps are gone through."""
 
@@ -103,6 +111,7 @@ class _Slice:
         sent: _Ends,
         received: _Ends,
         all_turns: dict[Site, tuple[Node, tuple[Site, ...]]],
+        shared: set[Site],
     ) -> None:
         self.hierarchy = hierarchy
         self.placement = placement
@@ -112,6 +121,8 @@ class _Slice:
         self.at = (-1, 0, 0)
         self.loops: tuple[Site, ...] = ()
         self.all_turns = all_turns
+        self.shared = shared  # the loops of the slice above
+        self.delivered: set[str] = set()  # the names that came from there
 
     def fail(self, what: str) -> ProtocolError:
         return ProtocolError(what, where=f"slice of {self.placement}", mend=_MEND)
@@ -122,6 +133,7 @@ class _Slice:
             case Receive(site=site, slots=slots):
                 self.message(self.received, "down", site, self.placement, ("receive", slots), 1, paired=not root)
                 self.bind(*slots)
+                self.delivered.update(slot.name for slot in slots)
             case Load(slot=slot):
                 self.bind(slot)
             case Compute(slot=slot, expression=expression):
@@ -142,8 +154,10 @@ class _Slice:
                 self.message(self.sent, "up", site, self.placement, ("send", slots), 0, paired=not root)
                 self.use(slots)
             case Keep(slot=slot):
+                self.in_no_loop("keep", slot)
                 self.use((slot,), many=False)
             case Recall(slot=slot, default=default):
+                self.in_no_loop("recall", slot)
                 if default is not None and self.bound.get(default) != Slot(default, slot.type):
                     raise self.fail(f"{default}, the default of {slot.name}, is not bound as {slot.type}")
                 self.bind(slot)
@@ -152,14 +166,19 @@ class _Slice:
 
     def loop(self, loop: Loop) -> None:
         """Check a loop: it begins after all of its phase, and its turns bind what they hand on."""
-        known = self.all_turns.setdefault(loop.site, (loop.turns, self.loops))
-        if known != (loop.turns, self.loops):
-            raise self.fail(f"the loop {loop.site} has {loop.turns} turns here, and {known[0]} elsewhere")
+        turns, loops = self.all_turns.setdefault(loop.site, (loop.turns, self.loops))
+        if turns != loop.turns:
+            raise self.fail(f"the loop {loop.site} has {loop.turns} turns here, and {turns} elsewhere")
+        if loops != self.loops:
+            raise self.fail(f"the loop {loop.site} stands in {_listed(self.loops)} here, in {_listed(loops)} elsewhere")
+        own = [name for name in free_names(loop.turns) if name not in self.delivered]
+        if own and loop.site in self.shared:
+            raise self.fail(f"the turns of loop {loop.site} depend on {own[0]}, which does not come from above")
         self.value(loop.turns, TensorType("int32"), f"turns of loop {loop.site}")
         if (loop.site.phase, 2, loop.site.index) <= self.at:
             raise self.fail(f"the loop {loop.site} comes too late, after phase {self.at[0]}")
         self.at = (loop.site.phase, 2, loop.site.index)
-        around, at, loops = dict(self.bound), self.at, self.loops
+        around, delivered, at, loops = dict(self.bound), set(self.delivered), self.at, self.loops
         for carried in loop.carried:
             first = self.bound.get(carried.first)
             if first is None or first.many is not None or carried.slot.many is not None:
@@ -174,7 +193,7 @@ class _Slice:
             last = self.bound.get(carried.next)
             if last is None or last.many is not None or not carried.slot.type.is_assignable_from(last.type):
                 raise self.fail(f"{carried.next}, which loop {loop.site} hands on, is not bound as {carried.slot.type}")
-        self.bound, self.at, self.loops = around, at, loops
+        self.bound, self.delivered, self.at, self.loops = around, delivered, at, loops
         self.bind(*(carried.slot for carried in loop.carried))
 
     def message(
@@ -199,10 +218,14 @@ class _Slice:
 
     def faces_the_driver(self, steps: tuple[Step, ...]) -> None:
         """Check that the root's first and last step are its only ones with the driver."""
-        if not steps or not isinstance(steps[-1], Send) or any(isinstance(s, Send) for s in steps[:-1]):
+        if not steps or not isinstance(steps[-1], Send) or any(isinstance(s, Send) for s in walk(steps[:-1])):
             raise self.fail("the result is not sent once, as the last step")
-        if any(isinstance(s, Receive) for s in steps[1:]):
+        if any(isinstance(s, Receive) for s in walk(steps[1:])):
             raise self.fail("arguments are received after the first step")
+
+    def in_no_loop(self, verb: str, slot: Slot) -> None:
+        if self.loops:
+            raise self.fail(f"{verb} {slot.name} stands in the loop {self.loops[-1]}")
 
     def child(self, placement: Placement) -> Placement:
         if placement not in self.hierarchy.children(self.placement):
@@ -215,6 +238,8 @@ class _Slice:
                 raise self.fail(f"{slot.name} is a value of one member, and is of type {slot.type}")
             if slot.many is not None and slot.many not in self.hierarchy:
                 raise self.fail(f"no tier {slot.many} in {self.hierarchy}")
+            if slot.name in self.bound:
+                raise self.fail(f"{slot.name} is bound twice")
             self.bound[slot.name] = slot
 
     def use(self, slots: tuple[Slot, ...], many: bool | None = None) -> None:

@@ -226,14 +226,13 @@ class Cut:
         return t.member if isinstance(t, FederatedType) else t
 
     def _broadcast(self, name: str, x: Node, t: FederatedType) -> None:
-        """One hop down: the value gets its new name where it is, since a message has one name for both ends."""
+        """One hop down: the value is sent under the name that it has, and gets its new one where it arrives."""
         assert isinstance(x, Reference) and isinstance(x.type, FederatedType)
-        source = x.type.placement
-        phase = self.deliver(x.name, source)
-        slot = Slot(name, t.member)
-        self.steps[source].append((phase, Compute(slot, Reference(x.name, t.member))))
-        self.down.setdefault((phase + 1, "broadcast", t.placement), []).append(slot)
-        self.at[t.placement, name] = phase + 1
+        phase = self.deliver(x.name, x.type.placement) + 1
+        if (t.placement, x.name) not in self.at:
+            self.down.setdefault((phase, "broadcast", t.placement), []).append(Slot(x.name, t.member))
+            self.at[t.placement, x.name] = phase
+        self._compute(name, Reference(x.name, t.member), t.member, t.placement)
 
     # -- what goes up
 
@@ -273,7 +272,7 @@ class Cut:
 
     def compute_at_root(self, name: str, of: str) -> None:
         """Give the value `of` at the root a second name there."""
-        if not any(isinstance(s, Compute) and s.slot.name == name for _, s in self.steps[self.root]):
+        if (self.root, name) not in self.at:
             self._compute(name, Reference(of, self._type(of)), self._type(of), self.root)
 
     def keep(self, name: str, source: Placement) -> None:

@@ -33,6 +33,7 @@ from tierfed.compiler.slices import (
     Slice,
     Slot,
     Step,
+    walk,
 )
 from tierfed.errors import PlacementError
 from tierfed.ir.nodes import Lambda, Node
@@ -43,6 +44,7 @@ from tierfed.ir.proto.type_form import TypeReader, type_message, write_placement
 from tierfed.placements import Hierarchy, Placement
 
 _MAX_PLACEMENTS = 256
+_MAX_LOOPS = 60  # one inside another: more than a program within MAX_DEPTH can say
 _KINDS: Mapping[FoldKind, slices_pb2.FoldSlot.Kind] = {
     "accumulate": slices_pb2.FoldSlot.ACCUMULATE,
     "merge": slices_pb2.FoldSlot.MERGE,
@@ -115,7 +117,7 @@ def _sliced(hierarchy: Hierarchy, slices: Mapping[Placement, Slice]) -> slices_p
 
 def _write_slice(slice_: Slice, into: slices_pb2.Slice) -> None:
     write_placement(slice_.placement, into.placement)
-    for step in slice_.steps:
+    for step in slice_.walk():
         _write_step(step, into.step.add())
 
 
@@ -159,8 +161,7 @@ def _write_loop(loop: Loop, into: slices_pb2.Loop) -> None:
     for carried in loop.carried:
         message = into.carried.add(first=carried.first, next=carried.next)
         _write_slot(carried.slot, message.slot)
-    for step in loop.steps:
-        _write_step(step, into.step.add())
+    into.steps = sum(1 for _ in walk(loop.steps))
 
 
 def _write_message(site: Site, slots: tuple[Slot, ...], into: Any) -> None:
@@ -215,11 +216,30 @@ class _Reader:
             placement = self.types.placement(message.placement)
             if placement not in hierarchy or placement in found:
                 raise self.types.fail(f"a slice too many, of {placement}", f"write one for each tier of {hierarchy}")
-            found[placement] = Slice(placement, tuple(self.step(step) for step in message.step))
+            found[placement] = Slice(placement, self.steps(message.step))
         missing = [str(p) for p in hierarchy.placements if p not in found]
         if missing:
             raise self.types.fail(f"no slice of {', '.join(missing)}", f"write one for each tier of {hierarchy}")
         return found
+
+    def steps(self, messages: Any, loops: int = 0) -> tuple[Step, ...]:
+        """Return steps that stand in so many loops; each loop is followed by its own."""
+        if loops > _MAX_LOOPS:
+            raise self.types.fail(f"more than {_MAX_LOOPS} loops, one inside another")
+        found: list[Step] = []
+        at = 0
+        while at < len(messages):
+            message = messages[at]
+            at += 1
+            if message.WhichOneof("step") != "loop":
+                found.append(self.step(message))
+                continue
+            end = at + message.loop.steps
+            if end > len(messages):
+                raise self.types.fail(f"a loop of {message.loop.steps} steps, and {len(messages) - at} follow")
+            found.append(self.loop(message.loop, self.steps(messages[at:end], loops + 1)))
+            at = end
+        return tuple(found)
 
     def step(self, message: slices_pb2.Step) -> Step:
         kind = message.WhichOneof("step")
@@ -242,14 +262,12 @@ class _Reader:
             return Keep(self.slot(message.keep.slot))
         if kind == "recall":
             return Recall(self.slot(message.recall.slot), message.recall.default or None)
-        if kind == "loop":
-            return self.loop(message.loop)
         raise self.types.fail("a step that says nothing")
 
-    def loop(self, message: slices_pb2.Loop) -> Loop:
+    def loop(self, message: slices_pb2.Loop, steps: tuple[Step, ...]) -> Loop:
         carried = tuple(Carried(self.slot(c.slot), c.first, c.next) for c in message.carried)
         turns = read_node(message.turns, self.types)
-        return Loop(self.site(message.site), turns, carried, tuple(self.step(step) for step in message.step))
+        return Loop(self.site(message.site), turns, carried, steps)
 
     def site(self, message: slices_pb2.Site) -> Site:
         return Site(message.phase, message.index)

@@ -194,16 +194,16 @@ class Recall(_message.Message):
     def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ..., default: _Optional[str] = ...) -> None: ...
 
 class Loop(_message.Message):
-    __slots__ = ("site", "turns", "carried", "step")
+    __slots__ = ("site", "turns", "carried", "steps")
     SITE_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
     CARRIED_FIELD_NUMBER: _ClassVar[int]
-    STEP_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     site: Site
     turns: _computation_pb2.Computation
     carried: _containers.RepeatedCompositeFieldContainer[Carried]
-    step: _containers.RepeatedCompositeFieldContainer[Step]
-    def __init__(self, site: _Optional[_Union[Site, _Mapping]] = ..., turns: _Optional[_Union[_computation_pb2.Computation, _Mapping]] = ..., carried: _Optional[_Iterable[_Union[Carried, _Mapping]]] = ..., step: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
+    steps: int
+    def __init__(self, site: _Optional[_Union[Site, _Mapping]] = ..., turns: _Optional[_Union[_computation_pb2.Computation, _Mapping]] = ..., carried: _Optional[_Iterable[_Union[Carried, _Mapping]]] = ..., steps: _Optional[int] = ...) -> None: ...
 
 class Carried(_message.Message):
     __slots__ = ("slot", "first", "next")
