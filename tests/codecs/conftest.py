@@ -1,4 +1,4 @@
-"""What the law suite runs over: every codec of the table, alone and under every byte stage."""
+"""What the law suite runs over: every codec of the table, with its options, and under every byte stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from tierfed.types.dtypes import dtype_of
 
 ARRAY_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ArrayStage)]
 BYTE_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ByteStage)]
-SPECS = [*ARRAY_STAGES, *(f"{a}+{b}" for a in ARRAY_STAGES for b in BYTE_STAGES)]
+OPTIONS = {"int8": ["int8(stochastic=true)"]}
+SPECS = [
+    *(spec for a in ARRAY_STAGES for spec in (a, *OPTIONS.get(a, ()))),
+    *(f"{a}+{b}" for a in ARRAY_STAGES for b in BYTE_STAGES),
+]
 CARRIED = [(spec, name) for spec in SPECS for name in codec(spec).array_stage.dtypes]
 
 

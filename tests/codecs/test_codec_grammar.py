@@ -13,6 +13,7 @@ from tierfed.errors import CodecError, TierfedError, UnsupportedError
 from tierfed.types import TensorType
 
 EXAMPLE = 'write stages joined by +, as in "int8+zstd" or "zstd(level=9)"'
+INT8 = {"int8": {"stochastic": False}}
 CODECS = "the codecs are none, int8, bf16 and zstd"
 
 
@@ -20,15 +21,16 @@ CODECS = "the codecs are none, int8, bf16 and zstd"
     ("spec", "shown", "config"),
     [
         ("none", "none", [{"none": {}}]),
-        (" int8 + zstd ", "int8+zstd", [{"int8": {}}, {"zstd": {"level": 3}}]),
-        ("int8+zstd(level=3)", "int8+zstd", [{"int8": {}}, {"zstd": {"level": 3}}]),
+        (" int8 + zstd ", "int8+zstd", [INT8, {"zstd": {"level": 3}}]),
+        ("int8+zstd(level=3)", "int8+zstd", [INT8, {"zstd": {"level": 3}}]),
         ("bf16()+zstd( 9 )", "bf16+zstd(level=9)", [{"bf16": {}}, {"zstd": {"level": 9}}]),
         ("zstd(level = 1)", "none+zstd(level=1)", [{"none": {}}, {"zstd": {"level": 1}}]),
-        ("int8+zstd+zstd", "int8+zstd+zstd", [{"int8": {}}, {"zstd": {"level": 3}}, {"zstd": {"level": 3}}]),
-        (["int8", "zstd"], "int8+zstd", [{"int8": {}}, {"zstd": {"level": 3}}]),
-        (["int8", {"zstd": {"level": 9}}], "int8+zstd(level=9)", [{"int8": {}}, {"zstd": {"level": 9}}]),
+        ("int8+zstd+zstd", "int8+zstd+zstd", [INT8, {"zstd": {"level": 3}}, {"zstd": {"level": 3}}]),
+        (["int8", "zstd"], "int8+zstd", [INT8, {"zstd": {"level": 3}}]),
+        (["int8", {"zstd": {"level": 9}}], "int8+zstd(level=9)", [INT8, {"zstd": {"level": 9}}]),
         ([{"zstd": {"level": 3}}], "none+zstd", [{"none": {}}, {"zstd": {"level": 3}}]),
-        (["int8", {"zstd": None}], "int8+zstd", [{"int8": {}}, {"zstd": {"level": 3}}]),
+        ("int8(stochastic=true)", "int8(stochastic=true)", [{"int8": {"stochastic": True}}]),
+        (["int8", {"zstd": None}], "int8+zstd", [INT8, {"zstd": {"level": 3}}]),
     ],
 )
 def test_chains_are_read_and_shown(spec, shown, config):
@@ -76,8 +78,10 @@ def test_chains_of_two_byte_stages_round_trip():
         ("zstd(level=2,3)", 'codec "zstd(level=2,3)": the option "3" has no name, after one that has', "write it as"),
         ("zstd(lvel=2)", 'codec "zstd(lvel=2)": zstd has no option lvel', "did you mean level? its options are level"),
         ("zstd(1,2)", 'codec "zstd(1,2)": zstd takes 1 option, got 2', "the options of zstd: level"),
-        ("int8(3)", 'codec "int8(3)": int8 takes no options, got 1', "write int8 alone"),
-        ("int8(block=3)", 'codec "int8(block=3)": int8 has no option block', "write int8 alone"),
+        ("bf16(3)", 'codec "bf16(3)": bf16 takes no options, got 1', "write bf16 alone"),
+        ("bf16(block=3)", 'codec "bf16(block=3)": bf16 has no option block', "write bf16 alone"),
+        ("int8(block=3)", 'codec "int8(block=3)": int8 has no option block', "its options are stochastic"),
+        ("int8(3)", 'codec "int8(3)": int8: stochastic is 3', "write true or false"),
         ("zstd(99)", 'codec "zstd(99)": zstd: there is no level 99', "give a level from 1 to 22"),
         ("zstd(0)", 'codec "zstd(0)": zstd: there is no level 0', "give a level from 1 to 22"),
         ("zstd(true)", 'codec "zstd(true)": zstd: there is no level True', "give a level from 1 to 22"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierfed.codecs import Codec, codec
+from tierfed.codecs import Codec, Stream, codec
 from tierfed.codecs.chunks import TILE
 from tierfed.errors import CodecError
 from tierfed.types import TensorType
@@ -204,7 +204,7 @@ def test_claimed_unbiasedness_holds(unbiased_codec):
     dense = np.where(np.arange(512) % 100 == 0, normal, 0)
     for given_ in (np.exp(normal), np.eye(512)[3], [1, 0.5, *[0] * 510], [1, 0.6, 0.3, *[0] * 509], dense):
         x = np.asarray(given_, np.float32)
-        decodes = [c.decode(c.encode(x), t) for _ in range(400)]
+        decodes = [c.decode(c.encode(x, Stream.of(i)), t) for i in range(400)]
         wide = x.astype(np.float64)
         square = (wide**2).sum()
         spread = np.mean([((d - wide) ** 2).sum() for d in decodes]) / square

@@ -156,7 +156,7 @@ def test_the_table_of_the_page_is_the_table():
     for cells, cls in zip(rows, TABLE.values(), strict=True):
         if issubclass(cls, ArrayStage):
             assert cells[1] == "array → bytes"
-            assert cells[3:5] == ["yes" if cls.lossy else "no", "yes" if cls.unbiased else "no"]
+            assert cells[3:5] == ["yes" if cls.lossy else "no", "yes" if cls().unbiased else "no"]
             if cells[2] != "its own":
                 assert float(cells[2]) == cls().nbytes(1 << 18, "float32") * 8 / (1 << 18)
         else:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_strategies import bits, cuts, held_form, seeds, types, value_of
 
-from tierfed.codecs import CHUNK, codec
+from tierfed.codecs import CHUNK, Stream, codec
 from tierfed.errors import CodecError, FrameError, ProtocolError, TierfedError, ValueMismatch
 from tierfed.types import Type, parse
 from tierfed.types.values import Rows, same
@@ -169,6 +169,24 @@ def test_accumulating_is_decoding_and_adding(spec: str) -> None:
         (decoded,) = reader.decode()
         expected = [e + d for e, d in zip(expected, decoded, strict=True)]
     assert all(a.tobytes() == b.tobytes() for a, b in zip(sums, expected, strict=True))
+
+
+def test_random_numbers_are_the_message_s_own() -> None:
+    """A retry is the same bytes; another sender, another tensor and another chunk of equal values are rounded apart."""
+    t = parse("<a=float32[600000],b=float32[600000]>")
+    row = np.tile(np.random.default_rng(0).normal(size=300_000).astype("f4"), 2)
+    row[CHUNK : 2 * CHUNK] = row[:CHUNK]
+    streams = [Stream.of(7, "2.0", member) for member in ("c0", "c0", "c1")]
+    made = [encode_message(IDENT, [("d", t, (row, row))], codec("int8(stochastic=true)"), stream=s) for s in streams]
+    first, retry, other = (stream_of(m) for m in made)
+    assert first == retry != other
+    assert stream_of(made[0]) == first  # iterated again
+    payloads = [bytes(f.payload) for f in frames_of(made[0])]
+    assert len(payloads[0]) == len(payloads[1])
+    assert len({payloads[0], payloads[1], payloads[3], payloads[4]}) == 4
+    readers = [read(m, [("d", t)], "int8(stochastic=true)") for m in (made[0], made[2])]
+    errors = [r.values()["d"][0].astype("f8") - row for r in readers]
+    assert abs(np.corrcoef(errors)[0, 1]) < 5 * row.size**-0.5
 
 
 def test_integers_wrap_and_scalars_add() -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from tierfed.codecs.chunks import TILE, tiles
 from tierfed.codecs.floats import BFLOAT16_CEILING, BFLOAT16_LARGEST, as_float32, narrow, refuse, unpack, widen
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
+from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
 from tierfed.types.dtypes import FLOATS
 
@@ -43,7 +44,7 @@ class Bf16(ArrayStage):
     def nbytes(self, size: int, dtype: str) -> int:
         return size * _CODE.itemsize
 
-    def encode(self, chunk: Array, first: int) -> Buffer:
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         codes = np.empty(chunk.size, _CODE)
         work = np.empty(min(chunk.size, TILE), np.uint32)
         held = np.empty(0 if chunk.dtype == np.float32 else work.size, np.float32)

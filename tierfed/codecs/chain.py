@@ -22,9 +22,12 @@ import numpy as np
 from tierfed.codecs import grammar, table
 from tierfed.codecs.none import Raw
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, Stage
+from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
 from tierfed.types import TensorType
 from tierfed.types.dtypes import NAMES, dtype_of, name_of
+
+_SAME = Stream()
 
 
 def codec(spec: object) -> Codec:
@@ -131,8 +134,11 @@ class Codec:
                 size = stage.most(size)
         return size
 
-    def encode(self, array: Any) -> bytes:
+    def encode(self, array: Any, stream: Stream = _SAME) -> bytes:
         """Return the code of a whole array, of any strides and byte order, which is not changed.
+
+        A codec that rounds at random takes its numbers from `stream`; without one it draws
+        the same at each call, so that the errors of several arrays do not average out.
 
         Raises CodecError if the codec cannot carry its dtype or one of its values.
         """
@@ -145,7 +151,7 @@ class Codec:
                 mend=f"convert the array to one of {_listed(NAMES)}",
             )
         self.check_carries(TensorType(name, given.shape))
-        return bytes(self.encode_chunk(np.ascontiguousarray(given, dtype_of(name)).reshape(-1)))
+        return bytes(self.encode_chunk(np.ascontiguousarray(given, dtype_of(name)).reshape(-1), 0, stream))
 
     def decode(self, data: Buffer, type: TensorType) -> Array:
         """Return the array of `type` whose code is `data`.
@@ -164,13 +170,14 @@ class Codec:
         self.array_stage.decode(raw, out)
         return out.reshape(tuple(s for s in type.shape if s is not None))
 
-    def encode_chunk(self, chunk: Array, first: int = 0) -> Buffer:
+    def encode_chunk(self, chunk: Array, first: int = 0, stream: Stream = _SAME) -> Buffer:
         """Return the code of a chunk: 1-D, C-contiguous, native-endian; it may be a view of `chunk`.
 
-        `first` is the index of the chunk's first element in its tensor, for errors.
+        `first` is the index of the chunk's first element in its tensor, for errors and as the
+        place of its numbers in the tensor's `stream`.
         """
         self.check_carries(_type_of(chunk))
-        data = self.array_stage.encode(chunk, first)
+        data = self.array_stage.encode(chunk, first, stream)
         for stage in self.byte_stages:
             data = stage.encode(data)
         return data

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, add
+from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
 from tierfed.types.dtypes import NAMES, dtype_of
 
@@ -32,7 +33,7 @@ class Raw(ArrayStage):
     def nbytes(self, size: int, dtype: str) -> int:
         return size * (2 if dtype == "bfloat16" else dtype_of(dtype).itemsize)  # without importing ml_dtypes
 
-    def encode(self, chunk: Array, first: int) -> Buffer:
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         little = chunk.byteswap() if sys.byteorder == "big" else chunk
         return little.view(np.uint8).data
 

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tierfed.codecs.stream import Stream
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = NDArray[Any]
 
@@ -30,17 +32,22 @@ class ArrayStage(ABC):
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
     lossy: ClassVar[bool]
-    unbiased: ClassVar[bool]  # whether the mean of decodes is the input
+
+    @property
+    @abstractmethod
+    def unbiased(self) -> bool:
+        """Whether the mean of decodes is the input; a class attribute where it depends on no option."""
 
     @abstractmethod
     def nbytes(self, size: int, dtype: str) -> int:
         """Return the bytes that `size` elements of `dtype` take, exactly."""
 
     @abstractmethod
-    def encode(self, chunk: Array, first: int) -> Buffer:
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         """Return the code of `chunk`, which is not changed; the code may be a view of it.
 
-        `first` is the index of the chunk's first element in its tensor, for errors.
+        `first` is the index of the chunk's first element in its tensor, for errors and as the
+        place of its random numbers in `stream`, from which alone a codec takes any.
         Raises CodecError for values that the codec cannot carry.
         """
 

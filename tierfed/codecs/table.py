@@ -147,7 +147,7 @@ def _what_is_wrong(cls: object, name: str) -> str | None:
         return "is no frozen dataclass"
     if any(f.default is dataclasses.MISSING for f in dataclasses.fields(cls)):
         return "has an option without a default"
-    wanted = ("name", "dtypes", "lossy", "unbiased") if issubclass(cls, ArrayStage) else ("name",)
+    wanted = ("name", "dtypes", "lossy") if issubclass(cls, ArrayStage) else ("name",)
     missing = [a for a in wanted if not hasattr(cls, a)]
     if missing:
         return f"lacks {', '.join(missing)}"

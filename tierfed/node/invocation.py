@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tierfed.codecs import Codec
+from tierfed.codecs import Codec, Stream
 from tierfed.codecs import codec as parse_codec
 from tierfed.compiler.slices import (
     Broadcast,
@@ -482,7 +482,7 @@ class Invocation:
                 encoded: dict[str, tuple[Message, _Frames]] = {}
                 for child in children:
                     if child.codec_down not in encoded:  # once, for all who share the codec
-                        message = _message(ident, step.slots, values, codec(child.codec_down))
+                        message = _message(ident, step.slots, values, codec(child.codec_down), self._stream(site))
                         encoded[child.codec_down] = message, await self._encoded(message, step.slots, values)
                     self._send_to(child, *encoded[child.codec_down])
                 return
@@ -491,7 +491,7 @@ class Invocation:
             for child in children:
                 own = [part[child.name] for part in parts]
                 slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
-                message = _message(ident, slots, own, codec(child.codec_down))
+                message = _message(ident, slots, own, codec(child.codec_down), self._stream(site, child.name))
                 self._send_to(child, message, await self._encoded(message, slots, own))
 
     def _takes_part(self, child: str) -> bool:
@@ -572,12 +572,21 @@ class Invocation:
             "traffic": self.node.traffic.take(),
         }
         coder = codec(me.codec_up if me.parent is not None else "none")
-        message = _message(ident, step.slots, values, coder)
+        message = _message(ident, step.slots, values, coder, self._stream(site))
         frames = await self._encoded(message, step.slots, values)
         if self.node.history is not None and message.digest is not None:
             now = asyncio.get_running_loop().time()
             self.node.history.sent(self.name, self.attempt, site, message.digest.hex(), summary, now)
         await self.node.send_to_parent(frames)
+
+    def _stream(self, site: Site, receiver: str = "") -> Stream:
+        """Return the random numbers of a message that this node sends at `site`; to all who share its bytes if to none.
+
+        Of the invocation's name only its number within the session is used, so that a run's seed
+        replays the run, and of attempts nothing: a retry sends the bytes that were sent.
+        """
+        me, number = self.node.me, self.name.rpartition("-")[2]
+        return Stream.of(me.seed, number, str(site), me.name, receiver)
 
     async def apart(self, work: Callable[[], Any]) -> Any:
         """Return what `work` returns, computed off the event loop."""
@@ -588,10 +597,12 @@ class Invocation:
         return self.node.data(step.uri, step.slot.type)
 
 
-def _message(ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec) -> Message:
+def _message(
+    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec, stream: Stream
+) -> Message:
     many = {s.name for s in slots if s.many is not None}
     rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
-    return encode_message(ident, rows, coder, many=many)
+    return encode_message(ident, rows, coder, many=many, stream=stream)
 
 
 def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.codecs import Codec
+from tierfed.codecs import Codec, Stream
 from tierfed.errors import CodecError, ValueMismatch
 from tierfed.types import Type
 from tierfed.wire.frame import Sealed, frame_bytes, padded
@@ -28,6 +28,8 @@ from tierfed.wire.packing import Pack, Slab, packing
 from tierfed.wire.plain import Header, pack
 from tierfed.wire.reader import MessageReader
 from tierfed.wire.value import Part, parts_of, raw_bytes
+
+_SAME = Stream()
 
 __all__ = ["Message", "MessageReader", "encode_message"]
 
@@ -40,8 +42,14 @@ class Message:
     """
 
     def __init__(
-        self, ident: Header, slots: Sequence[tuple[str, Type, Any]], coder: Codec, many: Collection[str] = ()
+        self,
+        ident: Header,
+        slots: Sequence[tuple[str, Type, Any]],
+        coder: Codec,
+        many: Collection[str] = (),
+        stream: Stream = _SAME,
     ) -> None:
+        self._stream = stream
         said: list[list[Any]] = []
         self._parts: list[Part] = []
         self._sizes: list[int] = []
@@ -98,20 +106,27 @@ class Message:
             return Sealed.of(slab)
         part = self._parts[pack_.index]
         try:
-            return Sealed.of(pack_.coder.encode_chunk(part.array.reshape(-1)[pack_.start : pack_.stop], pack_.start))
+            chunk = part.array.reshape(-1)[pack_.start : pack_.stop]
+            return Sealed.of(pack_.coder.encode_chunk(chunk, pack_.start, self._stream.at(part.path)))
         except CodecError as e:
             raise CodecError(e.what, where=part.path, mend=e.mend) from e
 
 
 def encode_message(
-    ident: Header, slots: Sequence[tuple[str, Type, Any]], codec: Codec, *, many: Collection[str] = ()
+    ident: Header,
+    slots: Sequence[tuple[str, Type, Any]],
+    codec: Codec,
+    *,
+    many: Collection[str] = (),
+    stream: Stream = _SAME,
 ) -> Message:
     """Return the message of `slots`, each a name, a type and a held value, as an iterable of frames.
 
     Slots named in `many` have a list of held values.  Arrays are not copied: they must
-    not change until the frames are sent.
+    not change until the frames are sent.  A codec that rounds at random takes its numbers
+    from `stream`, which is the message's own: another sender has another, a retry the same.
 
     Raises ValueMismatch for a value that does not travel, CodecError for one that
     `codec` does not carry (for a value such as NaN, while iterating).
     """
-    return Message(ident, slots, codec, many)
+    return Message(ident, slots, codec, many, stream)
