@@ -563,3 +563,25 @@ def test_one_of_a_singleton_and_of_nobody(serve: Callable[[Any], Any]) -> None:
     assert len(none) == 0 and not none and none.fetch() == [] and none == []
     assert tree.invoke(program(of)(lambda x: tierfed.federated_sum(x)), none) == 0
     assert tree.invoke(program(tierfed.FederatedType(F, tierfed.SERVER, False))(lambda x: x), [3.0]) == [3]
+
+
+# -- defaults
+
+
+def test_a_default_is_sent_when_somebody_needs_it(serve: Callable[[Any], Any]) -> None:
+    """While all are known to have a value no default moves; once a call has lost somebody, the next one brings it."""
+    tree = serve(FOREST)
+    t = FederatedType(LARGE, SENSORS)
+    highest = program(t)(lambda x: tierfed.federated_max(x))
+    ones = tree.invoke(program(t)(lambda x: tierfed.federated_map(lambda v: v, x)), [np.ones(250_000, F)] * 3)
+    handle = ones.with_default(np.full(250_000, 7, F))
+    assert tree.invoke(highest, handle)[0] == 1
+    assert tree.moved("SENSORS")["down"] < 5_000
+    (forgetful,) = (node for node in tree.nodes if node.me.name == "sensors-2")
+    forgetful.kept.release(None)
+    with pytest.raises(tierfed.RoundFailed, match="sensors-2 has no value of "):
+        tree.invoke(highest, handle)
+    assert tree.invoke(highest, handle)[0] == 7
+    assert tree.moved("SENSORS")["down"] > 3_000_000
+    with pytest.raises(tierfed.RoundFailed, match=r"handle.with_default\(value\)|sensors-2 has no value"):
+        tree.invoke(highest, ones)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class AtMembers:
-    """See the module docstring; `count` of the `members` of the placement have a constituent."""
+    """See the module docstring; `count` of the `members` of the placement have a constituent.
+
+    `whole` as long as nothing is known of one that has none: so long no default has to be sent.
+    """
 
     def __init__(self, context: NativeContext, of: FederatedType, key: str, count: int) -> None:
         self.context = context
@@ -24,6 +27,7 @@ class AtMembers:
         self.key = key
         self.count = count
         self.members = len(context.tree.members(of.placement))
+        self.whole = count == self.members
         weakref.finalize(self, context.release, key).atexit = False
 
     def fetch(self) -> dict[int, Any]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from tierfed.backends.loop_thread import LoopThread
@@ -33,6 +33,12 @@ from tierfed.placements import Tree
 from tierfed.types import FederatedType
 
 _T = TypeVar("_T")
+
+
+def _no_longer_whole(sources: Iterable[AtMembers]) -> None:
+    """Somebody was lost, perhaps for want of a value: from now on defaults are sent."""
+    for source in sources:
+        source.whole = False
 
 
 @functools.lru_cache(maxsize=64)
@@ -132,8 +138,9 @@ class NativeContext:
         t = computation.type_signature
         fit(argument, t, self.tree)
         own = {} if t.parameter is None else dict(handles(argument, t.parameter, PARTS))
-        keys = {name: h.source.key for name, h in own.items() if isinstance(h.source, AtMembers)}
-        defaults = {f"{name}.default": h.default[0] for name, h in own.items() if h.default}
+        sources = {name: h.source for name, h in own.items() if isinstance(h.source, AtMembers)}
+        keys = {name: source.key for name, source in sources.items()}
+        defaults = {f"{n}.default": h.default[0] for n, h in own.items() if h.default and not sources[n].whole}
         recalled = frozenset((*keys, *defaults))
         compiled = self._compiled.get((computation, recalled, keep))
         if compiled is None:  # in a thread: the loop has other calls
@@ -141,8 +148,11 @@ class NativeContext:
         try:
             result, record = await self._driver.invoke(compiled, argument, keys, defaults)
         except TierfedError as error:
+            _no_longer_whole(sources.values())
             await asyncio.to_thread(self._explain, error)
             raise
+        if record.lost:
+            _no_longer_whole(sources.values())
         self._on_record(computation, record)
         return result, record
 
