@@ -57,6 +57,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.language.computation": ("Computation", "federated_computation", "py_computation"),
     "tierfed.language.tf_computation": ("tf_computation",),
     "tierfed.language.job": ("job",),
+    "tierfed.language.laws": ("check_aggregate",),
     "tierfed.codecs": ("codec",),
     "tierfed.compiler": ("Compiled", "compile"),
     "tierfed.language.interchange": ("deserialize", "serialize"),
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from tierfed.language.interchange import deserialize as deserialize
     from tierfed.language.interchange import serialize as serialize
     from tierfed.language.job import job as job
+    from tierfed.language.laws import check_aggregate as check_aggregate
     from tierfed.language.tf_computation import tf_computation as tf_computation
     from tierfed.placements import CLIENTS as CLIENTS
     from tierfed.placements import SERVER as SERVER

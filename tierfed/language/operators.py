@@ -57,7 +57,7 @@ def _argument(value: Any, federated: bool, like: Type | None) -> Node:
     return node
 
 
-def _function(value: Any, parameter: Type | None, name: str, uri: str) -> Node:
+def function_node(value: Any, parameter: Type | None, name: str, uri: str) -> Node:
     """Return a function argument as a node; a plain Python function is traced."""
     node = getattr(value, "_node", None)
     if isinstance(node, Node):
@@ -144,7 +144,7 @@ def _apply(op: Operator, given: dict[str, Any]) -> Value:
         nodes["value"] = Reference("p", over.type.member)
     for p in present:
         if p.function_of is not None:
-            nodes[p.name] = _function(given[p.name], p.function_of(types), p.name, op.uri)
+            nodes[p.name] = function_node(given[p.name], p.function_of(types), p.name, op.uri)
     if op.uri == "federated_map" and is_stateful(nodes["fn"]):
         nodes["value"] = _one_a_member(nodes["value"])
     uri = op.uri
