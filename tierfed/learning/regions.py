@@ -9,7 +9,7 @@ their edge, and become rates there.  Counts add up and rates do not: a region's 
 over its examples, never a mean of its clients' accuracies.
 
 No client's tally goes further than its edge.  The worst and the best region's accuracy rise to the
-server; `regions`, being part of the result, is given to whoever calls `step`, one value an edge.
+server; `regions` stays at the edges, and whoever calls `step` has a handle of it, to fetch one value an edge.
 
     job: {program: tierfed.learning.regions:train, …}
 
