@@ -61,7 +61,7 @@ THE_REST: dict[str, tuple[str, Names]] = {
     "Computations": (
         "What the decorators make of Python functions. See [the language](language.md) and, for leaves in "
         "TensorFlow, [TensorFlow leaves](leaves-tf.md); [jobs](jobs.md) for what a run leaves behind.",
-        ("federated_computation", "py_computation", "tf_computation", "job", "Computation"),
+        ("federated_computation", "py_computation", "tf_computation", "job", "Computation", "check_aggregate"),
     ),
     "Types": (
         "Every type has one notation, which `to_type` reads and `str` writes. The table of notations and the rules "
@@ -104,8 +104,8 @@ THE_REST: dict[str, tuple[str, Names]] = {
 
 _HEAD = """# Reference
 
-Every public name: what it takes, what it gives, what it means, and an example. A way through it is
-[the language](language.md).
+Every public name: what it takes, what it gives, what it means, and an example. Ways through it are
+[the first tutorial](tutorials/introduction.md) and [the language](language.md).
 
 This page is made by `python tools/make_reference.py` of the docstrings, which `help(tierfed.federated_sum)` shows
 too; tests compare it with them, and run every example. The examples assume

@@ -33,9 +33,10 @@ _SAME = Stream()
 def codec(spec: object) -> Codec:
     """Return the codec that `spec` writes: a string, a list, or a codec already.
 
-    A chain of stages, `none`, `bf16`, `int8` and `zstd(level)`: the first makes bytes of an array, the
-    others fewer bytes of bytes.  Raises CodecError if it cannot be read or built, UnsupportedError for a
-    stage that this version does not have.
+    Stages are joined with `+`: the first makes bytes of an array, the others fewer bytes of bytes.
+
+    Raises CodecError if it cannot be read or built, UnsupportedError for a stage that this version
+    does not have.
 
     >>> int8 = tierfed.codec("int8+zstd")
     >>> update = np.linspace(-1, 1, 4096, dtype=np.float32)

@@ -61,6 +61,11 @@ def check_aggregate(
 
     Raises ValueMismatch, naming the law and a case that breaks it, and TypeMismatch where
     `federated_aggregate` would.
+
+    >>> tierfed.check_aggregate(np.int32, np.int32(0), lambda u, t: u + t, lambda a, b: a + b)
+    >>> tierfed.check_aggregate(np.int32, np.int32(0), lambda u, t: u + t, lambda a, b: a - b)
+    Traceback (most recent call last):
+    tierfed.errors.ValueMismatch: ...merge(zero,a) = a is broken: ...
     """
     with located(_NAME):
         t = to_type(type)
