@@ -15,9 +15,9 @@ from programs import Case, cases
 import tierfed
 from tierfed.backends.local import interpret
 from tierfed.compiler import climbed
-from tierfed.compiler.cut import called
+from tierfed.compiler.fit import called_uri
 from tierfed.compiler.fuse import fuse
-from tierfed.compiler.normalise import bindings_of
+from tierfed.compiler.normal_form import bindings_of
 from tierfed.ir.check import check
 from tierfed.ir.nodes import Compiled, Lambda, Leaf, Node, transformed
 from tierfed.placements import CLIENTS, SERVER, Hierarchy, Tree, placement
@@ -56,7 +56,7 @@ def fused(program: Node, hierarchy: Hierarchy = TWO) -> Lambda:
 
 def maps(program: Lambda) -> list[str]:
     """Return the maps and zips that are bound, as text."""
-    return [str(node) for _, node in bindings_of(program) if called(node) in ("federated_map", "federated_zip")]
+    return [str(node) for _, node in bindings_of(program) if called_uri(node) in ("federated_map", "federated_zip")]
 
 
 def leaves(program: Node) -> int:
@@ -219,7 +219,7 @@ def test_inside_a_loop_and_not_across_it() -> None:
 
     made = fused(program)
     assert len(maps(made)) == 2
-    (loop,) = (node for _, node in bindings_of(made) if called(node) == "federated_iterate")
+    (loop,) = (node for _, node in bindings_of(made) if called_uri(node) == "federated_iterate")
     step = next(n for n in loop.walk() if isinstance(n, Lambda))
     assert len(maps(step)) == 1 and leaves(step) == 1
 
@@ -233,8 +233,8 @@ def test_keeps_bits_and_leaves(case: Case) -> None:
     made = fused(program, case.tree.hierarchy)
     agree(referred(made, case), referred(program, case), program.type.result, "the fused program", case)  # type: ignore[attr-defined]
     assert leaves(made) <= leaves(hops)
-    assert sum(1 for n in made.walk() if called(n) in ("federated_map", "federated_apply")) <= sum(
-        1 for n in hops.walk() if called(n) in ("federated_map", "federated_apply")
+    assert sum(1 for n in made.walk() if called_uri(n) in ("federated_map", "federated_apply")) <= sum(
+        1 for n in hops.walk() if called_uri(n) in ("federated_map", "federated_apply")
     )
 
 

@@ -16,7 +16,8 @@ from tierfed.compiler import climbed, lowered
 from tierfed.compiler.climb import climb
 from tierfed.compiler.expand import expand
 from tierfed.compiler.fuse import fuse
-from tierfed.compiler.normalise import bindings_of, normalise
+from tierfed.compiler.normal_form import bindings_of
+from tierfed.compiler.normalise import normalise
 from tierfed.compiler.slice import slice_program
 from tierfed.compiler.slices import Broadcast, Compute, Fold, Receive, Send, Slice
 from tierfed.errors import CompileError

@@ -18,7 +18,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tierfed.compiler.normalise import bindings_of, result_of
+from tierfed.compiler.fit import called_uri
+from tierfed.compiler.normal_form import bindings_of, one_member, part_of, path_of, placed_parts, references, result_of
 from tierfed.compiler.slices import Carried, Compute, FoldSlot, Keep, Load, Recall, Slot, Step
 from tierfed.errors import CompileError
 from tierfed.ir.build import unpack
@@ -99,13 +100,13 @@ class Cut:
 
     def _bind(self, name: str, node: Node) -> None:
         t = node.type
-        path = _path(node)
+        path = path_of(node)
         if path is not None and path[0] == self.program.parameter:
             self._parameter(name, t)
         elif path is not None and path[0] in self.loops:
             assert isinstance(t, FederatedType)
             self._result_of_loop(name, t, self.loops[path[0]], path[1])
-        elif called(node) == iterate.NAME:
+        elif called_uri(node) == iterate.NAME:
             assert isinstance(node, Call)
             self._loop(name, node)
         elif not isinstance(t, FederatedType):
@@ -291,17 +292,17 @@ class Cut:
         assert isinstance(step, Lambda) and isinstance(at, PlacementLiteral)
         inner = Cut(step, self.hierarchy, at.placement, around=self)
         inner.run()
-        given = {p: n for n, b in inner.nodes.items() if (p := _part_of(b, step.parameter)) is not None}
+        given = {p: n for n, b in inner.nodes.items() if (p := part_of(b, step.parameter)) is not None}
         start = 0
         carried: list[tuple[Placement, Carried]] = []
-        ends = list(_references(result_of(step)))
-        parts = zip(_parts(state.type, (0,)), _references(state), ends, strict=True)
+        ends = list(references(result_of(step)))
+        parts = zip(placed_parts(state.type, (0,)), references(state), ends, strict=True)
         for i, ((path, t), first, end) in enumerate(parts):
             slot = Slot(given.get(path, f"{name}.{i}"), t.member)
             inner.deliver(end.name, t.placement)
             start = max(start, self.deliver(first.name, t.placement))
             carried.append((t.placement, Carried(slot, first.name, end.name)))
-        for (path, t), value in zip(_parts(data.type, (1,)), _references(data), strict=True):
+        for (path, t), value in zip(placed_parts(data.type, (1,)), references(data), strict=True):
             if path in given:
                 start = max(start, self.deliver(value.name, t.placement))
                 alias = Compute(Slot(given[path], t.member), Reference(value.name, t.member))
@@ -328,7 +329,7 @@ class Cut:
     def _result_of_loop(self, name: str, t: FederatedType, loop: Looped, path: tuple[int, ...]) -> None:
         state = loop.inner.program.parameter_type
         assert isinstance(state, StructType)
-        place = [p for p, _ in _parts(state[0], ())].index(path)
+        place = [p for p, _ in placed_parts(state[0], ())].index(path)
         placement, carried = loop.carried[place]
         step = Compute(Slot(name, t.member), Reference(carried.slot.name, t.member))
         self._do(loop.start + loop.inner.last, placement, step, name)
@@ -345,44 +346,6 @@ class Cut:
         return transformed(node, write)
 
 
-def _path(node: Node) -> tuple[str, tuple[int, ...]] | None:
-    """Return the name and the indices of a selection from a name, None for anything else."""
-    indices: list[int] = []
-    while isinstance(node, Selection):
-        indices.append(node.index)
-        node = node.source
-    return (node.name, tuple(reversed(indices))) if isinstance(node, Reference) else None
-
-
-def _part_of(node: Node, parameter: str | None) -> tuple[int, ...] | None:
-    path = _path(node)
-    return path[1] if path is not None and path[0] == parameter else None
-
-
-def _parts(t: Type, path: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], FederatedType]]:
-    """Yield the placed parts of a type, with their paths."""
-    if isinstance(t, FederatedType):
-        yield path, t
-    elif isinstance(t, StructType):
-        for i, part in enumerate(t.parts()):
-            yield from _parts(part, (*path, i))
-
-
-def _references(node: Node) -> Iterator[Reference]:
-    """Yield the names in a struct of names, in order."""
-    if isinstance(node, Struct):
-        for part in node.children():
-            yield from _references(part)
-    else:
-        assert isinstance(node, Reference), shortened(node)
-        yield node
-
-
-def called(node: Node) -> str:
-    """Return the intrinsic that `node` calls, nothing if it is no such call."""
-    return node.function.uri if isinstance(node, Call) and isinstance(node.function, Intrinsic) else ""
-
-
 def _is_plus(operator: Node) -> bool:
     """Return whether `operator` is `generic_plus`, written so or as `(p -> generic_plus(<p[0],p[1]>))`."""
     match operator:
@@ -396,16 +359,3 @@ def _is_plus(operator: Node) -> bool:
                 and all(isinstance(n.source, Reference) and n.source.name == p for n in sides)
             )
     return False
-
-
-def one_member(x: Node) -> Node:
-    """Return an argument of a map as one member sees it: names stand for that member's values, a zip for its struct."""
-
-    match x:
-        case Call(function=Intrinsic(uri="federated_zip"), argument=argument) if argument is not None:
-            return one_member(argument)
-        case Struct():
-            return x.rebuilt(tuple(one_member(part) for part in x.children()))
-        case Reference(name=name, of=FederatedType(member=t)):
-            return Reference(name, t)
-    return x

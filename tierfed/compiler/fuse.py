@@ -20,8 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tierfed.compiler.cut import Cut, called, one_member
-from tierfed.compiler.normalise import bindings_of, normalise, renumbered, result_of, without_unused
+from tierfed.compiler.cut import Cut
+from tierfed.compiler.fit import called_uri
+from tierfed.compiler.normal_form import bindings_of, one_member, result_of, users_of, without_unused
+from tierfed.compiler.normalise import normalise, renumbered
 from tierfed.ir.build import apply_intrinsic, unpack
 from tierfed.ir.intrinsics import iterate
 from tierfed.ir.nodes import (
@@ -43,7 +45,6 @@ from tierfed.types import FederatedType
 _MAPS = ("federated_map", "federated_apply")
 _ZIP = "federated_zip"
 _MEMBER = "member"  # the parameter of a map that is written here, a name that no normal form has
-_RESULT = ""  # who uses what the result of a body names
 
 
 def fuse(program: Node, hierarchy: Hierarchy) -> Lambda:
@@ -86,10 +87,10 @@ class _Body:
         bindings, changed = [], False
         for name, node in bindings_of(self.program):
             new = node
-            if called(node) == iterate.NAME:
+            if called_uri(node) == iterate.NAME:
                 inner = self.cut.loops[name].inner
                 new = _over_step(node, lambda step, inner=inner: _Body(step, inner).fused())  # type: ignore[misc]
-            elif called(node) in (*_MAPS, _ZIP):
+            elif called_uri(node) in (*_MAPS, _ZIP):
                 new = self._local(name, node, users)
             changed = changed or new is not node
             bindings.append((name, new))
@@ -98,7 +99,7 @@ class _Body:
     def _local(self, name: str, node: Node, users: dict[str, set[str]]) -> Node:
         """Return a map or a zip, over what those before it are over where they can be made part of it."""
         assert isinstance(node, Call) and isinstance(node.type, FederatedType)
-        *fn, x = unpack(node.argument, 1 if called(node) == _ZIP else 2)
+        *fn, x = unpack(node.argument, 1 if called_uri(node) == _ZIP else 2)
         of_one = Call(fn[0], one_member(x), node.line) if fn else one_member(x)
         made = _Local(of_one, {}, node.line)
         parts: list[tuple[str, Node]] = []
@@ -121,15 +122,6 @@ class _Body:
         """Return whether nothing but `user` uses `source`, and not in a later phase."""
         at = self.cut.at
         return users[source] == {user} and at[t.placement, source] == at[t.placement, user]
-
-
-def users_of(program: Lambda) -> dict[str, set[str]]:
-    """Return by which bindings of a body each name is used, `""` being its result."""
-    users: dict[str, set[str]] = {}
-    for name, node in (*bindings_of(program), (_RESULT, result_of(program))):
-        for used in free_names(node):
-            users.setdefault(used, set()).add(name)
-    return users
 
 
 def _with(parts: list[tuple[str, Node]], expression: Node) -> Node:
@@ -177,13 +169,13 @@ def _with_zips_inside(program: Lambda) -> Lambda:
     inside = {
         name: node
         for name, node in nodes.items()
-        if called(node) == _ZIP and all(called(nodes.get(user, node)) in _MAPS for user in users[name])
+        if called_uri(node) == _ZIP and all(called_uri(nodes.get(user, node)) in _MAPS for user in users[name])
     }
     bindings = []
     for name, node in nodes.items():
-        if called(node) == iterate.NAME:
+        if called_uri(node) == iterate.NAME:
             node = _over_step(node, _with_zips_inside)
-        elif called(node) in _MAPS:
+        elif called_uri(node) in _MAPS:
             assert isinstance(node, Call) and isinstance(node.argument, Struct)
             fn, x = node.argument.children()
             if isinstance(x, Reference) and x.name in inside:

@@ -19,6 +19,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from tierfed.compiler.normal_form import bindings_of, without_unused
 from tierfed.errors import CompileError
 from tierfed.ir.intrinsics import iterate
 from tierfed.ir.nodes import (
@@ -34,7 +35,7 @@ from tierfed.ir.nodes import (
     free_names,
     is_stateful,
 )
-from tierfed.types import FederatedType, FunctionType, StructType, Type
+from tierfed.types import FederatedType, FunctionType, StructType
 
 PARAMETER = "args"
 PARTS = "arg"  # of the parameter: `arg.0`, `arg.1.0`
@@ -259,29 +260,3 @@ def renumbered(program: Lambda) -> Lambda:
     whole = Reference(PARAMETER, program.parameter_type)
     kept = {name: Reference(name, node.type) for name, node in ((PARAMETER, whole), *parts)}
     return replace(program, body=_numbered(program.body, kept))
-
-
-def without_unused(block: Block) -> Node:
-    """Return `block` without the bindings that nothing uses."""
-    used = set(free_names(block.result))
-    kept: list[tuple[str, Node]] = []
-    for name, value in reversed(block.bindings):
-        if name in used:
-            kept.append((name, value))
-            used.update(free_names(value))
-    return Block(tuple(reversed(kept)), block.result) if kept else block.result
-
-
-def bindings_of(program: Lambda) -> tuple[tuple[str, Node], ...]:
-    """Return the bindings of a program in normal form."""
-    return program.body.bindings if isinstance(program.body, Block) else ()
-
-
-def result_of(program: Lambda) -> Node:
-    """Return the result of a program in normal form."""
-    return program.body.result if isinstance(program.body, Block) else program.body
-
-
-def placement_types(t: Type) -> Iterator[FederatedType]:
-    """Yield the federated types in `t`."""
-    return (part for part in t.walk() if isinstance(part, FederatedType))

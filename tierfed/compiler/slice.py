@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tierfed.compiler.cut import Cut, DownKey, Looped, Phase, UpKey, called
-from tierfed.compiler.normalise import result_of
+from tierfed.compiler.cut import Cut, DownKey, Looped, Phase, UpKey
+from tierfed.compiler.fit import called_uri
+from tierfed.compiler.normal_form import result_of
 from tierfed.compiler.slices import (
     Broadcast,
     Fold,
@@ -69,7 +70,7 @@ def slice_program(
 
 def _descended(name: str, cut: Cut) -> str | None:
     """Return the name at the root of what came down under `name`, None if it is not from there."""
-    while (node := cut.nodes.get(name)) is not None and called(node) == "hop_broadcast":
+    while (node := cut.nodes.get(name)) is not None and called_uri(node) == "hop_broadcast":
         assert isinstance(node, Call) and isinstance(node.argument, Reference)
         name = node.argument.name
         t = node.argument.type

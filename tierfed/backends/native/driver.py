@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tierfed.codecs import codec
-from tierfed.compiler.normalise import bindings_of, result_of
+from tierfed.compiler.normal_form import bindings_of, result_of
 from tierfed.compiler.serialize import compiled_to_bytes
 from tierfed.compiler.slices import Compiled, Receive, Send, Slot
 from tierfed.errors import NotReady, ProtocolError, RoundFailed, TierfedError
