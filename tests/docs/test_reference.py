@@ -46,8 +46,10 @@ def test_an_old_page_is_told(monkeypatch, tmp_path, capsys):
 
 
 def test_every_operator_stands_there_once():
-    """The page's groups are the callables, no more and no fewer."""
+    """The page's groups are the callables, each in one group and under one heading."""
     assert sorted(name for names in TOOL.OPERATORS.values() for name in names) == sorted(CALLABLES)
+    page = TOOL.PAGE.read_text("utf-8")
+    assert [name for name in CALLABLES if page.count(f"#### {name}\n") != 1] == []
 
 
 def test_every_public_name_stands_there():

@@ -117,12 +117,12 @@ def federated_computation(*types: Any) -> Any:
     Raises TypeMismatch, with the user's own line, where the body does not type.
 
     >>> @tierfed.federated_computation("{float32}@CLIENTS", "float32@SERVER")
-    ... def share_above(readings, limit):
+    ... def against(readings, limit):
     ...     mean = tierfed.federated_mean(readings)
     ...     return {"mean": mean, "above": mean - limit}
-    >>> share_above.type_signature.result
+    >>> against.type_signature.result
     StructType(<mean=float32@SERVER,above=float32@SERVER>)
-    >>> share_above([68, 72], 69)
+    >>> against([68, 72], 69)
     {'mean': np.float32(70.0), 'above': np.float32(1.0)}
     """
     if len(types) == 1 and _is_undecorated(types[0]):

@@ -1,7 +1,7 @@
 """The intrinsics: one file a family, one line an operator in `TABLE`.
 
-To add one, write its file (type rule, meaning, expansion) and its line here; the callable,
-the checker, the interpreter, the compiler and the tests take it from the table.
+To add one, write its file (type rule, meaning, expansion, an example) and its line here; the
+callable, the checker, the interpreter, the compiler, the reference and the tests take it from the table.
 """
 
 from __future__ import annotations

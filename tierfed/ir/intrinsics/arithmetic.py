@@ -104,7 +104,7 @@ def _binary(
         "stays",
         result,
         meaning,
-        doc=f"Return the elementwise {name} of two values of one type.",
+        doc=f"Return the {_RESULTS[name]} of two values of one type, element by element.",
         about=f"""
             Of numbers, tensors and structs of them, as numpy does it: integers wrap, floats follow IEEE 754,
             nothing is cast or spread over elements{integers}.  Both sides have one type, or it is a

@@ -113,8 +113,8 @@ REDUCE = Operator(
     _expand,
     doc="Return the fold of the members' values by `op`, starting from `zero`.",
     about="""
-        As `federated_aggregate`, with `op` as accumulate and, unless `merge` is given, as merge, and
-        nothing to report.  Where `zero` is of another type than the values, `op` cannot merge two
+        As `federated_aggregate`, with `op` as accumulate and, unless `merge`, `(<U,U> -> U)`, is given, as
+        merge, and nothing to report.  Where `zero` is of another type than the values, `op` cannot merge two
         partials: then `merge` is given, or one hop lies between P and `to`, and else it is a
         CompileError when the tiers are known.  A plain number as `zero` takes the values' dtype.
         """,
