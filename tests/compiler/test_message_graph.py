@@ -94,7 +94,7 @@ def in_order(slices: Slices, root: Placement) -> list[Message]:
     return list(graphlib.TopologicalSorter(graph(slices, root)).static_order())
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_messages_have_no_cycle(case: Case) -> None:
     """Whatever the program, loops and all: each message can be sent after those that it needs."""
@@ -410,7 +410,7 @@ def test_inside_and_outside_never_share_a_message() -> None:
     assert up[0].phase in phases and up[0].phase > loop.site.phase
 
 
-@settings(max_examples=80, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_a_site_stands_in_the_same_loops_everywhere(case: Case) -> None:
     """Whatever the program: a site is of one loop, or of none, in every slice that has it."""
