@@ -10,6 +10,7 @@ from tierfed.errors import CodecError
 from tierfed.types import TensorType
 
 SIZE = 1 << 19
+FLOATS = {"fp16": (10, -14), "bf16": (7, -126)}  # bits after the point, smallest normal exponent
 
 
 def decoded(spec, x):
@@ -31,9 +32,13 @@ def expected_vnmse(spec, lognormal):
     below = np.clip(np.cumsum(density), 0, 1)
     size = np.exp(z) if lognormal else np.abs(z)
     square = np.exp(2) if lognormal else 1.0
-    if spec == "bf16":
-        unit = 2.0 ** (np.floor(np.log2(size + 1e-300)) - 7)
+    if spec in FLOATS:
+        fraction, lowest = FLOATS[spec]
+        unit = 2.0 ** (np.maximum(np.floor(np.log2(size + 1e-300)), lowest) - fraction)
         return (density * unit**2).sum() / 12 / square
+    if spec == "sign":
+        mean = (density * size).sum()
+        return 1 - (mean**2 + (square - mean**2) / 4096) / square
     if lognormal:
         top = (2 * size**2 * (1 - below**256)).sum() * (z[1] - z[0])  # E max**2 = ∫ 2 t P(max > t) dt, t = exp z
     else:
@@ -45,9 +50,13 @@ def expected_vnmse(spec, lognormal):
     ("spec", "lognormal", "published", "within"),
     [
         ("int8", False, 4.87e-5, 0.01),
-        ("int8", True, 2.99e-4, 0.03),  # of one draw, whose standard deviation is 3 %
+        ("int8", True, 2.99e-4, 0.03),  # of one draw, whose standard deviation is 3 % (fp16: 1 %)
         ("int8(stochastic=true)", False, 2 * 4.87e-5, 0.01),
         ("int8(stochastic=true)", True, 2 * 2.99e-4, 0.03),
+        ("fp16", False, 4.29e-8, 0.01),
+        ("fp16", True, 4.25e-8, 0.02),
+        ("sign", False, 0.36338, 0.01),  # 1 - 2 / π, the least that one bit allows
+        ("sign", True, 1 - 1 / np.e, 0.01),
         ("bf16", False, 2.77e-6, 0.01),
         ("bf16", True, 2.74e-6, 0.01),
     ],
@@ -75,7 +84,7 @@ def test_bf16_is_ml_dtypes_bfloat16():
         assert (got == wanted[fine].view(np.uint16)).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16"])
+@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "qsgd", "sign"])
 @pytest.mark.parametrize("name", ["float16", "float32", "bfloat16"])
 def test_the_largest_values_stay_finite(spec, name):
     """The largest value of each dtype decodes to a finite value within the bound, both signs of it."""
@@ -88,7 +97,7 @@ def test_the_largest_values_stay_finite(spec, name):
     assert (np.abs(y - x.astype(np.float64)) <= 2.0**-8 * largest[name]).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16"])
+@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "fp16", "qsgd", "qsgd(2)"])
 def test_zeros_stay_zeros(spec):
     """A block of zeros decodes to zeros, beside blocks that are none."""
     x = np.zeros(1024, np.float32)
@@ -128,7 +137,7 @@ def test_float64_below_float32_becomes_zero():
     assert (decoded("int8", np.array([1e-300, 1.0])) == [0, pytest.approx(1)]).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "bf16"])
+@pytest.mark.parametrize("spec", ["int8", "bf16", "fp16", "qsgd", "sign"])
 def test_float64_beyond_float32_is_refused(spec):
     """A float64 value that float32 cannot hold is an error that names it, not an infinity."""
     x = np.zeros(70_000)
@@ -139,6 +148,65 @@ def test_float64_beyond_float32_is_refused(spec):
         f"{spec}: -1e+39 at element 66000 is beyond float32, in which {spec} computes; it ends at 3.403e+38\n"
         "  to mend: scale the values down, or use codec none on this link, which carries float64 as it is"
     )
+
+
+@pytest.mark.parametrize("lognormal", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_qsgd_errs_by_what_its_grid_says(bits, lognormal):
+    """The squared error is step**2 f (1 - f) an element, f being how far it is on its way up, within 1 %."""
+    z = np.random.default_rng(bits).standard_normal(SIZE)
+    x = (np.exp(z) if lognormal else z).astype(np.float32)
+    rows = x.reshape(-1, 256).astype(np.float64)
+    step = np.abs(rows).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+    f = rows / step - np.floor(rows / step)
+    expected = (step**2 * f * (1 - f)).sum() / (rows**2).sum()
+    assert vnmse(f"qsgd({bits})", x) == pytest.approx(expected, rel=0.01)
+
+
+def test_qsgd_of_eight_bits_is_int8_stochastic():
+    """The same grid and the same random numbers: only the form of the codes differs."""
+    x = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    assert (decoded("qsgd(8)", x) == decoded("int8(stochastic=true)", x)).all()
+
+
+def test_sign_gives_the_sign_and_the_mean_magnitude_of_each_block():
+    """Blocks of 4096 have their own magnitude; a zero of either sign is positive."""
+    x = np.array([3, -1, 0, -0.0] * 1024 + [-7, 1], np.float32)
+    assert (decoded("sign", x) == [1, -1, 1, 1] * 1024 + [-4, 4]).all()
+
+
+def test_fp16_is_numpys_float16():
+    """The bits are those of numpy's cast, for each float16, beside it, on the ties between two, and beside those."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = np.unique(halves[np.isfinite(halves)].astype(np.float32))
+    ties = (halves[1:].astype(np.float64) + halves[:-1]) / 2
+    x = np.concatenate([halves, ties.astype(np.float32), np.float32([-0.0, 1e-30, -1e-42, 65519.99, -65519.99])])
+    x = np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
+    x = x[np.abs(x) < 65520]
+    assert codec("fp16").encode(x) == x.astype("<f2").tobytes()
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "bfloat16"])
+def test_fp16_refuses_what_would_become_infinite(name):
+    """65520 rounds to infinity in float16, so it is an error that names it and the codec that has the range."""
+    x = np.zeros(300).astype(TensorType(name).dtype)
+    x[7] = -65536
+    with pytest.raises(CodecError) as e:
+        codec("fp16").encode(x)
+    assert str(e.value) == (
+        "fp16: -65536 at element 7 is beyond fp16, which ends at 65520\n"
+        "  to mend: scale the values down, or use codec bf16 on this link, which has the range of float32"
+    )
+    assert decoded("fp16", np.float32([65519.99, -65504])).tolist() == [65504, -65504]
+
+
+@pytest.mark.parametrize(
+    ("spec", "bits"), [("sign", 1), ("fp16", 16), *((f"qsgd({b})", b + 32 / 256) for b in range(2, 9))]
+)
+def test_sizes_are_near_the_nominal_ones(spec, bits):
+    """The nominal bits an element, within 1.5 %, from 2^16 elements on."""
+    for size in (1 << 16, (1 << 16) + 1, 1 << 18):
+        assert codec(spec).nominal_bytes(size, "float32") * 8 / size == pytest.approx(bits, rel=0.015)
 
 
 def test_the_code_of_int8_takes_eight_and_an_eighth_bits():

@@ -27,10 +27,34 @@ def scales(data, size, block):
     return [read[i // block] for i in range(size)], data[4 * count :]
 
 
-def plain_int8(data, size):
+def plain_int8(data, size, stochastic):
     """Scales, then signed bytes."""
     scale, codes = scales(data, size, 256)
     return [s * c for s, c in zip(scale, struct.unpack(f"<{size}b", codes), strict=True)]
+
+
+def planes(data, size, bits):
+    """Return the codes whose bits are in as many planes."""
+    row = -(-size // 8)
+    assert len(data) == bits * row
+    return [sum((data[p * row + i // 8] >> i % 8 & 1) << p for p in range(bits)) for i in range(size)]
+
+
+def plain_qsgd(data, size, bits):
+    """Scales, then planes of what is the level above the lowest."""
+    scale, codes = scales(data, size, 256)
+    return [s * (c - 2 ** (bits - 1) + 1) for s, c in zip(scale, planes(codes, size, bits), strict=True)]
+
+
+def plain_sign(data, size):
+    """Means, then a plane of the signs."""
+    mean, signs = scales(data, size, 4096)
+    return [-m if s else m for m, s in zip(mean, planes(signs, size, 1), strict=True)]
+
+
+def plain_fp16(data, size):
+    """Half floats."""
+    return struct.unpack(f"<{size}e", data)
 
 
 def plain_bf16(data, size):
@@ -43,7 +67,14 @@ def plain_none(data, size):
     return struct.unpack(f"<{size}f", data)
 
 
-PLAIN = {"none": plain_none, "bf16": plain_bf16, "int8": plain_int8}
+PLAIN = {
+    "none": plain_none,
+    "fp16": plain_fp16,
+    "bf16": plain_bf16,
+    "int8": plain_int8,
+    "qsgd": plain_qsgd,
+    "sign": plain_sign,
+}
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 FLOAT32 = [entry for entry in GOLDEN if parse(entry["type"]).name == "float32"]
@@ -74,6 +105,7 @@ def test_golden_bytes_decode_by_another_decoder(entry):
     data = bytes.fromhex(entry["code"])
     for _ in c.byte_stages:
         data = zstandard.ZstdDecompressor().decompress(data) if data else b""
-    values = PLAIN[c.array_stage.name](data, t.size)
+    [(name, options)] = c.config[0].items()
+    values = PLAIN[name](data, t.size, **options)
     with np.errstate(over="ignore"):
         assert np.array(values, np.float64).astype(np.float32).tobytes().hex() == entry["decoded"]

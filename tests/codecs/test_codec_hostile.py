@@ -133,6 +133,51 @@ def test_bf16_codes_are_bounded_by_float16():
     assert "code 0xc781 at element 0 is none that float16 values have" in refused("bf16", data, 1, "float16")
 
 
+@pytest.mark.parametrize("code", [0x7C00, 0xFC00, 0x7E00])
+def test_fp16_refuses_codes_that_are_not_finite(code):
+    """Infinity and NaN are never written, so they are not read."""
+    data = np.array([0x3C00] * 299 + [code], "<u2").tobytes()
+    assert refused("fp16", data) == f"fp16: code 0x{code:04x} at element 299 is no finite float16{MEND}"
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_qsgd_refuses_the_code_off_the_grid(bits):
+    """The code of ones alone stands for a level more than there are."""
+    c = codec(f"qsgd({bits})")
+    data = bytearray(c.encode(np.ones(300, np.float32)))
+    for plane in range(bits):
+        data[8 + plane * 38 + 17] |= 1 << 5
+    assert refused(f"qsgd({bits})", bytes(data)) == f"qsgd: code {2**bits - 1} at element 141 is off the grid{MEND}"
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, -0.0, 3e38])
+def test_qsgd_refuses_scales_that_no_values_have(scale):
+    """A scale that is negative, no number, or would overflow is refused."""
+    data = np.array([1, scale], "<f4").tobytes() + bytes(4 * 38)
+    assert refused("qsgd", data) == f"qsgd: scale {scale:g} of block 1 is none that float32 values have{MEND}"
+
+
+@pytest.mark.parametrize("mean", [np.nan, np.inf, -1.0, -0.0])
+def test_sign_refuses_means_that_no_values_have(mean):
+    """A mean magnitude that is negative or no number is refused, and one that is infinite in the declared dtype."""
+    data = np.array([mean], "<f4").tobytes() + bytes(38)
+    assert refused("sign", data) == f"sign: mean {mean:g} of block 0 is none that float32 values have{MEND}"
+    data = np.array([65520], "<f4").tobytes() + bytes(38)
+    assert "sign: mean 65520 of block 0 is none that float16 values have" in refused("sign", data, name="float16")
+
+
+@pytest.mark.parametrize("spec", ["sign", "qsgd", "qsgd(2)"])
+def test_planes_are_filled_up_with_zeros(spec):
+    """Bits after the last element are refused in each plane, so that a value has one code."""
+    data = codec(spec).encode(np.linspace(-1, 1, 300).astype(np.float32))
+    planes = (len(data) - (4 if spec == "sign" else 8)) // 38
+    for plane in range(planes):
+        bad = bytearray(data)
+        bad[len(data) - 1 - 38 * plane] |= 0x10
+        what = f"{codec(spec).array_stage.name}: bits are set after the 300 elements"
+        assert refused(spec, bytes(bad)) == f"{what}{MEND}"
+
+
 def test_none_refuses_bytes_that_are_no_bool():
     """A bool that is neither 0 nor 1 is refused."""
     assert refused("none", b"\1\0\1\2", 4, "bool") == f"none: byte 2 at element 3 is no bool{MEND}"

@@ -26,10 +26,10 @@ def assert_within_bound(c, x, y):
         assert y.tobytes() == x.tobytes()
         return
     spacing, smallest = PRECISION.get(x.dtype.name, (2.0**-23, 2.0**-149))
-    wide = x.astype(np.float64)
-    allowed = c.array_stage.bound(x) + 2 * spacing * np.abs(wide) + smallest
-    error = np.abs(y.astype(np.float64) - wide)
-    assert np.isfinite(y.astype(np.float64)).all()
+    wide, got = x.astype(np.float64), y.astype(np.float64)
+    allowed = c.array_stage.bound(x) + 2 * spacing * np.maximum(np.abs(wide), np.abs(got)) + smallest
+    error = np.abs(got - wide)
+    assert np.isfinite(got).all()
     assert (error <= allowed).all(), f"{error.max()} at {error.argmax()}"
 
 
@@ -108,7 +108,7 @@ def test_accumulate_is_decode_and_add(carried, sample, size, aligned):
 
 def test_a_sum_that_overflows_is_infinite_without_a_warning(each_codec):
     """Two finite children may sum to infinity; that is numpy's answer too, and nobody is warned."""
-    x = np.full(10, 3e38, np.float32)
+    x = np.full(10, 6e4, np.float16)
     total = x.copy()
     each_codec.accumulate_chunk(each_codec.encode_chunk(x), total)
     assert np.isinf(total).all()
@@ -137,8 +137,8 @@ def test_a_codec_is_a_value(each_codec):
 
 def test_codecs_that_differ_are_unequal():
     """Another stage or another option is another codec."""
-    all_of_them = [codec(s) for s in ("none", "int8", "bf16", "zstd", "int8+zstd", "int8+zstd(4)")]
-    assert len(set(all_of_them)) == 6
+    all_of_them = [codec(s) for s in ("none", "int8", "bf16", "qsgd", "qsgd(5)", "zstd", "int8+zstd", "int8+zstd(4)")]
+    assert len(set(all_of_them)) == 8
 
 
 def test_chunks_and_arrays_have_one_code(carried, sample):
@@ -175,7 +175,7 @@ def test_any_bits_are_within_the_bound_or_refused(specs, bits, name, data):
     dtype = dtype_of(name)
     x = np.frombuffer(bits[: len(bits) // dtype.itemsize * dtype.itemsize], dtype)
     with np.errstate(all="ignore"):
-        fine = np.isfinite(x.astype(np.float32)).all()
+        fine = (np.abs(x.astype(np.float32)) <= np.float32(c.array_stage.reach)).all()
     with np.errstate(all="raise"):  # a codec sets its own
         if fine or not c.lossy:
             code = c.encode(x)
@@ -193,22 +193,24 @@ def test_blocks_of_any_magnitude_are_within_the_bound(specs, data, exponent):
     """A block of one magnitude, from the smallest subnormal to the largest float32, is within the bound."""
     c = codec(data.draw(st.sampled_from(specs)))
     x = np.random.default_rng(3).uniform(-1, 1, 600) * 2.0**exponent
-    x = np.clip(x, -np.finfo(np.float32).max, np.finfo(np.float32).max).astype(np.float32)
+    x = np.clip(x, -c.array_stage.reach, c.array_stage.reach).astype(np.float32)
     assert_within_bound(c, x, c.decode(c.encode(x), TensorType("float32", x.shape)))
 
 
 def test_claimed_unbiasedness_holds(unbiased_codec):
-    """The mean of 400 decodes of a codec that claims to be unbiased is what was encoded."""
-    c, t = unbiased_codec, TensorType("float32", (512,))
-    normal = np.random.default_rng(0).standard_normal(512)
-    dense = np.where(np.arange(512) % 100 == 0, normal, 0)
-    for given_ in (np.exp(normal), np.eye(512)[3], [1, 0.5, *[0] * 510], [1, 0.6, 0.3, *[0] * 509], dense):
+    """The mean of 400 decodes of a codec that claims to be unbiased is what was encoded, on sparse blocks too."""
+    c = unbiased_codec
+    normal = np.random.default_rng(0).standard_normal(1 << 16)  # so many that luck is less than the law allows
+    dense = np.where(np.arange(normal.size) % 100 == 0, normal, 0)
+    sparse = [np.tile([*given_, *[0] * (256 - len(given_))], 128) for given_ in ([1], [1, 0.5], [1, 0.6, 0.3])]
+    for given_ in (np.exp(normal[:4096]), dense, *sparse):
         x = np.asarray(given_, np.float32)
-        decodes = [c.decode(c.encode(x, Stream.of(i)), t) for i in range(400)]
-        wide = x.astype(np.float64)
-        square = (wide**2).sum()
-        spread = np.mean([((d - wide) ** 2).sum() for d in decodes]) / square
-        assert ((np.mean(decodes, axis=0, dtype=np.float64) - wide) ** 2).sum() / square <= 1.3 * spread / 400 + 1e-20
+        total, spread = np.zeros(x.size), 0.0
+        for i in range(400):
+            error = c.decode(c.encode(x, Stream.of(i)), TensorType("float32", x.shape)) - x.astype(np.float64)
+            total += error
+            spread += (error**2).sum() / 400
+        assert (total**2).sum() / 400**2 <= 1.3 * spread / 400
 
 
 def test_threads_do_not_disturb_each_other(each_codec):

@@ -29,7 +29,7 @@ MAGNITUDE = np.uint32(0x7FFF_FFFF)  # the bits of a float32 without its sign
 INFINITY = np.uint32(0x7F80_0000)  # its bits when infinite; above it, NaN
 BFLOAT16_LARGEST = np.float32(float.fromhex("0x1.fep127"))
 BFLOAT16_CEILING = np.uint32(0x7F7F_7FFF).view(np.float32)  # what is above rounds to infinity
-_BELOW_FLOAT16_INFINITY = np.nextafter(np.float32(65520), np.float32(0))
+FLOAT16_CEILING = np.nextafter(np.float32(65520), np.float32(0))  # as for bfloat16
 _HALF, _ONE, _SHIFT = np.uint32(0x7FFF), np.uint32(1), np.uint32(16)
 
 
@@ -77,7 +77,7 @@ def ceiling(dtype: np.dtype[Any]) -> np.float32:
     """Return the largest float32 that `dtype`, one of FLOATS, holds without becoming infinite."""
     if dtype.kind != "f":
         return BFLOAT16_CEILING
-    return _BELOW_FLOAT16_INFINITY if dtype.itemsize == 2 else np.finfo(np.float32).max
+    return FLOAT16_CEILING if dtype.itemsize == 2 else np.finfo(np.float32).max
 
 
 def unpack(out: Array, write: Callable[[slice, int, Array], None], *, width: int, adding: bool) -> None:
@@ -110,8 +110,8 @@ def _from_float32(values: Array, to: Array) -> None:
         np.copyto(to, values, casting="same_kind")
 
 
-def refuse(codec: str, chunk: Array, first: int) -> NoReturn:
-    """Raise the CodecError for the first value of `chunk` that is not finite as float32.
+def refuse(codec: str, chunk: Array, first: int, reach: float = LARGEST) -> NoReturn:
+    """Raise the CodecError for the first value of `chunk` that is not within `reach` as float32.
 
     `first` is the index of the chunk's first element in its tensor.
     """
@@ -119,12 +119,18 @@ def refuse(codec: str, chunk: Array, first: int) -> NoReturn:
     with np.errstate(all="ignore"):
         for tile in tiles(chunk.size):
             values = chunk[tile]
-            bad = ~np.isfinite(as_float32(values, work[: values.size]))
+            bad = ~(np.abs(as_float32(values, work[: values.size])) <= np.float32(reach))
             if bad.any():
                 break
     at = int(np.argmax(bad))
     value = float(values[at])
     what = f"{value:g} at element {first + tile.start + at}"
+    if reach < abs(value) <= LARGEST:
+        raise CodecError(
+            f"{what} is beyond {codec}, which ends at {reach:.6g}",
+            where=codec,
+            mend="scale the values down, or use codec bf16 on this link, which has the range of float32",
+        )
     if math.isfinite(value):
         raise CodecError(
             f"{what} is beyond float32, in which {codec} computes; it ends at {LARGEST:.4g}",

@@ -32,6 +32,7 @@ class ArrayStage(ABC):
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
     lossy: ClassVar[bool]
+    reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that a lossy one carries
 
     @property
     @abstractmethod

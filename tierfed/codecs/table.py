@@ -17,24 +17,27 @@ import inspect
 from typing import Any
 
 from tierfed.codecs.bf16 import Bf16
+from tierfed.codecs.fp16 import Fp16
 from tierfed.codecs.grammar import Value, Written
 from tierfed.codecs.int8 import Int8
 from tierfed.codecs.none import Raw
+from tierfed.codecs.qsgd import Qsgd
+from tierfed.codecs.sign import Sign
 from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
 from tierfed.codecs.zstd import Zstd
 from tierfed.errors import CodecError, TierfedError, UnsupportedError
 
 TABLE: dict[str, type[Stage]] = {
     "none": Raw,
-    "int8": Int8,
+    "fp16": Fp16,
     "bf16": Bf16,
+    "int8": Int8,
+    "qsgd": Qsgd,
+    "sign": Sign,
     "zstd": Zstd,
 }
 
 LATER = (
-    "fp16",
-    "qsgd",
-    "sign",
     "topk",
     "randomk",
     "eden",

@@ -1,0 +1,90 @@
+"""Fp16: IEEE half precision, rounded to nearest, ties to even.
+
+Wire form: one little-endian float16 an element in row-major order: sign, 5 bits of
+exponent, 10 of significand.  n elements take 2 n bytes.
+
+An element is at most 2**-11 of itself away, an eighth of bf16's bound, or 2**-25 where it is
+below 2**-14.  The price is the range: what would round to infinity (from 65520 on) is
+refused, not turned into infinity, which would spoil a sum.  Rounding to nearest is biased:
+the same value always errs the same way.
+
+Source: IEEE 754-2019, binary16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tierfed.codecs.chunks import TILE, tiles
+from tierfed.codecs.floats import FLOAT16_CEILING, as_float32, refuse, unpack
+from tierfed.codecs.minifloats import Minifloat
+from tierfed.codecs.stage import Array, ArrayStage, Buffer
+from tierfed.codecs.stream import Stream
+from tierfed.errors import CodecError
+from tierfed.types.dtypes import FLOATS
+
+_CODE = np.dtype("<u2")
+_SIGN = 0x8000
+_HIGHEST = 0x7BFF  # 65504, the largest finite float16
+_FLOAT16 = Minifloat(fraction=10, lowest=-14, bits=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Fp16(ArrayStage):
+    """See the module docstring."""
+
+    name: ClassVar[str] = "fp16"
+    dtypes: ClassVar[tuple[str, ...]] = FLOATS
+    lossy: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = False
+    reach: ClassVar[float] = float(FLOAT16_CEILING)
+
+    def nbytes(self, size: int, dtype: str) -> int:
+        return size * _CODE.itemsize
+
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
+        codes = np.empty(chunk.size, _CODE)
+        work = np.empty((2, min(chunk.size, TILE)), np.uint32)
+        held = np.empty(0 if chunk.dtype == np.float32 else work.shape[1], np.float32)
+        with np.errstate(all="ignore"):
+            for tile in tiles(chunk.size):
+                x = as_float32(chunk[tile], held[: tile.stop - tile.start])
+                if not (x.max() <= FLOAT16_CEILING and x.min() >= -FLOAT16_CEILING):  # a NaN too
+                    refuse(self.name, chunk, first, reach=self.reach)
+                _FLOAT16.write(x, codes[tile], work)
+        return codes.view(np.uint8).data
+
+    def decode(self, data: memoryview, out: Array) -> None:
+        _unpack(data, out, adding=False)
+
+    def accumulate(self, data: memoryview, out: Array) -> None:
+        _unpack(data, out, adding=True)
+
+    def bound(self, chunk: Array) -> Array:
+        return np.maximum(np.abs(chunk.astype(np.float64)) * 2.0**-11, 2.0**-25)
+
+
+def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
+    values = _checked(data)
+
+    def write(tile: slice, width: int, into: Array) -> None:
+        np.copyto(into, values[tile])
+
+    with np.errstate(all="ignore"):
+        unpack(out, write, width=1, adding=adding)
+
+
+def _checked(data: memoryview) -> Array:
+    """Return `data` as float16; raises CodecError for what `encode` never writes."""
+    codes = np.frombuffer(data, _CODE)
+    if codes.size and (codes.view("<i2").max() > _HIGHEST or codes.max() > _SIGN + _HIGHEST):
+        at = int(np.argmax((codes & ~np.uint16(_SIGN)) > _HIGHEST))
+        raise CodecError(
+            f"code 0x{codes[at]:04x} at element {at} is no finite float16",
+            where="fp16",
+            mend="the bytes were damaged or written by another codec: name one codec for both ends of the link",
+        )
+    return codes.view("<f2")

@@ -1,0 +1,104 @@
+"""Qsgd: a few bits an element, rounded at random so that the mean is what was encoded.
+
+    levels = 2^(bits-1) - 1     scale = max |x| of the block / levels     code = ⌊x / scale⌋ or ⌈x / scale⌉
+
+Wire form: the scales as little-endian float32, one a block of 256 (the last block may be
+shorter), then code + levels, in 0 … 2 levels, as `bits` planes (planes.py).  n
+elements take bits ceil(n / 8) + 4 ceil(n / 256) bytes: bits + 0.125 bits an element.
+
+Sound as grids.py says: unbiased, each element within a scale, zeros exact; the errors of
+senders whose streams differ average out.
+
+Source: Alistarh et al. 2017, arXiv:1610.02132, section 3.1, with the maximum of a block for
+its norm, as in the paper's experiments (section 5): it bounds every element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tierfed.codecs import grids, planes
+from tierfed.codecs.chunks import TILE
+from tierfed.codecs.stage import Array, ArrayStage, Buffer
+from tierfed.codecs.stream import Stream
+from tierfed.errors import CodecError
+from tierfed.types.dtypes import FLOATS
+
+BITS = range(2, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Qsgd(ArrayStage):
+    """See the module docstring; `bits` is 2 to 8."""
+
+    name: ClassVar[str] = "qsgd"
+    dtypes: ClassVar[tuple[str, ...]] = FLOATS
+    lossy: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
+    bits: int = 4
+
+    def __post_init__(self) -> None:
+        if type(self.bits) is not int or self.bits not in BITS:
+            raise CodecError(f"there are no {self.bits!r} bits", where="qsgd", mend="give 2 to 8 bits")
+
+    @property
+    def _levels(self) -> int:
+        return (1 << (self.bits - 1)) - 1
+
+    def nbytes(self, size: int, dtype: str) -> int:
+        return grids.header(size) + planes.nbytes(size, self.bits)
+
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
+        data = np.empty(self.nbytes(chunk.size, ""), np.uint8)
+        header = grids.header(chunk.size)
+        scales, rows = data[:header].view(grids.SCALE), planes.planes_of(data[header:], self.bits)
+        codes = np.empty(min(chunk.size, TILE), np.uint8)
+
+        def put(tile: slice, values: Array) -> None:
+            part = codes[: values.size]
+            np.copyto(part.view(np.int8), values, casting="unsafe")
+            np.add(part, np.uint8(self._levels), out=part)
+            planes.write(part, rows, tile)
+
+        grids.quantise(self.name, chunk, first, scales, put, steps=self._levels, stream=stream)
+        return data.data
+
+    def decode(self, data: memoryview, out: Array) -> None:
+        self._unpack(data, out, adding=False)
+
+    def accumulate(self, data: memoryview, out: Array) -> None:
+        self._unpack(data, out, adding=True)
+
+    def bound(self, chunk: Array) -> Array:
+        return grids.bound(chunk, self._levels, stochastic=True)
+
+    def _unpack(self, data: memoryview, out: Array, *, adding: bool) -> None:
+        scales, rows = self._checked(data, out)
+        levels = np.float32(self._levels)
+
+        def get(tile: slice, values: Array) -> None:
+            np.copyto(values, planes.read(rows, tile))
+            np.subtract(values, levels, out=values)
+
+        grids.dequantise(scales, get, out, adding=adding)
+
+    def _checked(self, data: memoryview, out: Array) -> tuple[Array, Array]:
+        """Return the scales and planes in `data`; raises CodecError for what `encode` never writes."""
+        scales, wrong = grids.scales_in(data, out, self._levels)
+        rows = planes.planes_of(np.frombuffer(data[grids.header(out.size) :], np.uint8), self.bits)
+        above = np.bitwise_and.reduce(rows, axis=0)  # the code of ones alone is one too many
+        if wrong is None and above.any():
+            at = int(np.argmax(np.unpackbits(above, bitorder="little")))
+            wrong = f"code {2**self.bits - 1} at element {at} is off the grid"
+        if wrong is None and planes.is_filled_up(rows, out.size):
+            wrong = f"bits are set after the {out.size} elements"
+        if wrong is not None:
+            raise CodecError(
+                wrong,
+                where="qsgd",
+                mend="the bytes were damaged or written by another codec: name one codec for both ends of the link",
+            )
+        return scales, rows
