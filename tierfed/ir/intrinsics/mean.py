@@ -186,9 +186,9 @@ MEAN = Operator(
         dtype of x (16-bit floats in float32), w in float64.
 
         Values are floating or complex, of known sizes; a weight is one number a member, where the values
-        are: `<{T}@P,{W}@P> -> {T}@Q`.  Over nobody at a member of `to`, or with a total weight of zero, it is EmptyAggregate; an
-        empty subtree on the way is skipped.  A negative or non-finite weight is a ValueMismatch at the
-        member that has it.
+        are: `<{T}@P,{W}@P> -> {T}@Q`.  Over nobody at a member of `to`, or with a total weight of zero,
+        it is EmptyAggregate; an empty subtree on the way is skipped.  A negative or non-finite weight is
+        a ValueMismatch at the member that has it.
         """,
     example="""
         >>> @tierfed.federated_computation("{float32}@CLIENTS", "{int32}@CLIENTS")
