@@ -63,6 +63,14 @@ def test_what_it_says_of_theirs(fl):
     assert tierfed.to_type([np.int32, np.int32]) == tierfed.to_type((np.int32, np.int32))
     with pytest.raises(TypeError, match="str"):
         fl.to_type("int32")
+    with pytest.raises(TypeError):
+        fl.to_type(int)
+    assert str(tierfed.to_type(int)) and str(at_clients) == "{float32}@CLIENTS"
+    assert str(fl.TensorType(np.float32, None)) != str(tierfed.TensorType(np.float32, None)) == "float32[...]"
+    assert str(fl.to_type([("a/b", np.int32)])) == "<a/b=int32>"
+    assert str(tierfed.to_type([("a/b", np.int32)])) == '<"a/b"=int32>'
+    with pytest.raises(tierfed.TierfedError, match="1 parameter"):
+        tierfed.federated_computation(lambda x: x)
     for name in ("tf_computation", "federated_reduce", "federated_collect", "federated_apply", "federated_iterate"):
         assert not hasattr(fl, name)
 
