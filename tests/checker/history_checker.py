@@ -36,6 +36,11 @@ def phase(site):
     return int(site.split(".")[0])
 
 
+def turns(site):
+    """Return the turns of the loops around a site written `3.0[2,5]`, the outermost first."""
+    return [int(t) for t in site.partition("[")[2].rstrip("]").split(",") if t]
+
+
 class Part:
     """What one node did in one attempt of one invocation, in its order."""
 
@@ -60,10 +65,40 @@ class Part:
         """How it ended here: committed, cancelled, failed, or None."""
         return next((e["event"] for e in reversed(self.of("committed", "cancelled", "failed"))), None)
 
+    def what(self, site):
+        """Return what the beginning says of `site`, in whatever turn, None if it does not name it."""
+        found = self.looped.get(site.partition("[")[0]) if turns(site) else self.begun["sites"].get(site)
+        return found if found is None or len(found.get("loops", ())) == len(turns(site)) else None
+
+    @cached_property
+    def looped(self):
+        return self.begun.get("looped", {})
+
+    @cached_property
+    def collected(self):
+        """Return the sites that it collects: those outside loops, and the turns that it closed."""
+        return {**self.begun["sites"], **{s: self.what(s) for s in self.closed if turns(s) and self.what(s)}}
+
+    def order(self, site):
+        """Return where `site` stands: in loops, where these do, turn by turn."""
+        loops = (self.what(site) or {}).get("loops", ()) if self.begun else ()
+        around = [(*map(int, loop.split(".")), turn) for loop, turn in zip(loops, turns(site), strict=False)]
+        return (*((p, 1, i, turn) for p, i, turn in around), (phase(site), 0, 0, 0))
+
     def due(self, site):
         """Return when `site` had to be collected, in this node's time."""
-        said = [self.begun, *(e for e in self.of("reached") if phase(e["site"]) == phase(site))]
-        return min([math.inf, *(e["deadline"] for e in said if e["deadline"] is not None)])
+        begun = math.inf if self.begun["deadline"] is None else self.begun["deadline"]
+        return min(begun, self._due.get(self.order(site), math.inf))
+
+    @cached_property
+    def _due(self):
+        """The earliest deadline that was said of each place."""
+        due = {}
+        for e in self.of("reached"):
+            if e["deadline"] is not None:
+                at = self.order(e["site"])
+                due[at] = min(due.get(at, math.inf), e["deadline"])
+        return due
 
     def __str__(self):
         return f"{self.node}, {self.invocation}, attempt {self.attempt}"
@@ -84,7 +119,7 @@ class Run:
     @cached_property
     def root(self):
         """The node that begins rounds and is nobody's child."""
-        children = {c for p in self.collecting for s in p.begun["sites"].values() for c in s["children"]}
+        children = {c for p in self.collecting for s in _said(p) for c in s["children"]}
         roots = {p.node for p in self.collecting} - children
         assert len(roots) <= 1, f"histories of several trees: {sorted(roots)}"
         return next(iter(roots), None)
@@ -103,7 +138,7 @@ class Run:
         return {
             (p.invocation, p.attempt, child): p
             for p in self.collecting
-            for what in p.begun["sites"].values()
+            for what in _said(p)
             for child in what["children"]
         }
 
@@ -119,14 +154,19 @@ class Run:
                 return False
             ups = [
                 s
-                for s, what in above.begun["sites"].items()
-                if part.node in what["children"] and phase(s) > phase(site)
+                for s, what in above.collected.items()
+                if part.node in what["children"] and above.order(s) > part.order(site)
             ]
-            ups = [s for s in ups if phase(s) == min(map(phase, ups))]
+            ups = [s for s in ups if above.order(s) == min(map(above.order, ups))]
             if not ups or not all(part.node in above.closed.get(s, {}).get("contributors", ()) for s in ups):
                 return False
             part, site = above, ups[0]
         return True
+
+
+def _said(part):
+    """Return what the beginning of `part` says of its sites, those in loops too."""
+    return [*part.begun["sites"].values(), *part.looped.values()]
 
 
 def once(run):
@@ -211,7 +251,7 @@ def quorum(run):
     """A site closes with its quorum, over its children and nobody else, and says why each other is lost."""
     for part in run.collecting:
         for site, e in part.closed.items():
-            want = part.begun["sites"].get(site)
+            want = part.what(site)
             if want is None:
                 yield f"{part}: closed {site}, which it does not collect"
                 continue
@@ -245,17 +285,38 @@ def folds(run):
         for site, e in part.closed.items():
             if folded[site] != list(e["contributors"]):
                 yield f"{part}, site {site}: folded {folded[site]}, recorded {list(e['contributors'])}"
-            rank = {m: i for i, m in enumerate(part.begun["sites"].get(site, {"children": []})["children"])}
+            rank = {m: i for i, m in enumerate((part.what(site) or {"children": []})["children"])}
             ranks = [rank.get(m, -1) for m in folded[site]]
             if ranks != sorted(set(ranks)):
                 yield f"{part}, site {site}: {folded[site]} is not member order"
+
+
+def turn_by_turn(run):
+    """Turns are reached in order and without a gap, and who is lost in one is in none after it."""
+    for part in run.collecting:
+        reached = [e["site"] for e in part.of("reached") if turns(e["site"])]
+        for before, after in zip(reached, reached[1:], strict=False):
+            if part.order(after) < part.order(before):
+                yield f"{part}: reached {after} after {before}"
+        for site in reached:
+            if turns(site)[-1]:
+                one_less = f"{site.partition('[')[0]}[{','.join(map(str, [*turns(site)[:-1], turns(site)[-1] - 1]))}]"
+                if one_less not in reached:
+                    yield f"{part}: reached {site}, and never {one_less}"
+        closed = sorted((e for s, e in part.closed.items() if part.what(s)), key=lambda e: part.order(e["site"]))
+        out = {}
+        for e in closed:
+            for m in e["contributors"]:
+                if m in out and turns(e["site"]):
+                    yield f"{part}, site {e['site']}: {m} is in, and was lost at {out[m]}"
+            out |= {m: e["site"] for m in e["lost"] if m not in out}
 
 
 def disjoint(run):
     """In one attempt each node has one parent, so no two subtrees share a member."""
     parents = {}
     for part in run.collecting:
-        for site, what in part.begun["sites"].items():
+        for site, what in (*part.begun["sites"].items(), *part.looped.items()):
             for m in what["children"]:
                 key = (part.invocation, part.attempt, site, m)
                 if parents.setdefault(key, part.node) != part.node:
@@ -273,14 +334,17 @@ def counts(run):
                     total[placement] += n
             if dict(total) != e["counts"]:
                 yield f"{part}, site {site}: counts {e['counts']}, its contributors' are {dict(total)}"
-            placement = part.begun["sites"].get(site, {}).get("placement")
+            placement = (part.what(site) or {}).get("placement")
             counted = e["counts"].get(placement, 0)
             if counted != len(e["contributors"]):
                 yield f"{part}, site {site}: {len(e['contributors'])} contributors, counted {counted}"
     for part in run.parts.values():
-        for e in part.of("sent"):
-            below = [c for c in part.closed.values() if phase(c["site"]) < phase(e["site"])]
-            last = [c["counts"] for c in below if phase(c["site"]) == max(phase(b["site"]) for b in below)]
+        below = []
+        for e in part.of("closed", "sent"):
+            if e["event"] == "closed":
+                below.append(e)
+                continue
+            last = [c["counts"] for c in below if part.order(c["site"]) == max(part.order(b["site"]) for b in below)]
             if (part.begun and last) and not any(_with_itself(c, e["counts"]) for c in last):
                 yield f"{part}: sent {e['counts']} at {e['site']}, what it had closed counts {last}"
 
@@ -335,7 +399,7 @@ def deadlines(run):
     """Nothing is accepted past its deadline, and no reached site outlives its deadline by more than the grace."""
     for part in run.collecting:
         for e in part.of("accepted"):
-            if e["site"] in part.begun["sites"] and e["at"] >= part.due(e["site"]):
+            if part.what(e["site"]) and e["at"] >= part.due(e["site"]):
                 yield f"{part}, site {e['site']}: accepted {e['member']} at {e['at']}, due at {part.due(e['site'])}"
         ended = {e["site"]: e["at"] for e in part.of("closed", "failed")}
         last = max(e["at"] for e in run.histories[part.node])
@@ -354,7 +418,20 @@ def outcome(run):
 
 RULES = {
     f.__name__: f
-    for f in (once, one_attempt, settled, quorum, folds, disjoint, counts, payloads, epochs, deadlines, outcome)
+    for f in (
+        once,
+        one_attempt,
+        settled,
+        quorum,
+        folds,
+        turn_by_turn,
+        disjoint,
+        counts,
+        payloads,
+        epochs,
+        deadlines,
+        outcome,
+    )
 }
 
 

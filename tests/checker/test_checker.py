@@ -26,12 +26,19 @@ def rules(violations):
     return {v.split(":")[0] for v in violations}
 
 
+@pytest.fixture(scope="module")
+def looped():
+    """Those of one run of three turns."""
+    return Play(seed=4, phases=3, looped=True).run()
+
+
+@pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("quorum", [(1, 1), (2, 2), (2, 3), (0, 0)])
-def test_true_rounds(quorum):
+def test_true_rounds(quorum, loops):
     """No rule is violated by true rounds, whatever happens to their clients."""
     committed = failed = 0
     for seed in SEEDS:
-        histories = Play(seed, quorum=quorum).run()
+        histories = Play(seed, quorum=quorum, looped=loops, phases=3 if loops else 2).run()
         assert check(histories) == []
         committed += sum(e["event"] == "committed" for e in histories["server"])
         failed += sum(e["event"] == "failed" for e in histories["server"])
@@ -230,6 +237,56 @@ def no_end(h):
             e["lost"].pop("edge-0", None)
 
 
+def turn_skipped(h):
+    """A turn is not reached, and the next one is."""
+    events, i = first(h, "edge-0", "reached", lambda e: e["site"] == "2.0[1]")
+    del events[i]
+
+
+def turns_backwards(h):
+    """A turn is reached after the one that follows it."""
+    events, i = first(h, "edge-0", "reached", lambda e: e["site"] == "2.0[1]")
+    _, j = first(h, "edge-0", "reached", lambda e: e["site"] == "2.0[2]")
+    events[i]["site"], events[j]["site"] = events[j]["site"], events[i]["site"]
+
+
+def back_in_the_next_turn(h):
+    """A member that a turn has lost is in the one after it."""
+    events, i = first(h, "edge-0", "closed", lambda e: e["contributors"] and e["site"] == "2.0[2]")
+    _, j = first(h, "edge-0", "closed", lambda e: e["site"] == "2.0[1]")
+    events[j]["lost"][events[i]["contributors"][0]] = "late"
+
+
+def turn_below_quorum(h):
+    """A turn closes with fewer than its quorum."""
+    events, i = first(h, "edge-0", "begun")
+    events[i]["looped"]["2.0"]["quorum"] = 4
+
+
+def parents_in_a_loop(h):
+    """A client sends to both edges in a loop."""
+    _, i = first(h, "edge-0", "begun")
+    _, j = first(h, "edge-1", "begun")
+    mine, other = h["edge-0"][i]["looped"]["2.0"], h["edge-1"][j]["looped"]["2.0"]
+    mine["children"] = [*mine["children"], other["children"][0]]
+
+
+LOOPED = [
+    (turn_skipped, "turn_by_turn"),
+    (turns_backwards, "turn_by_turn"),
+    (back_in_the_next_turn, "turn_by_turn"),
+    (turn_below_quorum, "quorum"),
+    (parents_in_a_loop, "disjoint"),
+    (borrowed_member, "once"),
+    (two_attempts, "one_attempt"),
+    (silent_loss, "settled"),
+    (order_of_arrival, "folds"),
+    (wrong_count, "counts"),
+    (inflated, "counts"),
+    (other_payload, "payloads"),
+    (past_the_deadline, "deadlines"),
+]
+
 MUTANTS = [
     (borrowed_member, "once"),
     (counted_twice, "once"),
@@ -263,9 +320,17 @@ def test_wrong_histories(histories, mutate, rule):
     assert rule in rules(check(wrong))
 
 
+@pytest.mark.parametrize(("mutate", "rule"), LOOPED, ids=lambda x: getattr(x, "__name__", x))
+def test_wrong_histories_of_loops(looped, mutate, rule):
+    """So is each wrong history of a loop."""
+    wrong = copy.deepcopy(looped)
+    mutate(wrong)
+    assert rule in rules(check(wrong))
+
+
 def test_every_rule_has_its_mutant():
     """No rule goes untested."""
-    assert {rule for _, rule in MUTANTS} == set(RULES)
+    assert {rule for _, rule in MUTANTS + LOOPED} == set(RULES)
 
 
 # Mutants of the runtime: what the checker says of wrong rounds -------------------------------------------

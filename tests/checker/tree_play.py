@@ -18,15 +18,19 @@ from tierfed.node.summary import Summary
 FATES = ("well", "well", "well", "twice", "cut", "gone", "back", "raises", "late", "silent", "stale", "other payload")
 
 
+LOOP = ev.Site(1, 0)
+
+
 class Play:
-    """Three tiers; two phases, so that a loss in the first is seen in the second."""
+    """Three tiers; two phases, or turns of a loop, so that a loss in the first is seen in the second."""
 
     make = Round  # a mutant takes its place
     history = History
 
-    def __init__(self, seed, edges=2, clients=3, phases=2, quorum=(1, 1)):
+    def __init__(self, seed, edges=2, clients=3, phases=2, quorum=(1, 1), looped=False):
         self.random = random.Random(seed)
         self.tree = {f"edge-{e}": [f"c-{e}.{i}" for i in range(clients)] for e in range(edges)}
+        self.looped = looped
         self.phases, self.quorum, self.now = phases, quorum, 100.0
         self.lines = {}
         self.epoch = {m: 1 for e, cs in self.tree.items() for m in (e, *cs)}
@@ -66,21 +70,22 @@ class Play:
 
     def invoke(self, invocation, attempt):
         """Play one attempt; return whether it was committed."""
-        low = [ev.Site(2 + 4 * p, 0) for p in range(self.phases)]
-        high = [ev.Site(3 + 4 * p, 0) for p in range(self.phases)]
+        low = [ev.Site(2, 0, (p,)) if self.looped else ev.Site(2 + 4 * p, 0) for p in range(self.phases)]
+        high = [ev.Site(3, 0, (p,)) if self.looped else ev.Site(3 + 4 * p, 0) for p in range(self.phases)]
+        loops = (LOOP,) if self.looped else ()
         self.rounds = {
             "server": self.make(
                 "server",
                 invocation,
                 attempt,
-                [ev.Collect(s, "EDGES") for s in high],
+                [ev.Collect(s, "EDGES", loops) for s in dict.fromkeys(s.written for s in high)],
                 {"EDGES": tuple(self.tree)},
                 {"EDGES": self.quorum[0]},
                 self.epoch,
             )
         }
         for e, clients in self.tree.items():
-            sites = [ev.Collect(s, "CLIENTS") for s in low]
+            sites = [ev.Collect(s, "CLIENTS", loops) for s in dict.fromkeys(s.written for s in low)]
             self.rounds[e] = self.make(
                 e, invocation, attempt, sites, {"CLIENTS": clients}, {"CLIENTS": self.quorum[1]}, self.epoch
             )
@@ -94,6 +99,8 @@ class Play:
                 break
             self.phase(fates, below, above)
         self.step("server", ev.Tick())
+        for name in self.rounds if self.looped else ():
+            self.step(name, ev.Left(LOOP))
         good = self.rounds["server"].state == "closed"
         for e in ("server", *self.tree):
             self.step(e, ev.Committed() if good else ev.Cancelled("the round failed"))

@@ -194,10 +194,9 @@ class Plan:
         """Return the placement of the children that send to `site`."""
         return self._of[site.written][2]
 
-    def loop(self, site: Site) -> Site | None:
-        """Return the loop around `site` that stands in no other."""
-        loops = self._of[site.written][1]
-        return loops[0] if loops else None
+    def around(self, site: Site) -> tuple[Site, ...]:
+        """Return the loops around `site`, the outermost first."""
+        return self._of[site.written][1]
 
     def collection(self, site: Site) -> Collection:
         """Return a new collection of the sites that belong with `site`, in the same turns."""

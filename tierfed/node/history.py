@@ -114,7 +114,12 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
                 for site in c.folds
             }
             looped = {
-                str(site): {"placement": c.placement, "children": c.members, "quorum": c.quorum}
+                str(site): {
+                    "placement": c.placement,
+                    "children": c.members,
+                    "quorum": c.quorum,
+                    "loops": [str(loop) for loop in round.plan.around(site)],
+                }
                 for site, c in round.plan.looped.items()
             }
             epochs = {m: round.epoch(m) for c in (*round.plan.once, *round.plan.looped.values()) for m in c.members}

@@ -17,7 +17,7 @@ import asyncio
 import functools
 import logging
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -43,6 +43,7 @@ from tierfed.compiler.slices import (
     incoming,
 )
 from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
+from tierfed.ir.intrinsics import iterate
 from tierfed.node.accumulator import Accumulator, Contribution, has_leaves
 from tierfed.node.kept import copied
 from tierfed.node.round import Round
@@ -86,6 +87,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("tierfed.node.invocation")
 
 _ACKNOWLEDGE = 0.02  # seconds that an acknowledgement may wait
+_AHEAD = 16  # messages of turns to come that a neighbour may have sent before it is read no further
+_UNDER_WAY = 8  # messages on their way to one child
 _INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
 
 _Frames = list[tuple[dict[str, Any], Any]]
@@ -146,6 +149,8 @@ class Invocation:
         self._summary = Summary()
         self._raised = False  # whether the driver was told of a leaf that raised
         self._going_down = asyncio.Lock()
+        self._under_way: Counter[str] = Counter()  # messages to each child
+        self._moved = asyncio.Event()  # set when one has left, or a child is lost
         self.members = self._participants()
         self.round = Round(
             me.name,
@@ -203,6 +208,9 @@ class Invocation:
             self._timer.cancel()
         self._readers.clear()
         self._whole.clear()
+        self.node.parent.let(self.name)
+        for child in self.node.me.children:
+            self.node.child(child.name).let(self.name)
         self.node.forget(self)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -235,6 +243,7 @@ class Invocation:
     def _step(self, event: Event) -> None:
         now = asyncio.get_running_loop().time()
         actions = self.round.step(event, now)
+        self._moved.set()
         if self.node.history is not None:
             try:
                 self.node.history.record(self.round, event, actions, now)
@@ -346,7 +355,7 @@ class Invocation:
         """A child says that it, or its subtree, will not contribute."""
         if self.over:
             return
-        if isinstance(error, EmptyAggregate):  # what the program means here, whoever is lost
+        if isinstance(error, EmptyAggregate) or iterate.is_of_turns(error):  # what the program means, whoever is lost
             self.fail(error)
             return
         if error.remote_traceback is not None and not isinstance(error, RoundFailed) and not self._raised:
@@ -396,6 +405,8 @@ class Invocation:
         if whole:
             self.node.traffic.add(placement, "messages_up", 1)
             self._complete(upload)
+            if not self.over and self.round.ahead(member) >= _AHEAD:
+                self.node.child(member).hold(self.name)
 
     def refuse(self, upload: _Upload, error: TierfedError) -> None:
         """What a child sends is not what the program expects: it is lost, with the reason."""
@@ -456,6 +467,8 @@ class Invocation:
         reader = self.parent_reader(frame.header)
         if reader is not None and reader.feed(frame):
             self._arrived[Site.parse(frame.header["ident"]["site"])].set()
+            if len(self._down) >= _AHEAD:
+                self.node.parent.hold(self.name)
 
     # -- ports of the slice
 
@@ -465,14 +478,19 @@ class Invocation:
         await self._arrived[site].wait()
         del self._arrived[site]
         reader = self._down.pop(site)
+        self.node.parent.let(self.name)
         if reader.raw_bytes <= _INLINE:
             return reader.decode()
         values: list[Any] = await self.apart(reader.decode)
         return values
 
-    def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
-        """Begin to send to every child that takes part; the slice goes on meanwhile."""
+    async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
+        """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
         self.spawn(self._send_down(step, step.site.at(turns), values))
+        await asyncio.sleep(0)  # let the sending begin
+        while any(n >= _UNDER_WAY and self._takes_part(child) for child, n in self._under_way.items()):
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _send_down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
         async with self._going_down:  # messages are begun in the order of the slice
@@ -513,7 +531,15 @@ class Invocation:
         self.node.traffic.add(child.placement, "down", message.wire_bytes)
         self.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
         self.node.traffic.add(child.placement, "messages_down", 1)
-        self.spawn(self.node.send_to_child(child.name, frames))
+        self._under_way[child.name] += 1
+        self.spawn(self._sent_to(child.name, frames))
+
+    async def _sent_to(self, child: str, frames: _Frames) -> None:
+        try:
+            await self.node.send_to_child(child, frames)
+        finally:
+            self._under_way[child] -= 1
+            self._moved.set()
 
     async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
@@ -525,6 +551,9 @@ class Invocation:
         close = await self._future(site)
         del self._closed[site]
         self._summary = _joined(self._summary, close.summary)
+        for member in tuple(self.node.me.children):
+            if self.round.ahead(member.name) < _AHEAD:
+                self.node.child(member.name).let(self.name)
         return self._sums.pop(site).result()
 
     async def keep(self, step: Keep, value: Any) -> None:
@@ -557,6 +586,8 @@ class Invocation:
         """A loop that stands in no other has taken its last turn."""
         if not self.over:
             self._step(Left(loop.site))
+            for child in self.node.me.children:
+                self.node.child(child.name).let(self.name)
 
     async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
         """Send to the parent; it has left when this returns."""

@@ -310,6 +310,15 @@ class Node:
         """Return whether both links of a child are up."""
         return self._links[member].up
 
+    def child(self, member: str) -> Peer:
+        """Return a child as it is connected."""
+        return self._links[member]
+
+    @property
+    def parent(self) -> Peer:
+        """Return the parent (the driver, at the root) as it is connected."""
+        return self._parent
+
     def tell_child(self, member: str, header: dict[str, Any]) -> None:
         """Post a small frame on a child's control link, if there is one."""
         self._links[member].post(header)

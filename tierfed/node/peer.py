@@ -31,6 +31,7 @@ class Peer:
     why_not: str = "never connected"
     deployed: Deployed = field(default_factory=Deployed)
     owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
+    holders: set[str] = field(default_factory=set)  # invocations that it is too far ahead of
 
     @property
     def up(self) -> bool:
@@ -46,6 +47,19 @@ class Peer:
         """Post a small frame on the control link, if there is one."""
         if self.control is not None:
             self.control.post(header)
+
+    def hold(self, invocation: str) -> None:
+        """Read no more of its messages until `let` is called: `invocation` has enough of them waiting."""
+        if self.bulk is not None:
+            self.holders.add(invocation)
+            self.bulk.pause()
+
+    def let(self, invocation: str) -> None:
+        """Read on, if nobody else holds it up."""
+        if invocation in self.holders:
+            self.holders.discard(invocation)
+            if not self.holders and self.bulk is not None:
+                self.bulk.resume()
 
     def release(self, keys: list[str]) -> None:
         """Tell it to forget what it keeps under `keys`, under any if there are none: once it is back, if it is away."""
@@ -66,6 +80,7 @@ class Peer:
     def drop(self, why: str, error: TierfedError | None = None) -> None:
         """Close both links, giving `error` as the reason; that they are closed is no news then."""
         links, self.bulk, self.control, self.why_not = (self.bulk, self.control), None, None, why
+        self.holders.clear()
         self.deployed = Deployed()  # whoever comes next may be another process
         for link in links:
             if link is not None:

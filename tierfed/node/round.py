@@ -205,7 +205,7 @@ class Round:
     def _past(self, site: Site) -> bool:
         """Return whether a site in a loop, in the turns named, is behind the slice."""
         order = self.plan.order(site)
-        return order is None or order < self._now or self.plan.loop(site) not in self._loops
+        return order is None or order < self._now or self.plan.around(site)[0] not in self._loops
 
     def _turn(self, site: Site) -> Collection:
         """Return a new collection for a site in a loop, in the turns named."""

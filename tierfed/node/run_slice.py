@@ -36,6 +36,7 @@ from tierfed.types.values import nbytes
 
 Env: TypeAlias = dict[str, Any]
 Turns: TypeAlias = tuple[int, ...]
+Uses: TypeAlias = Mapping[int, tuple[str, ...]]  # by the index of a step, the names that nothing after it reads
 _NONE: frozenset[str] = frozenset()
 _INLINE = 1 << 20  # bytes of operands up to which an expression without leaves is computed on the loop
 
@@ -46,8 +47,8 @@ class Ports(Protocol):
     async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message."""
 
-    def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
-        """Begin to send `values` to the children."""
+    async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
+        """Begin to send `values` to the children; return when more may follow."""
 
     async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the folded slots of the children's messages."""
@@ -73,12 +74,11 @@ class Ports(Protocol):
 
 async def run_slice(part: Slice, ports: Ports) -> None:
     """Run the steps of `part` in order.  Raises whatever a step raises."""
-    await _run(part.steps, {}, ports, ())
+    await _run(part.steps, {}, ports, (), _last_uses(part.steps, _NONE))
 
 
-async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, kept: frozenset[str] = _NONE) -> None:
-    """Run steps over `env`; the names in `kept` are not forgotten."""
-    last = _last_uses(steps, kept)
+async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, last: Uses) -> None:
+    """Run steps over `env`, and forget after each what is in `last`."""
     at = 0
     while at < len(steps):
         step = steps[at]
@@ -95,8 +95,7 @@ async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, ke
             case Receive(slots=slots):
                 env.update(zip((s.name for s in slots), await ports.receive(step, turns), strict=True))
             case Broadcast(slots=slots) | Scatter(slots=slots):
-                ports.send_down(step, turns, [env[s.name] for s in slots])
-                await asyncio.sleep(0)  # let the sending begin
+                await ports.send_down(step, turns, [env[s.name] for s in slots])
             case Fold():
                 env.update(await ports.fold(step, turns, env))
             case Send(slots=slots):
@@ -114,11 +113,11 @@ async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, ke
 async def _loop(loop: Loop, env: Env, ports: Ports, turns: Turns) -> None:
     """Take the turns of a loop; each has names of its own, beside those around it."""
     values = {c.slot.name: env[c.first] for c in loop.carried}
-    around = frozenset(env) | {c.next for c in loop.carried}
+    last = _last_uses(loop.steps, frozenset(env) | {c.next for c in loop.carried})
     for turn in range(iterate.turns(evaluate(loop.turns, env, load))):
         await asyncio.sleep(0)  # a loop without messages is not to hold up the others
         inner, values = {**env, **values}, {}
-        await _run(loop.steps, inner, ports, (*turns, turn), around)
+        await _run(loop.steps, inner, ports, (*turns, turn), last)
         values = {c.slot.name: inner[c.next] for c in loop.carried}
     env.update(values)
     if not turns:
@@ -167,7 +166,7 @@ def _uses(step: Step) -> tuple[str, ...]:
     return ()
 
 
-def _last_uses(steps: tuple[Step, ...], kept: frozenset[str]) -> dict[int, tuple[str, ...]]:
+def _last_uses(steps: tuple[Step, ...], kept: frozenset[str]) -> Uses:
     """Return, by the index of a step, the names not in `kept` that nothing after it reads."""
     last: dict[str, int] = {}
     for at, step in enumerate(steps):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tierfed.errors import CompileError, TypeMismatch, ValueMismatch
+from tierfed.errors import CompileError, TierfedError, TypeMismatch, ValueMismatch
 from tierfed.ir.intrinsics.operator import Operator, Parameter, World
 from tierfed.ir.nodes import Node
 from tierfed.placements import Hierarchy, Placement
@@ -114,6 +114,11 @@ def turns(rounds: Any) -> int:
     if rounds < 0:
         raise ValueMismatch(f"{int(rounds)} rounds", where=NAME, mend="pass 0 rounds or more")
     return int(rounds)
+
+
+def is_of_turns(error: TierfedError) -> bool:
+    """Return whether `error` is what `turns` raises: no member's own, since they all have one number."""
+    return isinstance(error, ValueMismatch) and error.where == NAME
 
 
 ITERATE = Operator(
