@@ -44,6 +44,7 @@ from tierfed.types import FederatedType
 
 _MAPS = ("federated_map", "federated_apply")
 _ZIP = "federated_zip"
+_LARGEST = 256  # nodes of what one map computes: longer chains are cut, or compiling them would take squares
 _MEMBER = "member"  # the parameter of a map that is written here, a name that no normal form has
 
 
@@ -66,6 +67,11 @@ class _Local:
     expression: Node
     sources: dict[str, FederatedType]
     line: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of its nodes."""
+        return sum(1 for _ in self.expression.walk())
 
     @property
     def computes(self) -> bool:
@@ -103,11 +109,16 @@ class _Body:
         of_one = Call(fn[0], one_member(x), node.line) if fn else one_member(x)
         made = _Local(of_one, {}, node.line)
         parts: list[tuple[str, Node]] = []
-        drawn, changed = is_stateful(of_one), False
+        drawn, changed, room = is_stateful(of_one), False, _LARGEST - made.size
         for source, t in free_names(x).items():
             assert isinstance(t, FederatedType)
             inner = self.locals.get(source)
-            if inner is not None and (not inner.computes or (not drawn and self._only(source, name, t, users))):
+            if (
+                inner is not None
+                and inner.size <= room
+                and (not inner.computes or (not drawn and self._only(source, name, t, users)))
+            ):
+                room -= inner.size
                 parts.append((source, inner.expression))
                 made.sources.update(inner.sources)
                 changed = changed or inner.computes or not fn
