@@ -13,7 +13,11 @@ from tierfed.types.dtypes import dtype_of
 
 ARRAY_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ArrayStage)]
 BYTE_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ByteStage)]
-OPTIONS = {"int8": ["int8(stochastic=true)"], "qsgd": ["qsgd(bits=2)", "qsgd(bits=5)", "qsgd(bits=8)"]}
+OPTIONS = {
+    "int8": ["int8(stochastic=true)"],
+    "qsgd": ["qsgd(bits=2)", "qsgd(bits=5)", "qsgd(bits=8)"],
+    "eden": ["eden(bits=3)"],
+}
 SPECS = [
     *(spec for a in ARRAY_STAGES for spec in (a, *OPTIONS.get(a, ()))),
     *(f"{a}+{b}" for a in ARRAY_STAGES for b in BYTE_STAGES),
@@ -22,7 +26,7 @@ CARRIED = [
     (spec, name)
     for spec in SPECS
     for name in codec(spec).array_stage.dtypes
-    if name == "float32" or "+" not in spec or spec in ("none+zstd", "int8+zstd")
+    if name == "float32" or spec in ARRAY_STAGES or spec in ("none+zstd", "int8+zstd")
 ]
 
 

@@ -10,7 +10,7 @@ from tierfed.errors import CodecError
 from tierfed.types import TensorType
 
 SIZE = 1 << 19
-FLOATS = {"fp16": (10, -14), "bf16": (7, -126)}  # bits after the point, smallest normal exponent
+FLOATS = {"fp8": (3, -126), "fp16": (10, -14), "bf16": (7, -126)}  # bits after the point, smallest normal exponent
 
 
 def decoded(spec, x):
@@ -55,6 +55,8 @@ def expected_vnmse(spec, lognormal):
         ("int8(stochastic=true)", True, 2 * 2.99e-4, 0.03),
         ("fp16", False, 4.29e-8, 0.01),
         ("fp16", True, 4.25e-8, 0.02),
+        ("fp8", False, 256 * 2.77e-6, 0.01),  # bf16 has four bits more
+        ("fp8", True, 256 * 2.74e-6, 0.01),
         ("sign", False, 0.36338, 0.01),  # 1 - 2 / π, the least that one bit allows
         ("sign", True, 1 - 1 / np.e, 0.01),
         ("bf16", False, 2.77e-6, 0.01),
@@ -84,7 +86,7 @@ def test_bf16_is_ml_dtypes_bfloat16():
         assert (got == wanted[fine].view(np.uint16)).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "qsgd", "sign"])
+@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "qsgd", "sign", "terngrad"])
 @pytest.mark.parametrize("name", ["float16", "float32", "bfloat16"])
 def test_the_largest_values_stay_finite(spec, name):
     """The largest value of each dtype decodes to a finite value within the bound, both signs of it."""
@@ -97,7 +99,7 @@ def test_the_largest_values_stay_finite(spec, name):
     assert (np.abs(y - x.astype(np.float64)) <= 2.0**-8 * largest[name]).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "fp16", "qsgd", "qsgd(2)"])
+@pytest.mark.parametrize("spec", ["int8", "int8(stochastic=true)", "bf16", "fp16", "fp8", "qsgd", "qsgd(2)"])
 def test_zeros_stay_zeros(spec):
     """A block of zeros decodes to zeros, beside blocks that are none."""
     x = np.zeros(1024, np.float32)
@@ -137,7 +139,7 @@ def test_float64_below_float32_becomes_zero():
     assert (decoded("int8", np.array([1e-300, 1.0])) == [0, pytest.approx(1)]).all()
 
 
-@pytest.mark.parametrize("spec", ["int8", "bf16", "fp16", "qsgd", "sign"])
+@pytest.mark.parametrize("spec", ["int8", "bf16", "fp16", "fp8", "qsgd", "sign", "terngrad"])
 def test_float64_beyond_float32_is_refused(spec):
     """A float64 value that float32 cannot hold is an error that names it, not an infinity."""
     x = np.zeros(70_000)
@@ -167,6 +169,57 @@ def test_qsgd_of_eight_bits_is_int8_stochastic():
     """The same grid and the same random numbers: only the form of the codes differs."""
     x = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     assert (decoded("qsgd(8)", x) == decoded("int8(stochastic=true)", x)).all()
+
+
+@pytest.mark.parametrize("lognormal", [False, True])
+def test_terngrad_errs_by_what_its_scale_says(lognormal):
+    """The squared error is |x| (scale - |x|) an element, within 1 %, and what is decoded is 0 or ± the scale."""
+    z = np.random.default_rng(1).standard_normal(SIZE)
+    x = (np.exp(z) if lognormal else z).astype(np.float32)
+    rows = np.abs(x.reshape(-1, 4096).astype(np.float64))
+    scale = rows.max(axis=1, keepdims=True)
+    assert vnmse("terngrad", x) == pytest.approx((rows * (scale - rows)).sum() / (rows**2).sum(), rel=0.01)
+    y = decoded("terngrad", x).reshape(-1, 4096)
+    assert ((y == 0) | (y == np.copysign(scale, x.reshape(-1, 4096)))).all()
+
+
+def test_fp8_is_ml_dtypes_e4m3():
+    """The values are those of ml_dtypes' float8_e4m3fn: each of them, beside it, and on the ties between two."""
+    import ml_dtypes
+
+    codes = np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    values = np.unique(codes[np.isfinite(codes)])
+    x = np.concatenate([values, (values[1:] + values[:-1]) / 2])
+    x = np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
+    x = np.concatenate([x[np.abs(x) <= 448], np.float32([448])])
+    assert (decoded("fp8", x) == x.astype(ml_dtypes.float8_e4m3fn).astype(np.float32)).all()
+    assert codec("fp8").encode(x)[1:] == x.astype(ml_dtypes.float8_e4m3fn).tobytes()
+
+
+@pytest.mark.parametrize("exponent", [-140, -126, -20, 0, 77, 119])
+def test_fp8_has_a_power_of_two_of_its_own_for_each_block(exponent):
+    """Whatever the magnitude of a block, its elements keep three bits after the point, or 2^-136 where that is nothing."""
+    x = np.zeros(3 * 4096)
+    x[4096:8192] = np.linspace(1, 300, 4096) * 2.0**exponent
+    x[8192:] = 1
+    error = np.abs(decoded("fp8", x.astype(np.float32)) - x)
+    assert (error <= np.maximum(x / 16, 2.0**-136)).all() and (error[:4096] == 0).all() and (error[8192:] == 0).all()
+
+
+def test_fp8_keeps_small_elements_that_int8_loses():
+    """A thousandth of the largest of its block comes back within a sixteenth."""
+    x = np.full(256, 1e-3, np.float32)
+    x[0] = 1
+    assert (decoded("int8", x)[1:] == 0).all()
+    assert (np.abs(decoded("fp8", x) / x - 1) <= 1 / 16).all()
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "bfloat16"])
+def test_fp8_largest_values_stay_finite(name):
+    """The largest value of each dtype comes back as itself, though its code stands for more than the dtype has."""
+    largest = {"float16": 65504.0, "float32": float(np.finfo(np.float32).max), "bfloat16": float.fromhex("0x1.fep127")}
+    x = np.array([largest[name], -largest[name]]).astype(TensorType(name).dtype)
+    assert decoded("fp8", x).tobytes() == x.tobytes()
 
 
 def test_sign_gives_the_sign_and_the_mean_magnitude_of_each_block():
@@ -201,7 +254,8 @@ def test_fp16_refuses_what_would_become_infinite(name):
 
 
 @pytest.mark.parametrize(
-    ("spec", "bits"), [("sign", 1), ("fp16", 16), *((f"qsgd({b})", b + 32 / 256) for b in range(2, 9))]
+    ("spec", "bits"),
+    [("sign", 1), ("terngrad", 1.6), ("fp8", 8), ("fp16", 16), *((f"qsgd({b})", b + 32 / 256) for b in range(2, 9))],
 )
 def test_sizes_are_near_the_nominal_ones(spec, bits):
     """The nominal bits an element, within 1.5 %, from 2^16 elements on."""

@@ -6,7 +6,9 @@ that was written, and what it decoded to.  Entries are added, never changed.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import struct
 from pathlib import Path
 
@@ -52,6 +54,83 @@ def plain_sign(data, size):
     return [-m if s else m for m, s in zip(mean, planes(signs, size, 1), strict=True)]
 
 
+def plain_terngrad(data, size):
+    """Scales, then five digits a byte, each block of 4096 on its own."""
+    scale, lines = scales(data, size, 4096)
+    digits = []
+    for start in range(0, size, 4096):
+        width = min(4096, size - start)
+        line, lines = lines[: -(-width // 5)], lines[-(-width // 5) :]
+        digits += [line[i // 5] // 3 ** (i % 5) % 3 - 1 for i in range(width)]
+    assert not lines
+    return [s * d for s, d in zip(scale, digits, strict=True)]
+
+
+def plain_fp8(data, size):
+    """Powers of two, then e4m3s."""
+    count = -(-size // 4096)
+    values = []
+    for i, code in enumerate(data[count:]):
+        exponent, fraction = code // 8 % 16, code % 8
+        value = (1 + fraction / 8) * 2 ** (exponent - 7) if exponent else fraction / 8 * 2**-6
+        value = min(value * 2.0 ** (data[i // 4096] - 127), float(np.finfo("f4").max))
+        values.append(-value if code > 127 else value)
+    return values
+
+
+def plain_eden(data, size, bits=1):
+    """Seed, scales, planes of centroids and signs; each block turned back by a Hadamard matrix and random signs."""
+    if size < 32:
+        return struct.unpack(f"<{size}f", data)
+    blocks = max(1, size // 4096)
+    (seed,) = struct.unpack("<Q", data[:8])
+    scale = np.array(struct.unpack(f"<{blocks}f", data[8 : 8 + 4 * blocks]), np.float32)
+    codes = np.array(planes(data[8 + 4 * blocks :], size, bits))
+    values = np.array(lloyd(bits), np.float32)[codes % 2 ** (bits - 1)]
+    values[codes >= 2 ** (bits - 1)] *= -1
+    words = np.random.Philox(key=seed).random_raw(blocks * 2 * 64 + 6 * 128 + 1).astype("<u8")
+    minus = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+    done = []
+    for b in range(blocks):
+        own = values[b * 4096 : (b + 1) * 4096 if b < blocks - 1 else size]
+        here = minus[b * 2 * 4096 :]
+        if own.size == 4096:
+            for turn in (1, 0):
+                own = hadamard(own.reshape(64, 64).T.reshape(-1), [2**i for i in (*range(6, 12), *range(6))])
+                own = np.where(here[turn * 4096 :][:4096], -own, own) / np.float32(64)
+        else:
+            order = min(4096, 2 ** (own.size.bit_length() - 1))
+            along = -(-own.size // 16) * 16
+            at = np.argsort([*range(0, own.size, 2), *range(1, own.size, 2)])
+            for turn in range(5, -1, -1):
+                own = own[at]
+                front = hadamard(own[:order], [2**i for i in range(order.bit_length() - 1)])
+                own = np.concatenate([front * np.float32(order**-0.5), own[order:]])
+                own = np.where(here[turn * along :][: own.size], -own, own)
+        done.append(own * scale[b])
+    return np.concatenate(done)
+
+
+def hadamard(values, strides):
+    """Return the sums and differences of float32 values that are `strides` apart, one stride after another."""
+    at = np.arange(values.size)
+    for stride in strides:
+        other = values[at ^ stride]
+        values = np.where(at & stride, other - values, values + other)
+    return values
+
+
+def lloyd(bits):
+    """Return the positive centroids that are the means of a normal distribution between their midpoints."""
+    c = [(i + 0.5) * 3 / 2 ** (bits - 1) for i in range(2 ** (bits - 1))]
+    for _ in range(3000):
+        edges = [0.0, *((a + b) / 2 for a, b in itertools.pairwise(c)), 40.0]
+        density = [math.exp(-e * e / 2) / math.sqrt(2 * math.pi) for e in edges]
+        above = [math.erfc(e / math.sqrt(2)) / 2 for e in edges]
+        c = [(density[i] - density[i + 1]) / (above[i] - above[i + 1]) for i in range(len(c))]
+    return c
+
+
 def plain_fp16(data, size):
     """Half floats."""
     return struct.unpack(f"<{size}e", data)
@@ -74,6 +153,10 @@ PLAIN = {
     "int8": plain_int8,
     "qsgd": plain_qsgd,
     "sign": plain_sign,
+    "eden": plain_eden,
+    "drive": plain_eden,
+    "terngrad": plain_terngrad,
+    "fp8": plain_fp8,
 }
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -109,3 +192,13 @@ def test_golden_bytes_decode_by_another_decoder(entry):
     values = PLAIN[name](data, t.size, **options)
     with np.errstate(over="ignore"):
         assert np.array(values, np.float64).astype(np.float32).tobytes().hex() == entry["decoded"]
+
+
+@pytest.mark.parametrize("size", [31, 32, 300, 4095, 4096, 8191, 8192, 70_000])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_eden_decodes_by_another_decoder(bits, size):
+    """Whole blocks and every kind of last block, bit for bit."""
+    x = np.random.default_rng(size).standard_normal(size).astype(np.float32)
+    data = codec(f"eden({bits})").encode(x)
+    y = codec(f"eden({bits})").decode(data, TensorType("float32", (size,)))
+    assert np.array(plain_eden(data, size, bits), np.float32).tobytes() == y.tobytes()

@@ -166,6 +166,46 @@ def test_sign_refuses_means_that_no_values_have(mean):
     assert "sign: mean 65520 of block 0 is none that float16 values have" in refused("sign", data, name="float16")
 
 
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, -0.0])
+def test_terngrad_refuses_scales_that_no_values_have(scale):
+    """A scale that is negative or no number is refused, and one that is infinite in the declared dtype."""
+    data = np.array([scale], "<f4").tobytes() + bytes(60)
+    assert refused("terngrad", data) == f"terngrad: scale {scale:g} of block 0 is none that float32 values have{MEND}"
+    data = np.array([65520], "<f4").tobytes() + bytes(60)
+    assert "terngrad: scale 65520 of block 0 is none that float16 values" in refused("terngrad", data, name="float16")
+
+
+@pytest.mark.parametrize(("size", "at", "value", "what"), [
+    (300, 17, 243, "byte 243 at 17 is no five digits"),
+    (300, 59, 255, "byte 255 at 59 is no five digits"),
+    (298, 59, 27, "digits are set after the end of a block of the 298 elements"),
+    (4096, 819, 3, "digits are set after the end of a block of the 4096 elements"),
+    (8193, 1639, 3, "digits are set after the end of a block of the 8193 elements"),
+    (8193, 1640, 3, "digits are set after the end of a block of the 8193 elements"),
+])  # fmt: skip
+def test_terngrad_refuses_what_are_no_digits(size, at, value, what):
+    """A byte of five digits is at most 242, and a value has one code."""
+    data = bytearray(codec("terngrad").encode(np.ones(size, np.float32)))
+    data[4 * -(-size // 4096) + at] = value
+    assert refused("terngrad", bytes(data), size) == f"terngrad: {what}{MEND}"
+
+
+@pytest.mark.parametrize(("power", "name"), [(0, "float32"), (248, "float32"), (248, "bfloat16"), (136, "float16")])
+def test_fp8_refuses_powers_that_no_values_have(power, name):
+    """A power of two beyond those that an encoder writes for the dtype is refused; the last one is read."""
+    what = f"fp8: 2^{power - 127} of block 0 is no scale that {name} values have{MEND}"
+    assert refused("fp8", bytes([power]) + bytes(300), name=name) == what
+    y = codec("fp8").decode(bytes([power - 1 if power else 1]) + b"\x7e" * 300, TensorType(name, (300,)))
+    assert np.isfinite(y.astype(np.float64)).all()
+
+
+@pytest.mark.parametrize("code", [0x7F, 0xFF])
+def test_fp8_refuses_codes_that_are_no_number(code):
+    """e4m3 has one NaN of either sign, which is never written."""
+    data = bytes([127]) + bytes(299) + bytes([code])
+    assert refused("fp8", data) == f"fp8: code 0x{code:02x} at element 299 is no number{MEND}"
+
+
 @pytest.mark.parametrize("spec", ["sign", "qsgd", "qsgd(2)"])
 def test_planes_are_filled_up_with_zeros(spec):
     """Bits after the last element are refused in each plane, so that a value has one code."""

@@ -42,10 +42,14 @@ def test_round_trip_is_within_the_bound(carried, sample, size):
 
 
 def test_the_bound_is_not_slack(lossy_codec):
-    """Some element comes near the stated bound, so a tighter code would state less."""
+    """Some element comes near the stated bound, so a tighter code would state less.
+
+    That of a random rotation is eight standard deviations, of which 2^14 elements see four or five.
+    """
     x = np.random.default_rng(1).standard_normal(1 << 14).astype(np.float32)
     y = lossy_codec.decode(lossy_codec.encode(x), TensorType("float32", x.shape))
-    assert (np.abs(y.astype(np.float64) - x) / lossy_codec.array_stage.bound(x)).max() > 0.95
+    least = 0.45 if lossy_codec.array_stage.name in ("eden", "drive") else 0.95
+    assert (np.abs(y.astype(np.float64) - x) / lossy_codec.array_stage.bound(x)).max() > least
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (7, 5), (2, 3, 64)])

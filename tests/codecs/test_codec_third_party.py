@@ -145,7 +145,7 @@ def test_a_mistake_in_the_name_suggests_it(uniform8):
     """Third parties' names are among the suggestions."""
     with pytest.raises(
         CodecError,
-        match="did you mean uniform8[?] the codecs are none, fp16, bf16, int8, qsgd, sign, zstd and uniform8",
+        match="did you mean uniform8[?] the codecs are none, fp16, bf16, int8, qsgd, sign, terngrad, fp8, zstd and uniform8",
     ):
         codec("unifrom8")
 

@@ -17,6 +17,9 @@ import inspect
 from typing import Any
 
 from tierfed.codecs.bf16 import Bf16
+from tierfed.codecs.drive import Drive
+from tierfed.codecs.eden import Eden
+from tierfed.codecs.fp8 import Fp8
 from tierfed.codecs.fp16 import Fp16
 from tierfed.codecs.grammar import Value, Written
 from tierfed.codecs.int8 import Int8
@@ -24,6 +27,7 @@ from tierfed.codecs.none import Raw
 from tierfed.codecs.qsgd import Qsgd
 from tierfed.codecs.sign import Sign
 from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
+from tierfed.codecs.terngrad import Terngrad
 from tierfed.codecs.zstd import Zstd
 from tierfed.errors import CodecError, TierfedError, UnsupportedError
 
@@ -34,19 +38,19 @@ TABLE: dict[str, type[Stage]] = {
     "int8": Int8,
     "qsgd": Qsgd,
     "sign": Sign,
+    "eden": Eden,
+    "drive": Drive,
+    "terngrad": Terngrad,
+    "fp8": Fp8,
     "zstd": Zstd,
 }
 
 LATER = (
     "topk",
     "randomk",
-    "eden",
-    "drive",
     "powersgd",
     "thc",
     "sketch",
-    "terngrad",
-    "fp8",
     "error_feedback",
     "delta",
     "clip",

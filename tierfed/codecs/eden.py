@@ -1,0 +1,279 @@
+"""Eden: one to four bits an element, unbiased, whatever the values are.
+
+    r = rotation of the block       q = the centroid next to r √m / ‖r‖       scale = ‖r‖² / <r, q>
+    x̂ = scale · q, rotated back                eden(bits=4): vNMSE 0.0096;  bits=1: 0.571
+
+After a random rotation (rotation.py) the coordinates of a block of m elements are nearly normal,
+so the best quantiser of the normal distribution (Lloyd's) fits every block.  The scale
+makes <x̂, x> = ‖x‖²; what is left of the error is orthogonal to x, and as the rotation is
+random, no direction of it is preferred: its mean is zero.  With D the error of the centroids
+the squared error is D / (1 - D) of ‖x‖².
+
+Each message rotates on its own: the rotation is all the randomness, so if senders shared one,
+their errors would add up instead of averaging out.
+
+Wire form: seed (uint64), one float32 scale a block, all little-endian; then planes (planes.py) of
+the codes: the index of the magnitude, and in the highest bit the sign.  Blocks have 4096
+elements, the last up to 8191.  n elements take 8 + 4 floor(n / 4096) + b ceil(n / 8) bytes: b + 1/128
+bits an element.  Fewer than 32 elements, too few for a random rotation, are written as
+float32: 4 n bytes.
+
+The signs of the rotation are those of `Stream(seed)`.  Sums of products are made by adding the
+upper half to the lower until one is left, so that all machines write the same bytes.  A block
+is brought near 1 by a power of two first, or squares would overflow.  Values decoded
+beyond the declared dtype, which only blocks of nearly its largest values have, are clipped to it.
+
+Source: Vargaftik et al. 2022, arXiv:2108.08842, algorithm 1 and theorem 2.3; one bit is
+DRIVE, Vargaftik et al. 2021, arXiv:2105.08339.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tierfed.codecs import planes
+from tierfed.codecs.chunks import TILE, rows
+from tierfed.codecs.floats import INFINITY, LARGEST, MAGNITUDE, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.rotation import BLOCK, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
+from tierfed.codecs.stage import Array, ArrayStage, Buffer
+from tierfed.codecs.stream import Stream
+from tierfed.errors import CodecError
+from tierfed.types.dtypes import FLOATS
+
+SMALLEST = 32  # elements that are rotated; fewer are written as they are
+ERRORS = {1: 0.57079633, 2: 0.13312117, 3: 0.03578402, 4: 0.00959214}  # D / (1 - D) by bits
+CENTROIDS = {
+    1: (0.79788456,),
+    2: (0.45278003, 1.51041761),
+    3: (0.24509418, 0.75600528, 1.34390928, 2.1519457),
+    4: (0.12839503, 0.3880483, 0.65675912, 0.94234046, 1.2562312, 1.61804639, 2.06901723, 2.73258957),
+}
+_SEED = np.dtype("<u8")
+_SCALE = np.dtype("<f4")
+_FLOAT = np.dtype("<f4")
+_LONGEST = 2 * BLOCK  # elements that an odd block has less than
+_SPREAD = 8  # standard deviations of an element that are taken for certain
+_NAME = "eden"
+
+
+@dataclass(frozen=True, slots=True)
+class Eden(ArrayStage):
+    """See the module docstring; `bits` is 1 to 4."""
+
+    name: ClassVar[str] = _NAME
+    dtypes: ClassVar[tuple[str, ...]] = FLOATS
+    lossy: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
+    bits: int = 4
+
+    def __post_init__(self) -> None:
+        if type(self.bits) is not int or self.bits not in CENTROIDS:
+            raise CodecError(f"bits is {self.bits!r}", where=_NAME, mend="give 1, 2, 3 or 4 bits an element")
+
+    def nbytes(self, size: int, dtype: str) -> int:
+        if size < SMALLEST:
+            return size * _FLOAT.itemsize
+        return _header(size) + planes.nbytes(size, self.bits)
+
+    def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
+        return encode(self.name, self.bits, chunk, first, stream)
+
+    def decode(self, data: memoryview, out: Array) -> None:
+        unpack_rotated(self.name, self.bits, data, out, adding=False)
+
+    def accumulate(self, data: memoryview, out: Array) -> None:
+        unpack_rotated(self.name, self.bits, data, out, adding=True)
+
+    def bound(self, chunk: Array) -> Array:
+        return bound(self.bits, chunk)
+
+
+def encode(name: str, bits: int, chunk: Array, first: int, stream: Stream) -> Buffer:
+    """Return the code of `chunk`; raises CodecError, as of the codec `name`, for what is not finite."""
+    size = chunk.size
+    if size < SMALLEST:
+        return _raw(name, chunk, first)
+    seed = stream.at(_NAME, first).key % (1 << 64)
+    data = np.empty(_header(size) + planes.nbytes(size, bits), np.uint8)
+    data[: _SEED.itemsize].view(_SEED)[0] = seed
+    scales = data[_SEED.itemsize : _header(size)].view(_SCALE)
+    codes = planes.planes_of(data[_header(size) :], bits)
+    full, odd = split(size)
+    signs = Stream(seed)
+    values, scratch = np.empty((2, min(full, TILE)), np.float32)
+    with np.errstate(all="ignore"):
+        for tile, _ in rows(full, BLOCK):
+            x = as_float32(chunk[tile], values[: tile.stop - tile.start]).reshape(-1, BLOCK)
+            a, b = (w[: x.size].reshape(x.shape) for w in (values, scratch))
+            exponents = _scaled(x, a, b)
+            if exponents is None:
+                refuse(name, chunk, first)
+            at = tile.start // BLOCK
+            rotate(a, b, Signs(signs, at, len(x)))
+            tile_codes, scale = _quantised(a, b, bits)
+            scales[at : at + len(x)] = _shifted(scale, exponents - 12)  # rotated is 2**12 as large
+            planes.write(tile_codes.reshape(-1), codes, tile)
+        if odd:
+            x = as_float32(chunk[full:], np.empty(odd, np.float32)).reshape(1, -1)
+            a, b = np.zeros((2, 1, _LONGEST), np.float32)
+            exponents = _scaled(x, a[:, :odd], b[:, :odd])
+            if exponents is None:
+                refuse(name, chunk, first)
+            a[0, :odd] = rotate_odd(a[0, :odd], signs, full // BLOCK)
+            tile_codes, scale = _quantised(a, b, bits, odd)
+            scales[-1:] = _shifted(scale, exponents)
+            planes.write(tile_codes.reshape(-1), codes, slice(full, size))
+    return data.data
+
+
+def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding: bool) -> None:
+    """Fill `out`, or add to it, a tile at a time; raises CodecError, with `out` untouched, for other bytes."""
+    if out.size < SMALLEST:
+        floats = _checked_raw(name, data, out)
+        with np.errstate(all="ignore"):
+            unpack(out, lambda tile, _, values: np.copyto(values, floats[tile]), width=1, adding=adding)
+        return
+    seed, scales, codes = _checked(name, bits, data, out)
+    full, odd = split(out.size)
+    signs = Stream(seed)
+    centroids = np.array(CENTROIDS[bits], np.float32)
+    centroids = np.concatenate([centroids, -centroids])
+    rotated_back = centroids * np.float32(2.0**-12)
+    largest = ceiling(out.dtype)
+    clipped = float(scales.max()) * CENTROIDS[bits][-1] * _LONGEST**0.5 > float(largest)
+    scratch = np.empty(min(full, TILE), np.float32)
+
+    def write(tile: slice, width: int, values: Array) -> None:
+        grid = values.reshape(-1, width)
+        np.take(rotated_back, planes.read(codes, tile), out=values, mode="clip")
+        at = tile.start // BLOCK
+        rotate_back(grid, scratch[: values.size].reshape(grid.shape), Signs(signs, at, len(grid)))
+        finish(values, grid, scales[at : at + len(grid)])
+
+    def write_odd(_: slice, width: int, values: Array) -> None:
+        picked = centroids[planes.read(codes, slice(full, full + width))]
+        values[:] = rotate_odd_back(picked, signs, full // BLOCK)
+        finish(values, values.reshape(1, -1), scales[-1:])
+
+    def finish(values: Array, grid: Array, scale: Array) -> None:
+        np.multiply(grid, scale[:, None], out=grid)
+        if clipped:
+            np.clip(values, -largest, largest, out=values)
+
+    with np.errstate(all="ignore"):
+        unpack(out[:full], write, width=BLOCK, adding=adding)
+        if odd:
+            unpack(out[full:], write_odd, width=odd, adding=adding)
+
+
+def bound(bits: int, chunk: Array) -> Array:
+    """Return eight standard deviations of an element's error, which by far no element comes to."""
+    x = chunk.astype(np.float64)
+    if x.size < SMALLEST:
+        return np.zeros(x.size)
+    starts = np.arange(blocks(x.size)) * BLOCK
+    widths = np.diff([*starts, x.size])
+    squares = np.add.reduceat((x / (np.abs(x).max() or 1)) ** 2, starts)
+    deviations = np.sqrt(ERRORS[bits] * squares / widths) * (np.abs(x).max() or 1)
+    spread: Array = np.repeat(_SPREAD * deviations, widths) + 2.0**-147
+    return spread
+
+
+def _header(size: int) -> int:
+    """Return the bytes of the seed and of the scales."""
+    return _SEED.itemsize + blocks(size) * _SCALE.itemsize
+
+
+def _scaled(x: Array, into: Array, work: Array) -> Array | None:
+    """Write the rows of `x` to `into`, each times a power of two that brings it near 1; return the exponents.
+
+    None if a value is a NaN or an infinity.  An exponent is at least -120, and rows below that stay below 1.
+    """
+    tops = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=work.view(np.uint32)).max(axis=1)
+    if tops.max() >= INFINITY:
+        return None
+    exponents: Array = np.clip((tops >> np.uint32(23)).astype(np.int32) - 127, -120, 126)
+    np.multiply(x, np.ldexp(np.float32(1), -exponents)[:, None], out=into)
+    return exponents
+
+
+def _quantised(r: Array, scratch: Array, bits: int, size: int = BLOCK) -> tuple[Array, Array]:
+    """Return the codes of the first `size` of each row of `r`, and each row's scale; `r` is overwritten.
+
+    What follows them in a row is zero; rows have a power of two of elements.
+    """
+    centroids = np.array(CENTROIDS[bits], np.float32)
+    squares = _sums(np.multiply(r, r, out=scratch))
+    unit = np.sqrt(squares / np.float32(size))
+    codes = np.signbit(r[:, :size]).view(np.uint8)
+    np.left_shift(codes, np.uint8(bits - 1), out=codes)
+    magnitudes = np.abs(r, out=r)[:, :size]
+    indices = np.zeros(codes.shape, np.uint8)
+    above = np.empty(codes.shape, np.bool_)
+    for edge in (centroids[1:] + centroids[:-1]) / np.float32(2):
+        np.greater(magnitudes, (edge * unit)[:, None], out=above)
+        np.add(indices, above.view(np.uint8), out=indices)
+    scratch[:, size:] = 0
+    picked = scratch[:, :size]
+    np.take(centroids, indices, out=picked, mode="clip")
+    np.multiply(picked, magnitudes, out=picked)
+    products = _sums(scratch)
+    scale = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
+    return np.bitwise_or(codes, indices, out=codes), scale
+
+
+def _sums(rows_: Array) -> Array:
+    """Return the sum of each row, adding halves to halves; the rows are overwritten."""
+    width = rows_.shape[1]
+    while width > 1:
+        width //= 2
+        np.add(rows_[:, :width], rows_[:, width : 2 * width], out=rows_[:, :width])
+    sums: Array = rows_[:, 0].copy()
+    return sums
+
+
+def _shifted(scale: Array, exponents: Array) -> Array:
+    """Return `scale` times two to `exponents`, the largest float32 at most."""
+    return np.minimum(np.ldexp(scale, exponents), np.float32(LARGEST))
+
+
+def _raw(name: str, chunk: Array, first: int) -> Buffer:
+    with np.errstate(all="ignore"):
+        values = as_float32(chunk, np.empty(chunk.size, np.float32))
+    if not np.isfinite(values).all():
+        refuse(name, chunk, first)
+    return values.astype(_FLOAT).view(np.uint8).data
+
+
+def _checked_raw(name: str, data: memoryview, out: Array) -> Array:
+    floats = np.frombuffer(data, _FLOAT).astype(np.float32)
+    wrong = ~(np.abs(floats) <= ceiling(out.dtype))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise _damaged(name, f"{floats[at]:g} at element {at} is none that {out.dtype.name} values have")
+    return floats
+
+
+def _checked(name: str, bits: int, data: memoryview, out: Array) -> tuple[int, Array, Array]:
+    """Return the seed, the scales and the codes in `data`; raises CodecError for what `encode` never writes."""
+    header = _header(out.size)
+    seed = int.from_bytes(data[: _SEED.itemsize], "little")
+    scales = np.frombuffer(data[_SEED.itemsize : header], _SCALE).astype(np.float32)
+    codes = planes.planes_of(np.frombuffer(data[header:], np.uint8), bits)
+    if scales.view(np.uint32).max() >= INFINITY:  # a negative scale or a NaN is above all others
+        at = int(scales.view(np.uint32).argmax())
+        raise _damaged(name, f"scale {scales[at]:g} of block {at} is none that values have")
+    if planes.is_filled_up(codes, out.size):
+        raise _damaged(name, f"bits are set after the {out.size} elements")
+    return seed, scales, codes
+
+
+def _damaged(name: str, what: str) -> CodecError:
+    return CodecError(
+        what,
+        where=name,
+        mend="the bytes were damaged or written by another codec: name one codec for both ends of the link",
+    )
