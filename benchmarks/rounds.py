@@ -33,6 +33,21 @@ def empty_round() -> Any:
     return tierfed.federated_sum(tierfed.federated_value(np.int32(1), tierfed.CLIENTS))
 
 
+TURNS = 50
+
+
+@tierfed.federated_computation(np.int32)
+def empty_turns(turns: Any) -> Any:
+    """Return the number of clients, counted by each edge once a turn: a broadcast down, a sum up."""
+    edges = tierfed.placement("EDGE_AGGREGATORS")
+
+    def turn(state: Any) -> Any:
+        return tierfed.federated_sum(tierfed.federated_broadcast(state, to=tierfed.CLIENTS) * np.int32(0) + 1, to=edges)
+
+    start = tierfed.federated_value(np.int32(0), edges)
+    return tierfed.federated_sum(tierfed.federated_iterate(turn, start, turns, at=edges))
+
+
 def _echo_chain(hops: int) -> tuple[socket.socket, list[int]]:
     """Return a socket to a chain of `hops` processes, each passing a byte on and its answer back."""
     children = []
@@ -70,7 +85,7 @@ def run(quick: bool = False) -> list[Row]:
     """Return the rows of this benchmark."""
     rounds = 50 if quick else ROUNDS
     chain, children = _echo_chain(3)
-    floor, ours = [], []
+    floor, ours, loops = [], [], []
     topology = tierfed.tree(fan_out={"EDGE_AGGREGATORS": EDGES, "CLIENTS": CLIENTS_EACH})
     with tempfile.TemporaryDirectory() as home:
         os.environ["TIERFED_HOME"] = home  # its runs are nobody's
@@ -85,14 +100,20 @@ def run(quick: bool = False) -> list[Row]:
                 chain.sendall(b"x")
                 chain.recv(1)
                 floor.append(time.perf_counter() - start)
+            for turns in (0, TURNS) * 5:
+                start = time.perf_counter()
+                assert tree.invoke(empty_turns, turns) == (EDGES * CLIENTS_EACH if turns else 0)
+                loops.append(time.perf_counter() - start)
     chain.close()
     for pid in children:
         os.waitpid(pid, 0)
+    turn = (statistics.median(loops[1::2]) - statistics.median(loops[::2])) / TURNS * 1e3
     median, bare = statistics.median(ours) * 1e3, statistics.median(floor) * 1e3
     return [
         row("one byte along the longest path of 1-2-8 and back, blocking sockets", bare, "ms"),
         row("empty round over 1-2-8, from Python and back", median, "ms", "<= 5"),
         row("empty round against the bare path", median / bare, "x"),
+        row("an empty turn at the edges of 1-2-8, both at once", turn, "ms"),
     ]
 
 
