@@ -170,9 +170,7 @@ class RunTree:
 
 def _ran(work: Coroutine[Any, Any, Any]) -> Any:
     """Return what `work` returns, on a loop of its own: in another thread where this one runs a loop, as Jupyter's."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:  # `get_running_loop` raises, and what a job raises would be chained to it
         return asyncio.run(work)
     with ThreadPoolExecutor(1, "tierfed job") as thread:
         return thread.submit(contextvars.copy_context().run, asyncio.run, work).result()
