@@ -202,7 +202,7 @@ def test_zero_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(accumulator, "_begin", from_zero)
     assert "the tree of daemons gives" in str(
-        caught(on_daemons, suits=merges("added up", "taken away", "noted", "affine"))
+        caught(on_daemons, suits=merges("added up", "taken away", "noted", "affine"), examples=3 * AT_MOST)
     )
 
 
