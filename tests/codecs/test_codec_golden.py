@@ -96,7 +96,7 @@ def plain_eden(data, size, bits=1):
         here = minus[b * 2 * 4096 :]
         if own.size == 4096:
             for turn in (1, 0):
-                own = hadamard(own.reshape(64, 64).T.reshape(-1), [2**i for i in (*range(6, 12), *range(6))])
+                own = hadamard(own.reshape(64, 64).T.reshape(-1), [2**i for i in range(12)])
                 own = np.where(here[turn * 4096 :][:4096], -own, own) / np.float32(64)
         else:
             order = min(4096, 2 ** (own.size.bit_length() - 1))
@@ -194,11 +194,12 @@ def test_golden_bytes_decode_by_another_decoder(entry):
         assert np.array(values, np.float64).astype(np.float32).tobytes().hex() == entry["decoded"]
 
 
-@pytest.mark.parametrize("size", [31, 32, 300, 4095, 4096, 8191, 8192, 70_000])
+@pytest.mark.parametrize("size", [31, 32, 300, 4095, 4096, 8191, 12_289])
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_eden_decodes_by_another_decoder(bits, size):
     """Whole blocks and every kind of last block, bit for bit."""
     x = np.random.default_rng(size).standard_normal(size).astype(np.float32)
     data = codec(f"eden({bits})").encode(x)
     y = codec(f"eden({bits})").decode(data, TensorType("float32", (size,)))
-    assert np.array(plain_eden(data, size, bits), np.float32).tobytes() == y.tobytes()
+    plain = np.array(plain_eden(data, size, bits), np.float32)
+    assert (plain.view(np.uint32) == y.view(np.uint32)).all()

@@ -4,7 +4,8 @@
     turn(x) = (H (s ∘ x) / 64) transposed       s: random signs, H: Hadamard matrix of order 4096
 
 A block is a matrix of 64 x 64 in row-major order.  H is applied by butterflies (a, b → a + b, a - b)
-of the strides 64, 128 … 2048, then 1, 2 … 32.  Here they are not divided by 64, so two turns
+of the strides 64, 128 … 2048, then 1, 2 … 32; on the way back the matrix is transposed
+first, then strides are 1, 2 … 2048.  Here nothing is divided by 64, so two turns
 make a block 4096 times as large; the caller scales.  Two turns, since after one the
 coordinates of a block with few elements take few values, whatever the signs, and a
 quantiser errs on them alike each time.
