@@ -22,7 +22,7 @@ from test_agreement import at_random
 from tierfed.compiler.slices import FoldSlot, Site, Slot
 from tierfed.ir.intrinsics import TABLE, aggregate, broadcast, reduce
 from tierfed.ir.nodes import Node
-from tierfed.node import accumulator, invocation
+from tierfed.node import accumulator, sending
 from tierfed.node.invocation import Invocation
 from tierfed.placements import Hierarchy, Tree
 from tierfed.types import FederatedType, FunctionType
@@ -238,12 +238,12 @@ def test_gathered_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_scattered_to_the_wrong_subtree(monkeypatch: pytest.MonkeyPatch) -> None:
     """An aggregator that hands each child what is the next one's is caught."""
-    split = invocation._split
+    split = sending._split
 
     def turned(slot: Slot, value: Any, children: Any) -> dict[str, Any]:
         return split(slot, [*value[1:], *value[:1]], children)
 
-    monkeypatch.setattr(invocation, "_split", turned)
+    monkeypatch.setattr(sending, "_split", turned)
     assert "the tree of daemons gives" in str(caught(on_daemons))
 
 

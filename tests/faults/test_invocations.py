@@ -183,7 +183,7 @@ def test_an_operator_that_raises_fails_the_round_at_once() -> None:
 @pytest.mark.parametrize("where", ["fold", "check"])
 def test_a_defect_of_ours_is_a_failure_like_any_other(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that nobody expected, in folding or in checking, ends the round with its traceback, and no link."""
-    from tierfed.node import invocation
+    from tierfed.node import uploads
     from tierfed.node.accumulator import Accumulator, Contribution
 
     def broken(*_: Any) -> Any:
@@ -196,7 +196,7 @@ def test_a_defect_of_ours_is_a_failure_like_any_other(where: str, monkeypatch: p
                 if where == "fold":
                     patch.setattr(Accumulator, "fold", broken)
                 else:
-                    patch.setattr(invocation, "Contribution", broken)
+                    patch.setattr(uploads, "Contribution", broken)
                 for program, size in ((FEW, 5), (mean_over(400_000), 400_000)):  # on the loop, and off it
                     error = await tree.failure(tree.ask(program, [np.full(size, n, np.float32) for n in range(4)]))
                     assert "KeyError: 'a defect'" in error.what

@@ -18,7 +18,7 @@ from fault_served import Member, Served, served, until, virtually
 import tierfed
 from tierfed.codecs import codec
 from tierfed.compiler.slices import Send
-from tierfed.node import invocation, transport
+from tierfed.node import invocation, transport, uploads
 from tierfed.node.memory_transport import MemoryTransport
 from tierfed.node.round import Round
 from tierfed.node.summary import Summary
@@ -144,7 +144,7 @@ def test_a_child_that_is_ahead_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             assert result == 6 * 100 and record.lost == {}
 
     virtually(main())
-    assert 2 < Ahead.most <= invocation._AHEAD
+    assert 2 < Ahead.most <= uploads.AHEAD
 
 
 # -- members that the test plays
@@ -238,11 +238,11 @@ def test_turns_that_never_come_hold_nobody_up(tmp_path: Path) -> None:
     """A member that floods with turns far away is read no further, and is lost where it is missed."""
 
     async def play(tree: Served, member: Member, send: Any) -> None:
-        for turn in range(invocation._AHEAD * 2):
+        for turn in range(uploads.AHEAD * 2):
             await send(f"SITE[{10**9 + turn}]", 6)
         (one,) = await until(lambda: list(tree.nodes[tree.root]._invocations.values()))
         await until(lambda: tree.nodes[tree.root].child(member.name).holders)
-        assert one.round.ahead(member.name) == invocation._AHEAD
+        assert one.round.ahead(member.name) == uploads.AHEAD
 
     result, record = with_one_of_ours(play, tmp_path)
     assert result == 6 * 3 and list(record.lost.values()) == ["deadline"]

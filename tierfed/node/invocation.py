@@ -17,14 +17,11 @@ import asyncio
 import functools
 import logging
 import traceback
-from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tierfed.codecs import Codec, Stream
-from tierfed.codecs import codec as parse_codec
 from tierfed.compiler.slices import (
     Broadcast,
     Compiled,
@@ -38,9 +35,7 @@ from tierfed.compiler.slices import (
     Send,
     Site,
     Slice,
-    Slot,
     Step,
-    incoming,
 )
 from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.ir.intrinsics import iterate
@@ -64,7 +59,6 @@ from tierfed.node.round_events import (
     Forget,
     Gone,
     Left,
-    Offered,
     Reached,
     Reject,
     SetDeadline,
@@ -72,14 +66,15 @@ from tierfed.node.round_events import (
 )
 from tierfed.node.round_events import Fold as FoldNext
 from tierfed.node.run_slice import Env, Turns, run_slice
+from tierfed.node.sending import Sending
 from tierfed.node.summary import Summary, together
-from tierfed.node.telling import cut, told
-from tierfed.placements import Placement
+from tierfed.node.telling import cut, reason_of, told
+from tierfed.node.uploads import AHEAD, INLINE, Upload, Uploads, reader_of
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types import Type
 from tierfed.types.values import nbytes
 from tierfed.wire.frame import Frame
-from tierfed.wire.message import Message, MessageReader, encode_message
+from tierfed.wire.message import MessageReader
 
 if TYPE_CHECKING:
     from tierfed.node.node import Node
@@ -87,24 +82,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tierfed.node.invocation")
 
 _ACKNOWLEDGE = 0.02  # seconds that an acknowledgement may wait
-_AHEAD = 16  # messages of turns to come that a neighbour may have sent before it is read no further
-_UNDER_WAY = 8  # messages on their way to one child
-_INLINE = 1 << 20  # bytes of a contribution that is checked and folded on the loop
-
-_Frames = list[tuple[dict[str, Any], Any]]
-
-codec = functools.lru_cache(maxsize=64)(parse_codec)  # every message names one
-
-
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    """A child's message that is under way, over the connection of `epoch`."""
-
-    member: str
-    site: Site
-    step: Fold
-    reader: MessageReader
-    epoch: int
 
 
 class Invocation:
@@ -132,26 +109,24 @@ class Invocation:
         self.over = False
         me = node.me
         self.part = _part(compiled, me)
-        self._folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
+        self.folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
         self._receives = {s.site: s for s in self.part.walk() if isinstance(s, Receive)}
-        self._turns = {site: len(loops) for site, loops in _loops_around(self.part.steps).items()}
+        self.turns = {site: len(loops) for site, loops in _loops_around(self.part.steps).items()}
         self._down: dict[Site, MessageReader] = {}
         self._arrived: defaultdict[Site, asyncio.Event] = defaultdict(asyncio.Event)
-        self._readers: dict[tuple[str, Site], _Upload] = {}
         self._whole: dict[tuple[str, Site], Contribution] = {}
         self._acknowledged: list[tuple[str, Site, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Accumulator] = {}
-        self._slow = {site for site, step in self._folds.items() if has_leaves(step)}
+        self._slow = {site for site, step in self.folds.items() if has_leaves(step)}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._summary = Summary()
         self._raised = False  # whether the driver was told of a leaf that raised
-        self._going_down = asyncio.Lock()
-        self._under_way: Counter[str] = Counter()  # messages to each child
-        self._moved = asyncio.Event()  # set when one has left, or a child is lost
         self.members = self._participants()
+        self.sending = Sending(self)
+        self.uploads = Uploads(self)
         self.round = Round(
             me.name,
             name,
@@ -171,7 +146,7 @@ class Invocation:
 
     def begin(self, dead: Mapping[str, str]) -> None:
         """Run; `dead` names the children that are not there, with the reason."""
-        self._step(Begun(float("inf"), dead))
+        self.step(Begun(float("inf"), dead))
         if not self.over:
             self.spawn(run_slice(self.part, self))
 
@@ -182,9 +157,9 @@ class Invocation:
         me = self.node.me.name
         error.node = error.node or me
         if error.node == me:
-            log.error("invocation %s: %s", self.name, _reason(error), exc_info=error)
+            log.error("invocation %s: %s", self.name, reason_of(error), exc_info=error)
         else:  # its traceback, if there is one, is in the log of that node
-            log.warning("invocation %s fails: %s", self.name, _reason(error))
+            log.warning("invocation %s fails: %s", self.name, reason_of(error))
         self.node.tell_parent({"kind": "failed", "inv": self.name, "att": self.attempt, "error": told(error)})
         self.end(committed=False, reason=cut(error.what, 500))
 
@@ -193,7 +168,7 @@ class Invocation:
         if self.over:
             return
         self.over = True
-        self._step(Committed() if committed else Cancelled(reason))
+        self.step(Committed() if committed else Cancelled(reason))
         self.node.kept.end((self.name, self.attempt), committed)
         if committed:
             self._acknowledged.clear()
@@ -206,7 +181,7 @@ class Invocation:
             task.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        self._readers.clear()
+        self.uploads.clear()
         self._whole.clear()
         self.node.parent.let(self.name)
         for child in self.node.me.children:
@@ -224,9 +199,9 @@ class Invocation:
         try:
             await work
         except Exception as error:
-            self.fail(self._ours(error))
+            self.fail(self.ours(error))
 
-    def _ours(self, error: Exception) -> TierfedError:
+    def ours(self, error: Exception) -> TierfedError:
         """Return `error`; what is no TierfedError is a defect, told with its traceback like any other failure."""
         if isinstance(error, TierfedError):
             return error
@@ -240,10 +215,11 @@ class Invocation:
 
     # -- the round
 
-    def _step(self, event: Event) -> None:
+    def step(self, event: Event) -> None:
+        """Tell the round what has happened, and do what it asks for."""
         now = asyncio.get_running_loop().time()
         actions = self.round.step(event, now)
-        self._moved.set()
+        self.sending.moved.set()
         if self.node.history is not None:
             try:
                 self.node.history.record(self.round, event, actions, now)
@@ -263,7 +239,7 @@ class Invocation:
             case Reject(member=member, site=site, why=why, detail=detail):
                 log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
-                    self._readers.pop((member, site), None)  # the copy that came now; one accepted before stays
+                    self.uploads.drop(member, site)  # the copy that came now; one accepted before stays
                 self._answer(member, "rejected", site, {"why": why, "detail": detail[:500]})
             case FoldNext(member=member, site=site):
                 self._fold_in(member, site)
@@ -292,7 +268,7 @@ class Invocation:
 
     def _tick(self) -> None:
         if not self.over:
-            self._step(Tick())
+            self.step(Tick())
 
     def _future(self, site: Site) -> asyncio.Future[Close]:
         if site not in self._closed:
@@ -317,19 +293,19 @@ class Invocation:
         self._acknowledged.clear()
 
     def _let_go(self, member: str, site: Site) -> None:
-        self._readers.pop((member, site), None)
+        self.uploads.drop(member, site)
         self._whole.pop((member, site), None)
 
     def _fold_in(self, member: str, site: Site) -> None:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
-        if contribution.reader.raw_bytes > _INLINE or site.written in self._slow:
+        if contribution.reader.raw_bytes > INLINE or site.written in self._slow:
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
         try:
             total.fold(contribution)
         except Exception as error:
-            self._fail_soon(self._ours(error))
+            self._fail_soon(self.ours(error))
         else:
             asyncio.get_running_loop().call_soon(self._folded, member, site)
 
@@ -339,7 +315,7 @@ class Invocation:
 
     def _folded(self, member: str, site: Site) -> None:
         if not self.over:
-            self._step(Folded(member, site))
+            self.step(Folded(member, site))
             self.node.tell_progress(self)
 
     # -- from the children
@@ -347,9 +323,8 @@ class Invocation:
     def child_gone(self, member: str, reason: str, epoch: int) -> None:
         """A child's connection is lost."""
         if not self.over:
-            for key in [k for k in self._readers if k[0] == member]:
-                del self._readers[key]
-            self._step(Gone(member, reason, epoch))
+            self.uploads.drop(member)
+            self.step(Gone(member, reason, epoch))
 
     def child_failed(self, member: str, error: TierfedError) -> None:
         """A child says that it, or its subtree, will not contribute."""
@@ -361,92 +336,15 @@ class Invocation:
         if error.remote_traceback is not None and not isinstance(error, RoundFailed) and not self._raised:
             self._raised = True  # the first one is for the user to see
             self.node.tell_in_passing({"kind": "raised", "error": told(error)})
-        self._step(Failed(member, None, _reason(error), error.to_dict()))
+        self.step(Failed(member, None, reason_of(error), error.to_dict()))
 
-    def upload_of(self, member: str, placement: str, header: Mapping[str, Any]) -> _Upload | None:
-        """Return the upload that a child's frame belongs to, None if what it belongs to is refused.
-
-        Raises ProtocolError for a site that the child does not send.
-        """
-        ident = header["ident"]
-        site = Site.parse(ident["site"])
-        step = self._folds.get(site.written)
-        if step is None or step.source.name != placement or len(site.turns) != self._turns[site.written]:
-            raise ProtocolError(
-                f"{member} sends for site {site}, which is not collected from {placement}",
-                where=self.node.me.name,
-                mend="run one version of tierfed, and one program, in the whole tree",
-            )
-        key = (member, site)
-        if key not in self._readers and header.get("seq") == 0:
-            child, epoch = self.node.children[member], self.node.epoch(member)
-            reader = self._reader(incoming(step.folds), child.codec_up, f"{member}, site {site}")
-            self._readers[key] = _Upload(member, site, step, reader, epoch)
-            self._step(Offered(member, site, ident["att"], epoch))
-        return self._readers.get(key)
-
-    def _reader(self, slots: Iterable[Slot], spec: str, where: str) -> MessageReader:
-        return MessageReader([(s.name, s.type, s.many is not None) for s in slots], codec(spec), where=where)
-
-    def child_frame(self, member: str, placement: str, frame: Frame) -> None:
-        """Take a frame of a child's message.  Raises, closing the link, for one that is not of it."""
-        upload = self.upload_of(member, placement, frame.header)
-        if upload is None:
-            return
-        reader = upload.reader
-        before = reader.wire_bytes, reader.raw_bytes
-        try:
-            whole = reader.feed(frame)
-        except TierfedError as error:
-            self.refuse(upload, error)
-            raise
-        self.node.traffic.add(placement, "up", reader.wire_bytes - before[0])
-        self.node.traffic.add(placement, "raw_up", reader.raw_bytes - before[1])
-        if whole:
-            self.node.traffic.add(placement, "messages_up", 1)
-            self._complete(upload)
-            if not self.over and self.round.ahead(member) >= _AHEAD:
-                self.node.child(member).hold(self.name)
-
-    def refuse(self, upload: _Upload, error: TierfedError) -> None:
-        """What a child sends is not what the program expects: it is lost, with the reason."""
-        self._readers.pop((upload.member, upload.site), None)
-        if not self.over:
-            self._step(Failed(upload.member, upload.site, _reason(error), error.to_dict()))
-
-    def _complete(self, upload: _Upload) -> None:
-        self._readers.pop((upload.member, upload.site), None)
-        if upload.reader.raw_bytes > _INLINE:
-            self.spawn(self._check_apart(upload))
-            return
-        try:
-            contribution = Contribution(upload.reader, upload.step)
-        except Exception as error:
-            self.refuse(upload, self._ours(error))
-        else:
-            self._accepted(upload, contribution)
-
-    async def _check_apart(self, upload: _Upload) -> None:
-        try:
-            contribution = await self.apart(lambda: Contribution(upload.reader, upload.step))
-        except Exception as error:
-            self.refuse(upload, self._ours(error))
-        else:
-            self._accepted(upload, contribution)
-
-    def _accepted(self, upload: _Upload, contribution: Contribution) -> None:
-        if self.over:
-            return
-        ident, member, site = contribution.reader.ident, upload.member, upload.site
-        try:
-            summary = Summary.from_dict(ident.get("summary"), member, self.node.children[member].members_below)
-        except ProtocolError as error:
-            self.refuse(upload, error)
-            return
+    def arrived(self, upload: Upload, contribution: Contribution, summary: Summary) -> None:
+        """A child's message is here, whole and checked."""
+        ident = contribution.reader.ident
         self.node.traffic.merge(ident.get("traffic"))
         self._incoming = contribution
         digest = (contribution.reader.digest or b"").hex()
-        self._step(Arrived(member, site, ident["att"], upload.epoch, digest, summary))
+        self.step(Arrived(upload.member, upload.site, ident["att"], upload.epoch, digest, summary))
         self._incoming = None
         self.node.tell_progress(self)
 
@@ -456,10 +354,10 @@ class Invocation:
         """Return the reader of a parent's frame, None for a site that is over."""
         site = Site.parse(header["ident"]["site"])
         step = self._receives.get(site.written)
-        if step is None or len(site.turns) != self._turns[site.written]:
+        if step is None or len(site.turns) != self.turns[site.written]:
             raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
         if site not in self._down:
-            self._down[site] = self._reader(step.slots, self.node.me.codec_down, f"{self.node.me.name}, site {site}")
+            self._down[site] = reader_of(step.slots, self.node.me.codec_down, f"{self.node.me.name}, site {site}")
         return self._down[site]
 
     def parent_frame(self, frame: Frame) -> None:
@@ -467,7 +365,7 @@ class Invocation:
         reader = self.parent_reader(frame.header)
         if reader is not None and reader.feed(frame):
             self._arrived[Site.parse(frame.header["ident"]["site"])].set()
-            if len(self._down) >= _AHEAD:
+            if len(self._down) >= AHEAD:
                 self.node.parent.hold(self.name)
 
     # -- ports of the slice
@@ -479,80 +377,31 @@ class Invocation:
         del self._arrived[site]
         reader = self._down.pop(site)
         self.node.parent.let(self.name)
-        if reader.raw_bytes <= _INLINE:
+        if reader.raw_bytes <= INLINE:
             return reader.decode()
         values: list[Any] = await self.apart(reader.decode)
         return values
 
     async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
-        self.spawn(self._send_down(step, step.site.at(turns), values))
-        await asyncio.sleep(0)  # let the sending begin
-        while any(n >= _UNDER_WAY and self._takes_part(child) for child, n in self._under_way.items()):
-            self._moved.clear()
-            await self._moved.wait()
+        await self.sending.down(step, step.site.at(turns), values)
 
-    async def _send_down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
-        async with self._going_down:  # messages are begun in the order of the slice
-            children = [c for c in self.members if c.placement == step.to.name and self._takes_part(c.name)]
-            ident = {"m": "down", "inv": self.name, "att": self.attempt, "site": str(site)}
-            if isinstance(step, Broadcast):
-                encoded: dict[str, tuple[Message, _Frames]] = {}
-                for child in children:
-                    if child.codec_down not in encoded:  # once, for all who share the codec
-                        message = _message(ident, step.slots, values, codec(child.codec_down), self._stream(site))
-                        encoded[child.codec_down] = message, await self._encoded(message, step.slots, values)
-                    self._send_to(child, *encoded[child.codec_down])
-                return
-            rows = zip(step.slots, values, strict=True)
-            parts = [_split(slot, value, self.node.me.children) for slot, value in rows]
-            for child in children:
-                own = [part[child.name] for part in parts]
-                slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
-                message = _message(ident, slots, own, codec(child.codec_down), self._stream(site, child.name))
-                self._send_to(child, message, await self._encoded(message, slots, own))
-
-    def _takes_part(self, child: str) -> bool:
-        """Return whether a child is there, and not lost to this invocation."""
-        return self.node.connected(child) and not self.round.lost(child)
-
-    async def _encoded(self, message: Message, slots: tuple[Slot, ...], values: list[Any]) -> _Frames:
-        """Return the frames of a message, coded off the loop if that takes long."""
-        size = sum(
-            sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
-            for s, value in zip(slots, values, strict=True)
-        )
-        if size <= _INLINE:
-            return list(message)
-        frames: _Frames = await self.apart(lambda: list(message))
-        return frames
-
-    def _send_to(self, child: ChildAssignment, message: Message, frames: _Frames) -> None:
-        self.node.traffic.add(child.placement, "down", message.wire_bytes)
-        self.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
-        self.node.traffic.add(child.placement, "messages_down", 1)
-        self._under_way[child.name] += 1
-        self.spawn(self._sent_to(child.name, frames))
-
-    async def _sent_to(self, child: str, frames: _Frames) -> None:
-        try:
-            await self.node.send_to_child(child, frames)
-        finally:
-            self._under_way[child] -= 1
-            self._moved.set()
+    async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
+        """Send to the parent; it has left when this returns."""
+        await self.sending.up(step, step.site.at(turns), values, self._summary.and_self(self.node.me.placement))
 
     async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
         site = step.site.at(turns)
         begin = functools.partial(Accumulator, step, env)
         self._sums[site] = await self.apart(begin) if step.site in self._slow else begin()
-        self._step(Reached(site, asyncio.get_running_loop().time() + self.budget))
+        self.step(Reached(site, asyncio.get_running_loop().time() + self.budget))
         self.node.tell_progress(self)
         close = await self._future(site)
         del self._closed[site]
         self._summary = _joined(self._summary, close.summary)
         for member in tuple(self.node.me.children):
-            if self.round.ahead(member.name) < _AHEAD:
+            if self.round.ahead(member.name) < AHEAD:
                 self.node.child(member.name).let(self.name)
         return self._sums.pop(site).result()
 
@@ -580,44 +429,14 @@ class Invocation:
 
     async def _copied(self, value: Any, t: Type) -> Any:
         """Return `value` in memory of its own, copied off the loop if that takes long."""
-        return copied(value, t) if nbytes(value, t) <= _INLINE else await self.apart(lambda: copied(value, t))
+        return copied(value, t) if nbytes(value, t) <= INLINE else await self.apart(lambda: copied(value, t))
 
     def left(self, loop: Loop) -> None:
         """A loop that stands in no other has taken its last turn."""
         if not self.over:
-            self._step(Left(loop.site))
+            self.step(Left(loop.site))
             for child in self.node.me.children:
                 self.node.child(child.name).let(self.name)
-
-    async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
-        """Send to the parent; it has left when this returns."""
-        me, site = self.node.me, step.site.at(turns)
-        summary = self._summary.and_self(me.placement)
-        ident = {
-            "m": "up",
-            "inv": self.name,
-            "att": self.attempt,
-            "site": str(site),
-            "member": me.name,
-            "summary": summary.to_dict(),
-            "traffic": self.node.traffic.take(),
-        }
-        coder = codec(me.codec_up if me.parent is not None else "none")
-        message = _message(ident, step.slots, values, coder, self._stream(site))
-        frames = await self._encoded(message, step.slots, values)
-        if self.node.history is not None and message.digest is not None:
-            now = asyncio.get_running_loop().time()
-            self.node.history.sent(self.name, self.attempt, site, message.digest.hex(), summary, now)
-        await self.node.send_to_parent(frames)
-
-    def _stream(self, site: Site, receiver: str = "") -> Stream:
-        """Return the random numbers of a message that this node sends at `site`; to all who share its bytes if to none.
-
-        Of the invocation's name only its number within the session is used, so that a run's seed
-        replays the run, and of attempts nothing: a retry sends the bytes that were sent.
-        """
-        me, number = self.node.me, self.name.rpartition("-")[2]
-        return Stream.of(me.seed, number, str(site), me.name, receiver)
 
     async def apart(self, work: Callable[[], Any]) -> Any:
         """Return what `work` returns, computed off the event loop."""
@@ -628,30 +447,6 @@ class Invocation:
         return self.node.data(step.uri, step.slot.type)
 
 
-def _message(
-    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec, stream: Stream
-) -> Message:
-    many = {s.name for s in slots if s.many is not None}
-    rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
-    return encode_message(ident, rows, coder, many=many, stream=stream)
-
-
-def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:
-    """Return each child's part of a list over the members of a placement, in member order."""
-    assert slot.many is not None
-    parts: dict[str, Any] = {}
-    at = 0
-    for child in children:
-        count = child.members_below.get(slot.many.name, 0)
-        parts[child.name] = value[at] if child.placement == slot.many.name else value[at : at + count]
-        at += count
-    return parts
-
-
-def _still_many(many: Placement | None, child: ChildAssignment) -> Placement | None:
-    return None if many is None or child.placement == many.name else many
-
-
 def _joined(before: Summary, close: Summary) -> Summary:
     """Return who stands behind what was folded so far: at each tier the fewest of any site."""
     counts = dict(close.counts)
@@ -659,13 +454,6 @@ def _joined(before: Summary, close: Summary) -> Summary:
         counts[placement] = min(count, counts.get(placement, count))
     lost = together((), {**before.lost, **close.lost})
     return Summary(counts, lost.lost, max(before.more, close.more))
-
-
-def _reason(error: TierfedError) -> str:
-    """Return why a member is lost: what went wrong, and where at that member."""
-    if error.where is None or isinstance(error, RoundFailed):
-        return error.what
-    return f"{error.where}: {error.what}"
 
 
 def _loops_around(steps: tuple[Step, ...], loops: tuple[Site, ...] = ()) -> dict[Site, tuple[Site, ...]]:

@@ -366,13 +366,13 @@ class Node:
         ident = ident_of(header, member)
         invocation = self._invocations.get(ident["inv"])
         if invocation is not None and invocation.attempt == ident["att"]:
-            upload = invocation.upload_of(member, self.children[member].placement, header)
+            upload = invocation.uploads.of(member, self.children[member].placement, header)
             if upload is not None:
                 try:
                     upload.reader.admit(header, size)
                     return self._buffers.allocate(header, size)
                 except TierfedError as error:
-                    invocation.refuse(upload, error)
+                    invocation.uploads.refuse(upload, error)
                     raise
         return aligned(size)
 
@@ -386,7 +386,7 @@ class Node:
                 answer = {"kind": "rejected", "inv": ident["inv"], "att": ident["att"], "site": ident["site"]}
                 self.tell_child(member, {**answer, "why": why, "detail": f"{self.me.name} has no such round open"})
             return
-        invocation.child_frame(member, placement, frame)
+        invocation.uploads.frame(member, placement, frame)
 
     # -- parent
 

@@ -10,7 +10,7 @@ is too long keeps its beginning and its end, which is where a traceback says wha
 
 from __future__ import annotations
 
-from tierfed.errors import TierfedError
+from tierfed.errors import RoundFailed, TierfedError
 
 _TRACEBACK = 24 * 1024  # bytes; a header takes 64 KiB
 _TEXT = 4 * 1024  # bytes of any other text
@@ -42,3 +42,10 @@ def cut(text: str, most: int) -> str:
     half = most // 2
     head, tail = data[:half].decode("utf-8", "ignore"), data[-half:].decode("utf-8", "ignore")
     return f"{head}\n… {len(data) - 2 * half} bytes left out …\n{tail}"
+
+
+def reason_of(error: TierfedError) -> str:
+    """Return why a member is lost: what went wrong, and where at that member."""
+    if error.where is None or isinstance(error, RoundFailed):
+        return error.what
+    return f"{error.where}: {error.what}"

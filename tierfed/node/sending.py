@@ -1,0 +1,159 @@
+"""Sending: the messages of one invocation, on their way to the children and to the parent.
+
+    broadcast v1 to CLIENTS     coded once for all who share a codec, sent to each beside the slice
+    scatter x over CLIENTS      each child's own part
+    send v2                     to the parent, with who stands behind it
+
+Messages to one child are begun in the order of the slice.  Only so many are under way to a child:
+then the slice waits for the slowest that still takes part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tierfed.codecs import Codec, Stream
+from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
+from tierfed.node.summary import Summary
+from tierfed.node.uploads import INLINE, codec
+from tierfed.placements import Placement
+from tierfed.topology.assignment import ChildAssignment
+from tierfed.types.values import nbytes
+from tierfed.wire.message import Message, encode_message
+
+if TYPE_CHECKING:
+    from tierfed.node.invocation import Invocation
+
+_UNDER_WAY = 8  # messages on their way to one child
+
+_Frames = list[tuple[dict[str, Any], Any]]
+
+
+class Sending:
+    """See the module docstring; `moved` is set when a message has left, or a child may be lost."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self.moved = asyncio.Event()
+        self._invocation = invocation
+        self._going_down = asyncio.Lock()
+        self._under_way: Counter[str] = Counter()  # messages to each child
+
+    async def down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
+        """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
+        inv = self._invocation
+        inv.spawn(self._down(step, site, values))
+        await asyncio.sleep(0)  # let the sending begin
+        while any(n >= _UNDER_WAY and self._takes_part(child) for child, n in self._under_way.items()):
+            self.moved.clear()
+            await self.moved.wait()
+
+    async def _down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
+        inv = self._invocation
+        async with self._going_down:  # messages are begun in the order of the slice
+            children = [c for c in inv.members if c.placement == step.to.name and self._takes_part(c.name)]
+            ident = {"m": "down", "inv": inv.name, "att": inv.attempt, "site": str(site)}
+            if isinstance(step, Broadcast):
+                encoded: dict[str, tuple[Message, _Frames]] = {}
+                for child in children:
+                    if child.codec_down not in encoded:  # once, for all who share the codec
+                        message = _message(ident, step.slots, values, codec(child.codec_down), self._stream(site))
+                        encoded[child.codec_down] = message, await self._encoded(message, step.slots, values)
+                    self._send_to(child, *encoded[child.codec_down])
+                return
+            rows = zip(step.slots, values, strict=True)
+            parts = [_split(slot, value, inv.node.me.children) for slot, value in rows]
+            for child in children:
+                own = [part[child.name] for part in parts]
+                slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
+                message = _message(ident, slots, own, codec(child.codec_down), self._stream(site, child.name))
+                self._send_to(child, message, await self._encoded(message, slots, own))
+
+    def _takes_part(self, child: str) -> bool:
+        """Return whether a child is there, and not lost to this invocation."""
+        inv = self._invocation
+        return inv.node.connected(child) and not inv.round.lost(child)
+
+    async def _encoded(self, message: Message, slots: tuple[Slot, ...], values: list[Any]) -> _Frames:
+        """Return the frames of a message, coded off the loop if that takes long."""
+        inv = self._invocation
+        size = sum(
+            sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
+            for s, value in zip(slots, values, strict=True)
+        )
+        if size <= INLINE:
+            return list(message)
+        frames: _Frames = await inv.apart(lambda: list(message))
+        return frames
+
+    def _send_to(self, child: ChildAssignment, message: Message, frames: _Frames) -> None:
+        inv = self._invocation
+        inv.node.traffic.add(child.placement, "down", message.wire_bytes)
+        inv.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
+        inv.node.traffic.add(child.placement, "messages_down", 1)
+        self._under_way[child.name] += 1
+        inv.spawn(self._sent_to(child.name, frames))
+
+    async def _sent_to(self, child: str, frames: _Frames) -> None:
+        inv = self._invocation
+        try:
+            await inv.node.send_to_child(child, frames)
+        finally:
+            self._under_way[child] -= 1
+            self.moved.set()
+
+    async def up(self, step: Send, site: Site, values: list[Any], summary: Summary) -> None:
+        """Send to the parent; it has left when this returns."""
+        inv = self._invocation
+        me = inv.node.me
+        ident = {
+            "m": "up",
+            "inv": inv.name,
+            "att": inv.attempt,
+            "site": str(site),
+            "member": me.name,
+            "summary": summary.to_dict(),
+            "traffic": inv.node.traffic.take(),
+        }
+        coder = codec(me.codec_up if me.parent is not None else "none")
+        message = _message(ident, step.slots, values, coder, self._stream(site))
+        frames = await self._encoded(message, step.slots, values)
+        if inv.node.history is not None and message.digest is not None:
+            now = asyncio.get_running_loop().time()
+            inv.node.history.sent(inv.name, inv.attempt, site, message.digest.hex(), summary, now)
+        await inv.node.send_to_parent(frames)
+
+    def _stream(self, site: Site, receiver: str = "") -> Stream:
+        """Return the random numbers of a message that this node sends at `site`; to all who share its bytes if to none.
+
+        Of the invocation's name only its number within the session is used, so that a run's seed
+        replays the run, and of attempts nothing: a retry sends the bytes that were sent.
+        """
+        inv = self._invocation
+        me, number = inv.node.me, inv.name.rpartition("-")[2]
+        return Stream.of(me.seed, number, str(site), me.name, receiver)
+
+
+def _message(
+    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec, stream: Stream
+) -> Message:
+    many = {s.name for s in slots if s.many is not None}
+    rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
+    return encode_message(ident, rows, coder, many=many, stream=stream)
+
+
+def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:
+    """Return each child's part of a list over the members of a placement, in member order."""
+    assert slot.many is not None
+    parts: dict[str, Any] = {}
+    at = 0
+    for child in children:
+        count = child.members_below.get(slot.many.name, 0)
+        parts[child.name] = value[at] if child.placement == slot.many.name else value[at : at + count]
+        at += count
+    return parts
+
+
+def _still_many(many: Placement | None, child: ChildAssignment) -> Placement | None:
+    return None if many is None or child.placement == many.name else many
