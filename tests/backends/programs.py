@@ -359,6 +359,8 @@ class _Drafted:
         inner.there_and_back(known, self.draw(st.integers(0, 2)))
         for _ in range(self.draw(st.integers(0, 4))):
             getattr(inner, self.draw(st.sampled_from(_KINDS)))()
+        if self.draw(st.integers(0, 3)) == 3:
+            inner.loop()
         ends = [inner.end(known + k) for k in range(shown)]
         for i in inner.must:  # whoever may be nobody is part of the state, from zero on
             t = inner.steps[i].t
