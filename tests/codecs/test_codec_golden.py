@@ -101,9 +101,9 @@ def plain_eden(data, size, bits=1):
         else:
             order = min(4096, 2 ** (own.size.bit_length() - 1))
             along = -(-own.size // 16) * 16
-            at = np.argsort([*range(0, own.size, 2), *range(1, own.size, 2)])
+            mixed = np.argsort([*range(0, own.size, 2), *range(1, own.size, 2)])
             for turn in range(5, -1, -1):
-                own = own[at]
+                own = own[mixed] if turn % 2 else np.concatenate([own[own.size - order :], own[: own.size - order]])
                 front = hadamard(own[:order], [2**i for i in range(order.bit_length() - 1)])
                 own = np.concatenate([front * np.float32(order**-0.5), own[order:]])
                 own = np.where(here[turn * along :][: own.size], -own, own)

@@ -12,8 +12,9 @@ quantiser errs on them alike each time.
 
 The last block of an array takes what is left: 4096 to 8191 elements, or all of fewer.  With p the
 largest power of two that fits (at most 4096), it makes six turns of another kind: signs for all,
-H of order p over the first p (strides 1, 2 … p / 2, then times 1 / √p), and then the elements of
-even index before those of odd index, so that each turn leaves out others.
+H of order p over the first p (strides 1, 2 … p / 2, then times 1 / √p), and another order.  After
+turns 0, 2 and 4 what was left out comes first, so that two turns leave out nothing; after turns
+1, 3 and 5 the elements of even index come before those of odd index, so that all mix with all.
 
 Signs come from a `Stream`: each of its 16-bit numbers has those of 16 elements, the first
 in the lowest bit, and a set bit is a minus.  Block b uses 256 numbers a turn from 512 b on,
@@ -90,19 +91,20 @@ def rotate_back(values: Array, scratch: Array, signs: Signs) -> None:
 
 def rotate_odd(values: Array, stream: Stream, before: int) -> Array:
     """Return the odd block `values`, rotated, which follows `before` blocks."""
-    for masks in _odd_masks(values.size, stream, before):
-        values = _hadamard_first((values.view(np.uint32) ^ masks).view(np.float32))
-        values = np.concatenate([values[0::2], values[1::2]])
+    orders = _orders(values.size)
+    for turn, masks in enumerate(_odd_masks(values.size, stream, before)):
+        flipped = (values.view(np.uint32) ^ masks).view(np.float32)
+        values = _hadamard_first(flipped)[orders[turn % 2]]
     return values
 
 
 def rotate_odd_back(values: Array, stream: Stream, before: int) -> Array:
     """Return what `rotate_odd` was given."""
-    half = -(-values.size // 2)
-    for masks in _odd_masks(values.size, stream, before)[::-1]:
-        mixed = np.empty_like(values)
-        mixed[0::2], mixed[1::2] = values[:half], values[half:]
-        values = (_hadamard_first(mixed).view(np.uint32) ^ masks).view(np.float32)
+    orders = _orders(values.size)
+    for turn, masks in reversed([*enumerate(_odd_masks(values.size, stream, before))]):
+        as_before = np.empty_like(values)
+        as_before[orders[turn % 2]] = values
+        values = (_hadamard_first(as_before).view(np.uint32) ^ masks).view(np.float32)
     return values
 
 
@@ -138,9 +140,20 @@ def _odd_masks(size: int, stream: Stream, before: int) -> Array:
     return masks
 
 
+def _orders(size: int) -> tuple[Array, Array]:
+    """Return the indices of an odd block's elements as they stand after an even turn, and after an odd one."""
+    index = np.arange(size)
+    return np.roll(index, -_order(size)), np.concatenate([index[0::2], index[1::2]])
+
+
+def _order(size: int) -> int:
+    """Return the largest power of two that fits into an odd block, at most 4096."""
+    return min(BLOCK, 1 << (size.bit_length() - 1))
+
+
 def _hadamard_first(values: Array) -> Array:
     """Return `values` with H / √p applied to the first p."""
-    order = min(BLOCK, 1 << (values.size.bit_length() - 1))
+    order = _order(values.size)
     front = values[:order]
     stride = 1
     while stride < order:
