@@ -198,7 +198,7 @@ def test_fp8_is_ml_dtypes_e4m3():
 
 @pytest.mark.parametrize("exponent", [-140, -126, -20, 0, 77, 119])
 def test_fp8_has_a_power_of_two_of_its_own_for_each_block(exponent):
-    """Whatever the magnitude of a block, its elements keep three bits after the point, or 2^-136 where that is nothing."""
+    """Elements of a block of any magnitude keep three bits after the point, or 2^-136 where that is nothing."""
     x = np.zeros(3 * 4096)
     x[4096:8192] = np.linspace(1, 300, 4096) * 2.0**exponent
     x[8192:] = 1

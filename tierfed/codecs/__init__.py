@@ -8,8 +8,21 @@ theirs under the entry point group `tierfed.codecs`.
 
 from tierfed.codecs.chain import Codec, codec
 from tierfed.codecs.chunks import CHUNK
-from tierfed.codecs.stage import ArrayStage, Buffer, ByteStage, Stage
+from tierfed.codecs.stage import ArrayStage, Buffer, ByteStage, FloatStage, Stage
 from tierfed.codecs.stream import Stream
 from tierfed.codecs.table import LATER, TABLE, names
 
-__all__ = ["CHUNK", "LATER", "TABLE", "ArrayStage", "Buffer", "ByteStage", "Codec", "Stage", "Stream", "codec", "names"]
+__all__ = [
+    "CHUNK",
+    "LATER",
+    "TABLE",
+    "ArrayStage",
+    "Buffer",
+    "ByteStage",
+    "Codec",
+    "FloatStage",
+    "Stage",
+    "Stream",
+    "codec",
+    "names",
+]

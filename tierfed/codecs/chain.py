@@ -2,8 +2,8 @@
 
     codec("int8+zstd")          codec([{"zstd": {"level": 9}}])  ==  codec("none+zstd(9)")
 
-The first stage turns an array into bytes, the others bytes into fewer bytes; a chain that
-starts with a byte stage has `none` before it.  A codec is a frozen value: codecs are
+One stage turns an array into bytes, those before it floats into floats, those behind it bytes
+into fewer bytes; a chain that has none such has `none` in its place.  A codec is a frozen value: codecs are
 equal when their stages and options are, `str` is the notation that reads back, and
 `config` is the same as JSON.
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from tierfed.codecs import grammar, table
 from tierfed.codecs.none import Raw
-from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, Stage
+from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, FloatStage, Stage
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
 from tierfed.types import TensorType
@@ -48,8 +48,9 @@ def codec(spec: object) -> Codec:
     if isinstance(spec, Codec):
         return spec
     stages = [table.build(written, grammar.quote(spec)) for written in grammar.read(spec)]
-    if isinstance(stages[0], ByteStage):
-        stages.insert(0, Raw())
+    at = next((i for i, s in enumerate(stages) if not isinstance(s, FloatStage)), len(stages))
+    if at == len(stages) or isinstance(stages[at], ByteStage):
+        stages.insert(at, Raw())
     return Codec(tuple(stages))
 
 
@@ -60,37 +61,51 @@ class Codec:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        if not self.stages or not isinstance(self.stages[0], ArrayStage):
+        first = next((s for s in self.stages if not isinstance(s, FloatStage)), None)
+        if not isinstance(first, ArrayStage):
             raise CodecError("a chain starts with an array", where="codec", mend="let its first stage take arrays")
         for before, stage in zip(self.stages, self.stages[1:], strict=False):
-            if not isinstance(stage, ByteStage):
+            if not isinstance(before, FloatStage) and not isinstance(stage, ByteStage):
+                floats = isinstance(stage, FloatStage)
                 raise CodecError(
                     f"{stage.name} takes an array, and {before.name} before it gives bytes",
                     where=grammar.quote(str(self)),
-                    mend=f"keep one of the two: {before.name} or {stage.name}",
+                    mend=f"write {stage.name} first"
+                    if floats
+                    else f"keep one of the two: {before.name} or {stage.name}",
                 )
 
     @property
     def array_stage(self) -> ArrayStage:
-        """The first stage, which turns an array into bytes."""
-        stage = self.stages[0]
+        """The stage that turns an array into bytes."""
+        stage = self.stages[len(self.float_stages)]
         assert isinstance(stage, ArrayStage)  # checked when built
         return stage
 
     @property
+    def float_stages(self) -> tuple[FloatStage, ...]:
+        """The stages before it."""
+        return tuple(s for s in self.stages if isinstance(s, FloatStage))
+
+    @property
     def byte_stages(self) -> tuple[ByteStage, ...]:
-        """The other stages."""
-        return tuple(s for s in self.stages[1:] if isinstance(s, ByteStage))
+        """The stages behind it."""
+        return tuple(s for s in self.stages if isinstance(s, ByteStage))
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The names of the dtypes that all of its stages carry."""
+        return tuple(d for d in self.array_stage.dtypes if all(d in s.dtypes for s in self.float_stages))
 
     @property
     def lossy(self) -> bool:
         """Whether what is decoded may differ from what was encoded."""
-        return self.array_stage.lossy
+        return bool(self.float_stages) or self.array_stage.lossy
 
     @property
     def fixed_size(self) -> bool:
         """Whether `nominal_bytes` is exact."""
-        return len(self.stages) == 1
+        return not self.byte_stages
 
     @property
     def config(self) -> list[dict[str, Any]]:
@@ -105,7 +120,7 @@ class Codec:
 
     def carries(self, dtype_name: str) -> bool:
         """Return whether tensors of this dtype can be encoded."""
-        return dtype_name in self.array_stage.dtypes
+        return dtype_name in self.dtypes
 
     def check_carries(self, t: TensorType) -> None:
         """Raise CodecError if tensors of `t` cannot be encoded."""
@@ -116,9 +131,7 @@ class Codec:
         else:
             rest = "".join(f"+{grammar.show(s.name, table.changed_options(s))}" for s in self.byte_stages)
             mend = f"use codec none{rest} on this link, or convert the value to a dtype that {self} carries"
-        raise CodecError(
-            f"{self} carries {_listed(self.array_stage.dtypes)}, not {t}", where=grammar.quote(str(self)), mend=mend
-        )
+        raise CodecError(f"{self} carries {_listed(self.dtypes)}, not {t}", where=grammar.quote(str(self)), mend=mend)
 
     def nominal_bytes(self, n: int, dtype_name: str) -> int | None:
         """Return the bytes of a chunk of `n` elements before any byte stage, None if not carried.
@@ -178,6 +191,8 @@ class Codec:
         place of its numbers in the tensor's `stream`.
         """
         self.check_carries(_type_of(chunk))
+        for before in self.float_stages:
+            chunk = before.apply(chunk, first)
         data = self.array_stage.encode(chunk, first, stream)
         for stage in self.byte_stages:
             data = stage.encode(data)

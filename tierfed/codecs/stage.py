@@ -1,12 +1,12 @@
 """Stages: what codecs are made of.
 
-    int8 + zstd        array -> bytes, then bytes -> bytes
+    clip + int8 + zstd        array -> array, array -> bytes, bytes -> bytes
 
-An *array stage* writes a chunk of numbers as bytes; a *byte stage* writes bytes as
-fewer bytes.  A stage is a frozen dataclass whose fields are its options, each with a
-default: two nodes whose stages are equal understand each other.  Type and shape come
-from the program and never travel, so a decoder knows how many elements to expect
-before it reads a byte.
+A *float stage* gives another chunk of floats, an *array stage* writes a chunk of numbers as
+bytes, and a *byte stage* writes bytes as fewer bytes.  A stage is a frozen dataclass whose
+fields are its options, each with a default: two nodes whose stages are equal understand
+each other.  Type and shape come from the program and never travel, so a decoder knows how
+many elements to expect before it reads a byte.
 """
 
 from __future__ import annotations
@@ -22,6 +22,23 @@ from tierfed.codecs.stream import Stream
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = NDArray[Any]
+
+
+class FloatStage(ABC):
+    """Floats to floats, on the sender's side alone: what was lost stays lost, and nothing of it travels."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
+    name: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def apply(self, chunk: Array, first: int) -> Array:
+        """Return another chunk of the dtype of `chunk`, which is not changed.
+
+        `first` is the index of the chunk's first element in its tensor, for errors.
+        Raises CodecError for values that it cannot carry.
+        """
 
 
 class ArrayStage(ABC):
@@ -100,7 +117,7 @@ class ByteStage(ABC):
         """
 
 
-Stage: TypeAlias = ArrayStage | ByteStage
+Stage: TypeAlias = FloatStage | ArrayStage | ByteStage
 
 
 def add(values: Array, out: Array) -> None:

@@ -17,6 +17,7 @@ import inspect
 from typing import Any
 
 from tierfed.codecs.bf16 import Bf16
+from tierfed.codecs.clip import Clip
 from tierfed.codecs.drive import Drive
 from tierfed.codecs.eden import Eden
 from tierfed.codecs.fp8 import Fp8
@@ -42,6 +43,7 @@ TABLE: dict[str, type[Stage]] = {
     "drive": Drive,
     "terngrad": Terngrad,
     "fp8": Fp8,
+    "clip": Clip,
     "zstd": Zstd,
 }
 
@@ -53,7 +55,6 @@ LATER = (
     "sketch",
     "error_feedback",
     "delta",
-    "clip",
     "auto",
 )
 
