@@ -37,7 +37,7 @@ import numpy as np
 from tierfed.codecs import planes
 from tierfed.codecs.chunks import TILE, rows
 from tierfed.codecs.floats import INFINITY, LARGEST, MAGNITUDE, as_float32, ceiling, refuse, unpack
-from tierfed.codecs.rotation import BLOCK, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
+from tierfed.codecs.rotation import BLOCK, SIDE, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -103,29 +103,30 @@ def encode(name: str, bits: int, chunk: Array, first: int, stream: Stream) -> Bu
     codes = planes.planes_of(data[_header(size) :], bits)
     full, odd = split(size)
     signs = Stream(seed)
-    values, scratch = np.empty((2, min(full, TILE)), np.float32)
+    work, scratch = np.empty((2, min(full, TILE)), np.float32)
     with np.errstate(all="ignore"):
         for tile, _ in rows(full, BLOCK):
-            x = as_float32(chunk[tile], values[: tile.stop - tile.start]).reshape(-1, BLOCK)
-            a, b = (w[: x.size].reshape(x.shape) for w in (values, scratch))
-            exponents = _scaled(x, a, b)
+            many = tile.stop - tile.start
+            x = as_float32(chunk[tile], scratch[:many]).reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
+            a, b = (w[:many].reshape(x.shape) for w in (work, scratch))
+            exponents = _scaled(x, a)
             if exponents is None:
                 refuse(name, chunk, first)
             at = tile.start // BLOCK
-            rotate(a, b, Signs(signs, at, len(x)))
-            tile_codes, scale = _quantised(a, b, bits)
-            scales[at : at + len(x)] = _shifted(scale, exponents - 12)  # rotated is 2**12 as large
-            planes.write(tile_codes.reshape(-1), codes, tile)
+            rotate(a, b, Signs(signs, at, many // BLOCK))
+            tile_codes, scale = _quantised(a, b, bits, BLOCK)
+            scales[at : at + scale.size] = _shifted(scale, exponents - 12)  # rotated is 2**12 as large
+            planes.write(tile_codes.transpose(1, 0, 2).reshape(-1), codes, tile)
         if odd:
-            x = as_float32(chunk[full:], np.empty(odd, np.float32)).reshape(1, -1)
-            a, b = np.zeros((2, 1, _LONGEST), np.float32)
-            exponents = _scaled(x, a[:, :odd], b[:, :odd])
+            x = as_float32(chunk[full:], np.empty(odd, np.float32))
+            a, b = np.zeros((2, _LONGEST), np.float32)
+            exponents = _scaled(x.reshape(1, 1, -1), a[:odd].reshape(1, 1, -1))
             if exponents is None:
                 refuse(name, chunk, first)
-            a[0, :odd] = rotate_odd(a[0, :odd], signs, full // BLOCK)
-            tile_codes, scale = _quantised(a, b, bits, odd)
+            a[:odd] = rotate_odd(a[:odd], signs, full // BLOCK)
+            tile_codes, scale = _quantised(a.reshape(-1, 1, SIDE), b.reshape(-1, 1, SIDE), bits, odd)
             scales[-1:] = _shifted(scale, exponents)
-            planes.write(tile_codes.reshape(-1), codes, slice(full, size))
+            planes.write(tile_codes.reshape(-1)[:odd], codes, slice(full, size))
     return data.data
 
 
@@ -144,22 +145,24 @@ def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding
     rotated_back = centroids * np.float32(2.0**-12)
     largest = ceiling(out.dtype)
     clipped = float(scales.max()) * CENTROIDS[bits][-1] * _LONGEST**0.5 > float(largest)
-    scratch = np.empty(min(full, TILE), np.float32)
+    work, scratch = np.empty((2, min(full, TILE)), np.float32)
 
-    def write(tile: slice, width: int, values: Array) -> None:
-        grid = values.reshape(-1, width)
-        np.take(rotated_back, planes.read(codes, tile), out=values, mode="clip")
+    def write(tile: slice, _: int, values: Array) -> None:
+        grid = values.reshape(-1, SIDE, SIDE)
+        by_row = grid.transpose(1, 0, 2)
+        a, b = (w[: values.size].reshape(by_row.shape) for w in (work, scratch))
+        np.take(rotated_back, planes.read(codes, tile).reshape(grid.shape).transpose(1, 0, 2), out=a, mode="clip")
         at = tile.start // BLOCK
-        rotate_back(grid, scratch[: values.size].reshape(grid.shape), Signs(signs, at, len(grid)))
-        finish(values, grid, scales[at : at + len(grid)])
+        rotate_back(a, b, Signs(signs, at, len(grid)))
+        np.multiply(a, scales[at : at + len(grid), None], out=by_row)
+        clip(values)
 
     def write_odd(_: slice, width: int, values: Array) -> None:
         picked = centroids[planes.read(codes, slice(full, full + width))]
-        values[:] = rotate_odd_back(picked, signs, full // BLOCK)
-        finish(values, values.reshape(1, -1), scales[-1:])
+        np.multiply(rotate_odd_back(picked, signs, full // BLOCK), scales[-1], out=values)
+        clip(values)
 
-    def finish(values: Array, grid: Array, scale: Array) -> None:
-        np.multiply(grid, scale[:, None], out=grid)
+    def clip(values: Array) -> None:
         if clipped:
             np.clip(values, -largest, largest, out=values)
 
@@ -187,12 +190,14 @@ def _header(size: int) -> int:
     return _SEED.itemsize + blocks(size) * _SCALE.itemsize
 
 
-def _scaled(x: Array, into: Array, work: Array) -> Array | None:
-    """Write the rows of `x` to `into`, each times a power of two that brings it near 1; return the exponents.
+def _scaled(x: Array, into: Array) -> Array | None:
+    """Write `x`, of (row, block, column), to `into`, each block times a power of two that brings it near 1.
 
-    None if a value is a NaN or an infinity.  An exponent is at least -120, and rows below that stay below 1.
+    Returns the exponents, None if a value is a NaN or an infinity.  An exponent is at least
+    -120; blocks below that stay below 1.
     """
-    tops = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=work.view(np.uint32)).max(axis=1)
+    magnitudes = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=into.view(np.uint32))
+    tops = magnitudes.max(axis=0).max(axis=1)
     if tops.max() >= INFINITY:
         return None
     exponents: Array = np.clip((tops >> np.uint32(23)).astype(np.int32) - 127, -120, 126)
@@ -200,38 +205,39 @@ def _scaled(x: Array, into: Array, work: Array) -> Array | None:
     return exponents
 
 
-def _quantised(r: Array, scratch: Array, bits: int, size: int = BLOCK) -> tuple[Array, Array]:
-    """Return the codes of the first `size` of each row of `r`, and each row's scale; `r` is overwritten.
+def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, Array]:
+    """Return the codes of blocks of `size` elements, and their scales; `r`, of (row, block, column), is overwritten.
 
-    What follows them in a row is zero; rows have a power of two of elements.
+    There are powers of two of rows and columns; what they hold beyond `size` elements is zero.
     """
     centroids = np.array(CENTROIDS[bits], np.float32)
     squares = _sums(np.multiply(r, r, out=scratch))
     unit = np.sqrt(squares / np.float32(size))
-    codes = np.signbit(r[:, :size]).view(np.uint8)
+    codes = np.signbit(r).view(np.uint8)
     np.left_shift(codes, np.uint8(bits - 1), out=codes)
-    magnitudes = np.abs(r, out=r)[:, :size]
+    magnitudes = np.abs(r, out=r)
     indices = np.zeros(codes.shape, np.uint8)
     above = np.empty(codes.shape, np.bool_)
     for edge in (centroids[1:] + centroids[:-1]) / np.float32(2):
         np.greater(magnitudes, (edge * unit)[:, None], out=above)
         np.add(indices, above.view(np.uint8), out=indices)
-    scratch[:, size:] = 0
-    picked = scratch[:, :size]
-    np.take(centroids, indices, out=picked, mode="clip")
-    np.multiply(picked, magnitudes, out=picked)
+    np.take(centroids, indices, out=scratch, mode="clip")
+    np.multiply(scratch, magnitudes, out=scratch)
     products = _sums(scratch)
     scale = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
     return np.bitwise_or(codes, indices, out=codes), scale
 
 
-def _sums(rows_: Array) -> Array:
-    """Return the sum of each row, adding halves to halves; the rows are overwritten."""
-    width = rows_.shape[1]
-    while width > 1:
-        width //= 2
-        np.add(rows_[:, :width], rows_[:, width : 2 * width], out=rows_[:, :width])
-    sums: Array = rows_[:, 0].copy()
+def _sums(values: Array) -> Array:
+    """Return the sum of each block of (row, block, column), adding halves to halves; `values` are overwritten."""
+    while len(values) > 1:
+        half = len(values) // 2
+        values = np.add(values[:half], values[half:], out=values[:half])
+    columns = values[0]
+    while columns.shape[1] > 1:
+        half = columns.shape[1] // 2
+        columns = np.add(columns[:, :half], columns[:, half:], out=columns[:, :half])
+    sums: Array = columns[:, 0].copy()
     return sums
 
 

@@ -21,7 +21,8 @@ in the lowest bit, and a set bit is a minus.  Block b uses 256 numbers a turn fr
 the last block ceil(m / 16) a turn from there on.
 
 Bit-reproducible: every float32 operation is elementwise, in the order that is written
-here.  A butterfly takes two passes over memory that stays in the cache, from one array to another.
+here.  The blocks of a tile are worked on side by side, as an array of (row, block, column): a
+butterfly of rows is then two long passes over memory that stays in the cache.
 
 Source: Vargaftik et al. 2022 (EDEN), arXiv:2108.08842, section 6; two turns as in Yu et al. 2016,
 arXiv:1610.09072.
@@ -37,7 +38,7 @@ from tierfed.codecs.stream import Stream
 BLOCK = 4096  # elements
 TURNS = 2
 ODD_TURNS = 6
-_SIDE = 64
+SIDE = 64
 _PER_NUMBER = 16  # signs
 _MINUS = np.uint32(1 << 31)
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
@@ -63,18 +64,19 @@ class Signs:
     def __init__(self, stream: Stream, first: int, count: int) -> None:
         per_turn = BLOCK // _PER_NUMBER
         numbers = stream.sixteen(first * TURNS * per_turn, count * TURNS * per_turn)
-        self._bytes = numbers.view(np.uint8).reshape(count, TURNS, -1)
+        self._bytes = numbers.view(np.uint8).reshape(count, TURNS, SIDE, -1)
 
     def flip(self, turn: int, values: Array, scratch: Array) -> None:
-        """Flip the signs of `values` (count, 4096); `scratch` is of the same shape."""
+        """Flip the signs of `values` (64, count, 64); `scratch` is of the same shape."""
         masks = scratch.view(np.uint32)
-        np.take(_FLIPS, self._bytes[:, turn], axis=0, out=masks.reshape(len(values), -1, 8), mode="clip")
+        signs = self._bytes[:, turn].transpose(1, 0, 2)
+        np.take(_FLIPS, signs, axis=0, out=masks.reshape(*signs.shape, 8), mode="clip")
         bits = values.view(np.uint32)
         np.bitwise_xor(bits, masks, out=bits)
 
 
 def rotate(values: Array, scratch: Array, signs: Signs) -> None:
-    """Turn `values` (count, 4096) twice, in place; they become 4096 times as large."""
+    """Turn the blocks `values` (64, count, 64) twice, in place; they become 4096 times as large."""
     signs.flip(0, values, scratch)
     _turn(values, scratch)
     signs.flip(1, scratch, values)
@@ -109,24 +111,23 @@ def rotate_odd_back(values: Array, stream: Stream, before: int) -> Array:
 
 
 def _turn(values: Array, into: Array) -> None:
-    """Write H `values`, transposed, to `into`; both (count, 4096), and both are overwritten.
+    """Write H `values`, each block transposed, to `into`; both are (64, count, 64), and both are overwritten.
 
     H and the transposition commute, so this undoes itself, but for a factor of 4096.
     """
     _butterflies_of_rows(values, into)
-    square = (len(values), _SIDE, _SIDE)
-    np.copyto(into.reshape(square), values.reshape(square).transpose(0, 2, 1))
+    np.copyto(into, values.transpose(2, 1, 0))
     _butterflies_of_rows(into, values)
 
 
 def _butterflies_of_rows(values: Array, scratch: Array) -> None:
     """Apply H of order 64 to the 64 rows of each block: an even number of steps, so the result is in `values`."""
     height = 1
-    while height < _SIDE:
-        shape = (len(values), _SIDE // (2 * height), 2, height * _SIDE)
+    while height < SIDE:
+        shape = (SIDE // (2 * height), 2, height * values[0].size)
         pairs, to = values.reshape(shape), scratch.reshape(shape)
-        np.add(pairs[:, :, 0], pairs[:, :, 1], out=to[:, :, 0])
-        np.subtract(pairs[:, :, 0], pairs[:, :, 1], out=to[:, :, 1])
+        np.add(pairs[:, 0], pairs[:, 1], out=to[:, 0])
+        np.subtract(pairs[:, 0], pairs[:, 1], out=to[:, 1])
         values, scratch = scratch, values
         height *= 2
 
