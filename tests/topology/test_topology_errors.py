@@ -103,7 +103,8 @@ placements:
         (
             "CLIENTS.codec.up=int9",
             "placements.CLIENTS.codec.up: no codec is called int9; "
-            "did you mean int8? the codecs are none, fp16, bf16, int8, qsgd, sign, eden, drive, terngrad, fp8, clip and zstd",
+            "did you mean int8? the codecs are "
+            "none, fp16, bf16, int8, qsgd, sign, eden, drive, terngrad, fp8, clip and zstd",
         ),
         (
             "CLIENTS.link.delay=20ms",
