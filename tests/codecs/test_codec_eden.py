@@ -37,14 +37,14 @@ def test_the_error_is_the_published_one(bits, lognormal):
 
 @pytest.mark.parametrize(
     ("bits", "size"),
-    [*((1, s) for s in (32, 33, 63, 100, 1500, 4095, 6000, 8191)), (2, 33), (3, 63), (4, 32), (4, 2047)],
+    [*((1, s) for s in (32, 33, 100, 1500, 4095, 8191)), (2, 33), (3, 63), (4, 2047)],
 )
 def test_the_last_block_is_unbiased_too(bits, size):
     """Whatever its length, the mean of many decodes of a dense and of sparse arrays is what was encoded.
 
     The squared error of such a mean has a deviation of its own, less where there are more elements.
     """
-    times = 400 if size < 2000 else 100
+    times = 200 if size < 2000 else 100
     few = np.zeros((3, size))
     few[0, -1], few[1, :2], few[2, [0, 1, -1]] = 1, [1, 0.5], [1, 0.6, 0.3]
     for x in (np.random.default_rng(size).standard_normal(size), *few):
