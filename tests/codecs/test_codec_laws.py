@@ -17,6 +17,7 @@ from tierfed.types.dtypes import dtype_of
 
 SIZES = [0, 1, 2, 255, 256, 257, 513, TILE - 1, TILE + 257]
 PRECISION = {"float16": (2.0**-10, 2.0**-24), "bfloat16": (2.0**-7, 2.0**-133)}  # spacing at 1, and at 0
+FAR = ("sign", "qsgd", "terngrad", "eden", "drive")  # may decode to far more than was coded, and is rounded as that
 
 
 def assert_within_bound(c, x, y):
@@ -27,7 +28,8 @@ def assert_within_bound(c, x, y):
         return
     spacing, smallest = PRECISION.get(x.dtype.name, (2.0**-23, 2.0**-149))
     wide, got = x.astype(np.float64), y.astype(np.float64)
-    allowed = c.array_stage.bound(x) + 2 * spacing * np.maximum(np.abs(wide), np.abs(got)) + smallest
+    rounded = np.maximum(np.abs(wide), np.abs(got)) if c.array_stage.name in FAR else np.abs(wide)
+    allowed = c.array_stage.bound(x) + 2 * spacing * rounded + smallest
     error = np.abs(got - wide)
     assert np.isfinite(got).all()
     assert (error <= allowed).all(), f"{error.max()} at {error.argmax()}"
@@ -110,9 +112,14 @@ def test_accumulate_is_decode_and_add(carried, sample, size, aligned):
     assert total.tobytes() == expected.tobytes()
 
 
-def test_a_sum_that_overflows_is_infinite_without_a_warning(each_codec):
+@pytest.mark.parametrize(("large", "dtype"), [(3e38, np.float32), (6e4, np.float16)])
+def test_a_sum_that_overflows_is_infinite_without_a_warning(each_codec, large, dtype):
     """Two finite children may sum to infinity; that is numpy's answer too, and nobody is warned."""
-    x = np.full(10, 6e4, np.float16)
+    x = np.full(10, large, dtype)
+    if each_codec.array_stage.name == "fp16" and large > each_codec.array_stage.reach:
+        with pytest.raises(CodecError):  # which has no code for it
+            each_codec.encode_chunk(x)
+        return
     total = x.copy()
     each_codec.accumulate_chunk(each_codec.encode_chunk(x), total)
     assert np.isinf(total).all()
