@@ -53,6 +53,14 @@ def test_streams_are_keyed_by_all_their_words():
     assert Stream.of("a").at("b") != Stream.of("b").at("a")
 
 
+def test_senders_of_one_message_have_common_numbers_beside_their_own():
+    """What is drawn from `common` depends on the message and the path, and not on the sender."""
+    one, two = (Stream.of("2.0", member).beside(Stream.of("2.0")).at("w") for member in ("c0", "c1"))
+    assert one.common == two.common == Stream.of("2.0").at("w")
+    assert one.key != two.key == Stream.of("2.0", "c1").at("w").key
+    assert one.common != Stream.of("2.0", "c0").beside(Stream.of("2.0")).at("b").common
+
+
 def test_numbers_are_even():
     """Their mean and their correlation with the next are those of independent numbers, within five deviations."""
     r = Stream.of("even").sixteen(0, 1 << 18) / 65536 - 0.5

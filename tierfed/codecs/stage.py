@@ -24,6 +24,20 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = NDArray[Any]
 
 
+class Summing(ABC):
+    """A sum of codes that were all made alike, kept in the form that they add in: one of a chunk of a sum."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def add(self, data: memoryview) -> None:
+        """Add a code, of `nbytes` bytes.  Raises CodecError, with the sum untouched, for bytes that cannot be added."""
+
+    @abstractmethod
+    def into(self, out: Array) -> None:
+        """Add the decoded sum to `out`, the chunk that it is of; nothing is added after this."""
+
+
 class FloatStage(ABC):
     """Floats to floats, on the sender's side alone: what was lost stays lost, and nothing of it travels."""
 
@@ -51,10 +65,23 @@ class ArrayStage(ABC):
     lossy: ClassVar[bool]
     reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that a lossy one carries
 
+    linear: ClassVar[bool] = False  # whether the code of a sum is the sum of codes made alike
+    sum_domain: ClassVar[str] = "elements"  # what an aggregator adds: elements, or what `summing` keeps
+    state: ClassVar[str] = "none"  # what a sender keeps between rounds
+
     @property
     @abstractmethod
     def unbiased(self) -> bool:
         """Whether the mean of decodes is the input; a class attribute where it depends on no option."""
+
+    @property
+    def nmse(self) -> float | None:
+        """The expected ‖x - x̂‖² / ‖x‖² of many independent normal numbers, None if nobody knows."""
+        return None
+
+    def summing(self, size: int, dtype: str) -> Summing | None:
+        """Return an empty sum of codes of `size` elements of `dtype`, None if codes are decoded to be added."""
+        return None
 
     @abstractmethod
     def nbytes(self, size: int, dtype: str) -> int:

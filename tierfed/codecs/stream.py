@@ -27,9 +27,14 @@ _STEP = 16  # 16-bit numbers that one count of the generator gives
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """See the module docstring.  `Stream()` is one like others: with it, each call draws the same numbers."""
+    """See the module docstring.  `Stream()` is one like others: with it, each call draws the same numbers.
+
+    `shared` is the key of the numbers that all senders of one message of the program have: those of a codec
+    whose codes add up only if all were made alike.
+    """
 
     key: int = 0
+    shared: int = 0
 
     @staticmethod
     def of(*words: str | int) -> Stream:
@@ -38,11 +43,17 @@ class Stream:
 
     def at(self, *words: str | int) -> Stream:
         """Return the stream of further words."""
-        hashed = hashlib.blake2b(self.key.to_bytes(_KEY, "little"), digest_size=_KEY)
-        for word in words:
-            text = str(word).encode("utf-8", "surrogatepass")
-            hashed.update(len(text).to_bytes(8, "little") + text)
-        return Stream(int.from_bytes(hashed.digest(), "little"))
+        key = _hashed(self.key, words)
+        return Stream(key, key if self.shared == self.key else _hashed(self.shared, words))
+
+    def beside(self, others: Stream) -> Stream:
+        """Return this stream, whose `common` numbers are those of `others`."""
+        return Stream(self.key, others.key)
+
+    @property
+    def common(self) -> Stream:
+        """The numbers that this sender shares with the others of its message."""
+        return Stream(self.shared, self.shared)
 
     def sixteen(self, start: int, size: int) -> NDArray[np.uint16]:
         """Return the numbers of the elements `start` to `start + size`, 16 random bits each."""
@@ -51,3 +62,11 @@ class Stream:
         raw = np.random.Philox(key=self.key, counter=start // _STEP).random_raw(words)
         numbers: NDArray[np.uint16] = raw.astype("<u8", copy=False).view("<u2")[skipped : skipped + size]
         return numbers
+
+
+def _hashed(key: int, words: tuple[str | int, ...]) -> int:
+    hashed = hashlib.blake2b(key.to_bytes(_KEY, "little"), digest_size=_KEY)
+    for word in words:
+        text = str(word).encode("utf-8", "surrogatepass")
+        hashed.update(len(text).to_bytes(8, "little") + text)
+    return int.from_bytes(hashed.digest(), "little")

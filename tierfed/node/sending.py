@@ -132,7 +132,8 @@ class Sending:
         """
         inv = self._invocation
         me, number = inv.node.me, inv.name.rpartition("-")[2]
-        return Stream.of(me.seed, number, str(site), me.name, receiver)
+        words = (me.seed, number, str(site))
+        return Stream.of(*words, me.name, receiver).beside(Stream.of(*words))
 
 
 def _message(
