@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "validate": "Tell everything that is wrong with topology files.",
     "show": "Draw a topology, and predict its bytes a round.",
     "compile": "Show a program's IR, slices and hashes.",
+    "codecs": "List codecs, and measure them on an array.",
     "up": "Bring a tree up, run its job, and take it down.",
     "run": "Run a program on a tree.",
     "ps": "List what is running.",

@@ -73,7 +73,7 @@ def build(written: Written, where: str) -> Stage:
     Raises UnsupportedError for a codec that comes later, CodecError if there is no such
     stage, no such option, or no such value of it.  `where` names the chain in errors.
     """
-    cls = _stage_class(written.name, where)
+    cls = stage_class(written.name, where)
     fields = [f.name for f in dataclasses.fields(cls)]
     options = dict(zip(fields, written.unnamed, strict=False))
     if len(written.unnamed) > len(fields):
@@ -109,7 +109,8 @@ def changed_options(stage: Stage) -> dict[str, Value]:
     return {f.name: v for f in dataclasses.fields(stage) if (v := getattr(stage, f.name)) != f.default}
 
 
-def _stage_class(name: str, where: str) -> type[Any]:
+def stage_class(name: str, where: str) -> type[Any]:
+    """Return the class of the stage called `name`; raises as `build` does."""
     if name in TABLE:
         return TABLE[name]
     if name in LATER:
