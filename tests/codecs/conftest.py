@@ -62,6 +62,12 @@ def each_codec(request: pytest.FixtureRequest) -> Codec:
     return codec(request.param)
 
 
+@pytest.fixture(params=[s for s in SPECS if "+" not in s])
+def bare_codec(request: pytest.FixtureRequest) -> Codec:
+    """Every codec without a byte stage."""
+    return codec(request.param)
+
+
 @pytest.fixture(params=CARRIED, ids=lambda p: f"{p[0]}-{p[1]}")
 def carried(request: pytest.FixtureRequest) -> tuple[Codec, str]:
     """Every codec with every dtype that it carries."""
