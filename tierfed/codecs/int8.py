@@ -23,7 +23,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import grids
+from tierfed.codecs import compiled, grids
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -39,6 +39,7 @@ class Int8(ArrayStage):
     name: ClassVar[str] = "int8"
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
+    kernels: ClassVar[str] = "int8"
     stochastic: bool = False
 
     def __post_init__(self) -> None:
@@ -76,6 +77,11 @@ class Int8(ArrayStage):
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
     scales, codes = _checked(data, out)
+    loops = compiled.kernels("int8", out.size) if adding and out.dtype == np.float32 else None
+    if loops is not None:
+        whole = out.size - out.size % grids.BLOCK
+        loops.add(codes[:whole].reshape(-1, grids.BLOCK), scales, out[:whole].reshape(-1, grids.BLOCK))
+        scales, codes, out = scales[whole // grids.BLOCK :], codes[whole:], out[whole:]
 
     def get(tile: slice, values: Array) -> None:
         np.copyto(values, codes[tile])

@@ -64,6 +64,7 @@ class ArrayStage(ABC):
     dtypes: ClassVar[tuple[str, ...]]
     lossy: ClassVar[bool]
     reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that a lossy one carries
+    kernels: ClassVar[str] = ""  # the module of tierfed.codecs.fast that has it compiled, if one has (compiled.py)
 
     linear: ClassVar[bool] = False  # whether the code of a sum is the sum of codes made alike
     sum_domain: ClassVar[str] = "elements"  # what an aggregator adds: elements, or what `summing` keeps

@@ -1,0 +1,1 @@
+"""Kernels of the codecs, compiled by numba: import them through `tierfed.codecs.compiled` alone."""
