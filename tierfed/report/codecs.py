@@ -19,7 +19,7 @@ from typing import Any
 
 from tierfed.codecs import CHUNK, TABLE, ArrayStage, ByteStage, FloatStage, codec, names
 from tierfed.codecs.grammar import Value, show
-from tierfed.codecs.table import GROUP, stage_class
+from tierfed.codecs.table import GROUP, options_of, stage_class
 from tierfed.errors import TierfedError
 from tierfed.report.table import table
 
@@ -92,7 +92,7 @@ def described(name: str) -> Described:
         state=_declared(stage, "state"),
         adds=_declared(stage, "sum_domain"),
         dtypes=tuple(getattr(cls, "dtypes", ())),
-        options=tuple((field.name, field.default) for field in dataclasses.fields(cls)),
+        options=tuple(options_of(stage).items()),
         allowed=says[1].removesuffix(".") if says else "",
         notation=textwrap.dedent(paragraphs[1]) if len(paragraphs) > 1 and paragraphs[1].startswith(" ") else "",
         source=next((_joined(p).removeprefix("Source: ") for p in paragraphs if p.startswith("Source:")), ""),
