@@ -1,6 +1,6 @@
 """Compiled: whether a codec's loops run as machine code (numba) or in numpy, which give the same bytes.
 
-    loops = compiled.kernels("int8", chunk.size)        # tierfed.codecs.fast.int8, or None: then numpy
+    loops = compiled.kernels("int8", chunk)             # tierfed.codecs.fast.int8, or None: then numpy
 
 The extra `tierfed[fast]` brings numba.  With it, chunks of 2^16 elements and more are coded by the kernels of
 `tierfed.codecs.fast`; smaller ones are not worth its import (a third of a second), which comes with the first that
@@ -21,18 +21,19 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 
-from tierfed.codecs.stage import ArrayStage, Stage
+from tierfed.codecs.stage import Array, ArrayStage, Stage
 
 LEAST = 1 << 16  # elements
 _FOLDER = "tierfed.codecs.fast"
 
 
-def kernels(name: str, size: int) -> ModuleType | None:
-    """Return the compiled kernels called `name` if `size` elements are to be coded by them, else None."""
-    return load(name) if size >= LEAST else None
+def kernels(name: str, chunk: Array) -> ModuleType | None:
+    """Return the compiled kernels called `name` if `chunk` is to be coded, or decoded to, by them, else None."""
+    return load(name) if chunk.size >= LEAST and chunk.flags.aligned else None
 
 
 @functools.cache
@@ -48,7 +49,9 @@ def load(name: str) -> ModuleType | None:
 
 def wanted() -> bool:
     """Return whether kernels are to be used, as far as can be said without importing numba."""
-    return os.environ.get("TIERFED_FAST") != "0" and importlib.util.find_spec("numba") is not None
+    if os.environ.get("TIERFED_FAST") == "0" or sys.byteorder == "big":
+        return False
+    return importlib.util.find_spec("numba") is not None
 
 
 def before_fork(stages: Iterable[Stage]) -> list[str]:

@@ -77,7 +77,7 @@ class Int8(ArrayStage):
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
     scales, codes = _checked(data, out)
-    loops = compiled.kernels("int8", out.size) if adding and out.dtype == np.float32 else None
+    loops = compiled.kernels("int8", out) if adding and out.dtype == np.float32 else None
     if loops is not None:
         whole = out.size - out.size % grids.BLOCK
         loops.add(codes[:whole].reshape(-1, grids.BLOCK), scales, out[:whole].reshape(-1, grids.BLOCK))
