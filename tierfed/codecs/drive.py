@@ -26,6 +26,7 @@ class Drive(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+    kernels: ClassVar[str] = eden.KERNELS
 
     def nbytes(self, size: int, dtype: str) -> int:
         return eden.Eden(1).nbytes(size, dtype)

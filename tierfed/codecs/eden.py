@@ -34,8 +34,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import planes
-from tierfed.codecs.chunks import TILE, rows
+from tierfed.codecs import compiled, planes
+from tierfed.codecs.chunks import CHUNK, TILE
 from tierfed.codecs.floats import INFINITY, LARGEST, MAGNITUDE, as_float32, ceiling, refuse, unpack
 from tierfed.codecs.rotation import BLOCK, SIDE, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
@@ -57,6 +57,7 @@ _FLOAT = np.dtype("<f4")
 _LONGEST = 2 * BLOCK  # elements that an odd block has less than
 _SPREAD = 8  # standard deviations of an element that are taken for certain
 _NAME = "eden"
+KERNELS = "rotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Eden(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+    kernels: ClassVar[str] = KERNELS
     bits: int = 4
 
     def __post_init__(self) -> None:
@@ -103,29 +105,33 @@ def encode(name: str, bits: int, chunk: Array, first: int, stream: Stream) -> Bu
     codes = planes.planes_of(data[_header(size) :], bits)
     full, odd = split(size)
     signs = Stream(seed)
-    work, scratch = np.empty((2, min(full, TILE)), np.float32)
+    loops = compiled.kernels(KERNELS, chunk)
+    step = TILE if loops is None else CHUNK
+    work, scratch = np.empty((2, min(full, step)), np.float32)
     with np.errstate(all="ignore"):
-        for tile, _ in rows(full, BLOCK):
-            many = tile.stop - tile.start
-            x = as_float32(chunk[tile], scratch[:many]).reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
-            a, b = (w[:many].reshape(x.shape) for w in (work, scratch))
-            exponents = _scaled(x, a)
-            if exponents is None:
+        for at in range(0, full, step):
+            tile = slice(at, min(at + step, full))
+            x = as_float32(chunk[tile], scratch[: tile.stop - at])
+            first_block, turned = at // BLOCK, Signs(signs, at // BLOCK, x.size // BLOCK)
+            if loops is not None:
+                sums = loops.code(x, turned.bytes, _centroids(bits), codes, first_block)
+            else:
+                sums = _code(x, turned, work[: x.size], scratch[: x.size], codes, tile)
+            if sums is None:
                 refuse(name, chunk, first)
-            at = tile.start // BLOCK
-            rotate(a, b, Signs(signs, at, many // BLOCK))
-            tile_codes, scale = _quantised(a, b, bits, BLOCK)
-            scales[at : at + scale.size] = _shifted(scale, exponents - 12)  # rotated is 2**12 as large
-            planes.write(tile_codes.transpose(1, 0, 2).reshape(-1), codes, tile)
+            exponents, squares, products = sums
+            scales[first_block:][: squares.size] = _scales(
+                squares, products, exponents - 12
+            )  # rotated is 2**12 as large
         if odd:
             x = as_float32(chunk[full:], np.empty(odd, np.float32))
             a, b = np.zeros((2, _LONGEST), np.float32)
-            exponents = _scaled(x.reshape(1, 1, -1), a[:odd].reshape(1, 1, -1))
-            if exponents is None:
+            odd_exponents = _scaled(x.reshape(1, 1, -1), a[:odd].reshape(1, 1, -1))
+            if odd_exponents is None:
                 refuse(name, chunk, first)
             a[:odd] = rotate_odd(a[:odd], signs, full // BLOCK)
-            tile_codes, scale = _quantised(a.reshape(-1, 1, SIDE), b.reshape(-1, 1, SIDE), bits, odd)
-            scales[-1:] = _shifted(scale, exponents)
+            tile_codes, squares, products = _quantised(a.reshape(-1, 1, SIDE), b.reshape(-1, 1, SIDE), bits, odd)
+            scales[-1:] = _scales(squares, products, odd_exponents)
             planes.write(tile_codes.reshape(-1)[:odd], codes, slice(full, size))
     return data.data
 
@@ -140,14 +146,23 @@ def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding
     seed, scales, codes = _checked(name, bits, data, out)
     full, odd = split(out.size)
     signs = Stream(seed)
-    centroids = np.array(CENTROIDS[bits], np.float32)
+    centroids = _centroids(bits)
     centroids = np.concatenate([centroids, -centroids])
     rotated_back = centroids * np.float32(2.0**-12)
     largest = ceiling(out.dtype)
+    loops = compiled.kernels(KERNELS, out)
     clipped = float(scales.max()) * CENTROIDS[bits][-1] * _LONGEST**0.5 > float(largest)
     work, scratch = np.empty((2, min(full, TILE)), np.float32)
 
+    def write_compiled(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None
+        at = tile.start // BLOCK
+        turned = Signs(signs, at, values.size // BLOCK)
+        loops.decode(codes, at, turned.bytes, _centroids(bits), scales[at:], largest, values, adding)
+
     def write(tile: slice, _: int, values: Array) -> None:
+        if loops is not None:
+            return write_compiled(tile, values, False)
         grid = values.reshape(-1, SIDE, SIDE)
         by_row = grid.transpose(1, 0, 2)
         a, b = (w[: values.size].reshape(by_row.shape) for w in (work, scratch))
@@ -167,7 +182,12 @@ def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding
             np.clip(values, -largest, largest, out=values)
 
     with np.errstate(all="ignore"):
-        unpack(out[:full], write, width=BLOCK, adding=adding)
+        if loops is not None and out.dtype == np.float32:
+            for low in range(0, full, CHUNK):
+                tile = slice(low, min(low + CHUNK, full))
+                write_compiled(tile, out[tile], adding)
+        else:
+            unpack(out[:full], write, width=BLOCK, adding=adding)
         if odd:
             unpack(out[full:], write_odd, width=odd, adding=adding)
 
@@ -190,6 +210,28 @@ def _header(size: int) -> int:
     return _SEED.itemsize + blocks(size) * _SCALE.itemsize
 
 
+def _centroids(bits: int) -> Array:
+    return np.array(CENTROIDS[bits], np.float32)
+
+
+def _code(
+    x: Array, signs: Signs, work: Array, scratch: Array, codes: Array, tile: slice
+) -> tuple[Array, Array, Array] | None:
+    """Write the codes of a tile's blocks `x`, which may be `scratch`, to the planes `codes`; `work` is as long.
+
+    Returns the exponents of what they were scaled by, and the sums of `_quantised`; None if a value is not finite.
+    """
+    grid = x.reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
+    a, b = (w.reshape(grid.shape) for w in (work, scratch))
+    exponents = _scaled(grid, a)
+    if exponents is None:
+        return None
+    rotate(a, b, signs)
+    tile_codes, squares, products = _quantised(a, b, len(codes), BLOCK)
+    planes.write(tile_codes.transpose(1, 0, 2).reshape(-1), codes, tile)
+    return exponents, squares, products
+
+
 def _scaled(x: Array, into: Array) -> Array | None:
     """Write `x`, of (row, block, column), to `into`, each block times a power of two that brings it near 1.
 
@@ -205,12 +247,13 @@ def _scaled(x: Array, into: Array) -> Array | None:
     return exponents
 
 
-def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, Array]:
-    """Return the codes of blocks of `size` elements, and their scales; `r`, of (row, block, column), is overwritten.
+def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, Array, Array]:
+    """Return the codes of blocks of `size` elements, their sums of squares, and of products with their centroids.
 
-    There are powers of two of rows and columns; what they hold beyond `size` elements is zero.
+    `r`, of (row, block, column), is overwritten.  There are powers of two of rows and columns; what they
+    hold beyond `size` elements is zero.
     """
-    centroids = np.array(CENTROIDS[bits], np.float32)
+    centroids = _centroids(bits)
     squares = _sums(np.multiply(r, r, out=scratch))
     unit = np.sqrt(squares / np.float32(size))
     codes = np.signbit(r).view(np.uint8)
@@ -224,8 +267,7 @@ def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, A
     np.take(centroids, indices, out=scratch, mode="clip")
     np.multiply(scratch, magnitudes, out=scratch)
     products = _sums(scratch)
-    scale = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
-    return np.bitwise_or(codes, indices, out=codes), scale
+    return np.bitwise_or(codes, indices, out=codes), squares, products
 
 
 def _sums(values: Array) -> Array:
@@ -241,8 +283,9 @@ def _sums(values: Array) -> Array:
     return sums
 
 
-def _shifted(scale: Array, exponents: Array) -> Array:
-    """Return `scale` times two to `exponents`, the largest float32 at most."""
+def _scales(squares: Array, products: Array, exponents: Array) -> Array:
+    """Return the scales of blocks, times two to `exponents`, the largest float32 at most."""
+    scale = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
     return np.minimum(np.ldexp(scale, exponents), np.float32(LARGEST))
 
 

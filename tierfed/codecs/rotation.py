@@ -64,12 +64,13 @@ class Signs:
     def __init__(self, stream: Stream, first: int, count: int) -> None:
         per_turn = BLOCK // _PER_NUMBER
         numbers = stream.sixteen(first * TURNS * per_turn, count * TURNS * per_turn)
-        self._bytes = numbers.view(np.uint8).reshape(count, TURNS, SIDE, -1)
+        self.bytes = numbers.view(np.uint8)
+        self._grid = self.bytes.reshape(count, TURNS, SIDE, -1)
 
     def flip(self, turn: int, values: Array, scratch: Array) -> None:
         """Flip the signs of `values` (64, count, 64); `scratch` is of the same shape."""
         masks = scratch.view(np.uint32)
-        signs = self._bytes[:, turn].transpose(1, 0, 2)
+        signs = self._grid[:, turn].transpose(1, 0, 2)
         np.take(_FLIPS, signs, axis=0, out=masks.reshape(*signs.shape, 8), mode="clip")
         bits = values.view(np.uint32)
         np.bitwise_xor(bits, masks, out=bits)

@@ -1,0 +1,261 @@
+"""Kernels of eden and drive; see codecs/eden.py and codecs/rotation.py, which say the same in numpy.
+
+    x → [scaled, signs, rows 1 2 4] [rows 8 16 32] [transposed, rows 1 2 4] … [planes, sums] → codes
+
+A block of 4096 is 16 KiB, so all is done to one block before the next is read.  Its 64 rows take the six steps of
+butterflies in two passes of three, 8 rows in registers at a time: rows 8 k … 8 k + 7 (`near`), then k, k + 8,
+k + 16 … (`far`).  What comes before a pass or after one joins it: a sum that adds halves to halves starts
+with the rows that `far` holds.
+
+Same bits: butterflies of the same strides in the same order add the same pairs, whichever pair is first.  The code of
+a magnitude is found by halving: edges do not fall, so it is the number of edges that are below.  Codes of fewer
+than four bits have edges of infinity; the sign is in the last plane in any case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tierfed.codecs.fast.jit import as_float, kernel, part
+from tierfed.codecs.fast.lanes import LANES, Lanes, Value, straight
+
+_BLOCK, _SIDE = 4096, 64
+_NEAR, _FAR = _SIDE, 8 * _SIDE  # between the rows that a pass holds
+_PLANE, _PLANES = _BLOCK // 8, 4  # bytes of a plane of a block; planes
+_LEVELS = 8
+_TURN = _BLOCK // 8  # bytes of the signs of a turn
+_U = np.uint32
+_as_float: Any = as_float  # an intrinsic, whose first argument numba gives
+_MAGNITUDE, _INFINITY = _U(0x7FFF_FFFF), _U(0x7F80_0000)
+_ROTATED = np.float32(2.0**-12)  # what a rotation and its inverse leave to divide by
+
+_READ = "Array(float32,1,'C',readonly=True)"
+_READ_BYTES = "Array(uint8,1,'C',readonly=True)"
+_READ_PLANES = "Array(uint8,2,'C',readonly=True)"
+
+
+def code(x: Any, signs: Any, centroids: Any, codes: Any, first: int) -> tuple[Any, Any, Any] | None:
+    """Write the codes of the blocks `x` (float32) to the planes `codes`, from the block `first` on.
+
+    `signs` are the bytes of theirs.  Returns, a number a block, what they were scaled by as exponents of two, and the
+    sums of squares and of products with their centroids once rotated; None if a value is not finite.
+    """
+    edges = np.full(_LEVELS - 1, np.inf, np.float32)
+    edges[: centroids.size - 1] = (centroids[1:] + centroids[:-1]) / np.float32(2)
+    count = x.size // _BLOCK
+    exponents, squares, products = np.empty(count, np.int32), *np.empty((2, count), np.float32)
+    if not _code(x, signs, edges, _padded(centroids), codes, first, exponents, squares, products):
+        return None
+    return exponents, squares, products
+
+
+def decode(
+    codes: Any, first: int, signs: Any, centroids: Any, scales: Any, largest: Any, out: Any, adding: bool
+) -> None:
+    """Fill the blocks `out` (float32), or add to them, from the planes `codes`, from the block `first` on.
+
+    Values are clipped to `largest`.
+    """
+    _decode(codes, first, signs, _padded(centroids * _ROTATED), scales, largest, out, adding)
+
+
+def _padded(centroids: Any) -> Any:
+    table = np.zeros(_LEVELS, np.float32)
+    table[: centroids.size] = centroids
+    return table
+
+
+@straight
+def _scaled_near(
+    lanes: Lanes, x: Value, at: Value, scale: Value, signs: Value, sign: Value, to: Value, into: Value
+) -> None:
+    scales = lanes.all(scale)
+    rows = [lanes.b.fmul(row, scales) for row in _rows(lanes, x, at, _NEAR)]
+    _write(lanes, lanes.butterflies(_flipped(lanes, rows, signs, sign, _NEAR)), to, into, _NEAR)
+
+
+@straight
+def _flipped_near(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value) -> None:
+    rows = _flipped(lanes, _rows(lanes, x, at, _NEAR), signs, sign, _NEAR)
+    _write(lanes, lanes.butterflies(rows), x, at, _NEAR)
+
+
+@straight
+def _transposed_near(lanes: Lanes, x: Value, at: Value, to: Value, into: Value) -> None:
+    rows = lanes.transposed([lanes.load(x, lanes.plus(at, _SIDE * i)) for i in range(LANES)])
+    for i in range(0, LANES, 8):
+        _write(lanes, lanes.butterflies(rows[i : i + 8]), to, lanes.plus(into, _SIDE * i), _NEAR)
+
+
+@straight
+def _looked_up_near(lanes: Lanes, codes: Value, at: Value, table: Value, to: Value, into: Value) -> None:
+    levels, rows = lanes.each(table, _LEVELS), []
+    for i in range(8):
+        byte = lanes.plus(at, _NEAR // 8 * i)
+        *index, minus = (lanes.mask(codes, lanes.plus(byte, _PLANE * p)) for p in range(_PLANES))
+        rows.append(lanes.flipped(minus, lanes.picked(index, levels)))
+    _write(lanes, lanes.butterflies(rows), to, into, _NEAR)
+
+
+@straight
+def _far(lanes: Lanes, x: Value, at: Value) -> None:
+    _write(lanes, lanes.butterflies(_rows(lanes, x, at, _FAR)), x, at, _FAR)
+
+
+@straight
+def _far_squares(lanes: Lanes, x: Value, at: Value, sums: Value) -> None:
+    rows = lanes.butterflies(_rows(lanes, x, at, _FAR))
+    _write(lanes, rows, x, at, _FAR)
+    lanes.store(lanes.halves_added([lanes.b.fmul(row, row) for row in rows]), sums, at)
+
+
+@straight
+def _far_scaled(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value, scale: Value, largest: Value) -> None:
+    rows = lanes.butterflies(_rows(lanes, x, at, _FAR))
+    scales, top = lanes.all(scale), lanes.all(largest)
+    low, clipped = lanes.b.fneg(top), []
+    for row in _flipped(lanes, rows, signs, sign, _FAR):
+        row = lanes.b.fmul(row, scales)
+        row = lanes.b.select(lanes.above(low, row), low, row)
+        clipped.append(lanes.b.select(lanes.above(row, top), top, row))
+    _write(lanes, clipped, x, at, _FAR)
+
+
+@straight
+def _quantised(
+    lanes: Lanes, x: Value, at: Value, edges: Value, table: Value, codes: Value, byte: Value, sums: Value
+) -> None:
+    e, levels, products = lanes.each(edges, _LEVELS - 1), lanes.each(table, _LEVELS), []
+    for i, row in enumerate(_rows(lanes, x, at, _FAR)):
+        magnitudes = lanes.magnitudes(row)
+        high = lanes.above(magnitudes, e[3])
+        middle = lanes.above(magnitudes, lanes.picked([high], [e[1], e[5]]))
+        low = lanes.above(magnitudes, lanes.picked([middle, high], [e[0], e[2], e[4], e[6]]))
+        products.append(lanes.b.fmul(lanes.picked([low, middle, high], levels), magnitudes))
+        for p, mask in enumerate((low, middle, high, lanes.minuses(row))):
+            lanes.store_mask(mask, codes, lanes.plus(byte, _PLANE * p + _FAR // 8 * i))
+    lanes.store(lanes.halves_added(products), sums, at)
+
+
+def _rows(lanes: Lanes, x: Value, at: Value, stride: int) -> list[Value]:
+    return [lanes.load(x, lanes.plus(at, stride * i)) for i in range(8)]
+
+
+def _write(lanes: Lanes, rows: list[Value], to: Value, at: Value, stride: int) -> None:
+    for i, row in enumerate(rows):
+        lanes.store(row, to, lanes.plus(at, stride * i))
+
+
+def _flipped(lanes: Lanes, rows: list[Value], signs: Value, at: Value, stride: int) -> list[Value]:
+    return [lanes.flipped(lanes.mask(signs, lanes.plus(at, stride // 8 * i)), row) for i, row in enumerate(rows)]
+
+
+@part
+def _between(a: Any, b: Any, signs: Any, at: Any) -> None:
+    """Do what follows the first pass of two turns and comes before the last; `at` is of the signs between them."""
+    _far_rows(a)
+    _transpose(a, b)
+    _far_rows(b)
+    for row in range(0, _BLOCK, 8 * _SIDE):
+        for i in range(row, row + _SIDE, LANES):
+            _flipped_near(b, i, signs, at + i // 8)
+    _far_rows(b)
+    _transpose(b, a)
+
+
+@part
+def _far_rows(a: Any) -> None:
+    for i in range(0, 8 * _SIDE, LANES):
+        _far(a, i)
+
+
+@part
+def _transpose(a: Any, b: Any) -> None:
+    for row in range(0, _SIDE, LANES):
+        for column in range(0, _SIDE, LANES):
+            _transposed_near(a, row * _SIDE + column, b, column * _SIDE + row)
+
+
+@part
+def _sum(sums: Any) -> Any:
+    """Return the sum of 8 rows of 64, adding halves to halves; they are overwritten."""
+    half = sums.size // 2
+    while half:
+        for i in range(half):
+            sums[i] += sums[half + i]
+        half //= 2
+    return sums[0]
+
+
+@part
+def _exponent(bits: Any) -> Any:
+    """Return that of the power of two below the largest magnitude, -120 at least; 128 for one that is not finite."""
+    top = _U(0)
+    for i in range(bits.size):
+        top = max(top, bits[i] & _MAGNITUDE)
+    if top >= _INFINITY:
+        return np.int32(128)
+    return min(max(np.int32(top >> _U(23)) - np.int32(127), np.int32(-120)), np.int32(126))
+
+
+@kernel(
+    f"boolean({_READ}, {_READ_BYTES}, {_READ}, {_READ}, uint8[:,::1], intp, int32[::1], float32[::1], float32[::1])"
+)
+def _code(
+    x: Any, signs: Any, edges: Any, table: Any, planes: Any, first: Any, exponents: Any, squares: Any, products: Any
+) -> bool:
+    a, b, sums = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(8 * _SIDE, np.float32)
+    own, codes = np.empty(_LEVELS - 1, np.float32), np.empty(_PLANES * _PLANE, np.uint8)
+    for block in range(x.size // _BLOCK):
+        at, sign = block * _BLOCK, block * 2 * _TURN
+        exponent = _exponent(x[at : at + _BLOCK].view(np.uint32))
+        if exponent > 126:
+            return False
+        scale: Any = _as_float(_U(127 - exponent) << _U(23))
+        for row in range(0, _BLOCK, 8 * _SIDE):
+            for i in range(row, row + _SIDE, LANES):
+                _scaled_near(x, at + i, scale, signs, sign + i // 8, a, i)
+        _between(a, b, signs, sign + _TURN)
+        for i in range(0, 8 * _SIDE, LANES):
+            _far_squares(a, i, sums)
+        square = _sum(sums)
+        unit = np.sqrt(square / np.float32(_BLOCK))
+        for i in range(_LEVELS - 1):
+            own[i] = edges[i] * unit
+        for i in range(0, 8 * _SIDE, LANES):
+            _quantised(a, i, own, table, codes, i // 8, sums)
+        exponents[block], squares[block], products[block] = exponent, square, _sum(sums)
+        for plane in range(len(planes)):
+            held = (plane if plane < len(planes) - 1 else _PLANES - 1) * _PLANE
+            for i in range(_PLANE):
+                planes[plane, (first + block) * _PLANE + i] = codes[held + i]
+    return True
+
+
+@kernel(
+    f"void({_READ_PLANES}, intp, {_READ_BYTES}, {_READ}, {_READ}, float32, float32[::1], boolean)",
+)
+def _decode(planes: Any, first: Any, signs: Any, table: Any, scales: Any, largest: Any, out: Any, adding: Any) -> None:
+    a, b = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    codes = np.zeros(_PLANES * _PLANE, np.uint8)
+    for block in range(out.size // _BLOCK):
+        for plane in range(len(planes)):
+            held = (plane if plane < len(planes) - 1 else _PLANES - 1) * _PLANE
+            for i in range(_PLANE):
+                codes[held + i] = planes[plane, (first + block) * _PLANE + i]
+        at, sign = block * _BLOCK, block * 2 * _TURN
+        for row in range(0, _BLOCK, 8 * _SIDE):
+            for i in range(row, row + _SIDE, LANES):
+                _looked_up_near(codes, i // 8, table, a, i)
+        _between(a, b, signs, sign + _TURN)
+        for i in range(0, 8 * _SIDE, LANES):
+            _far_scaled(a, i, signs, sign + i // 8, scales[block], largest)
+        to = out[at : at + _BLOCK]
+        if adding:
+            for i in range(_BLOCK):
+                to[i] += a[i]
+        else:
+            for i in range(_BLOCK):
+                to[i] = a[i]
