@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a program on a tree.",
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
+    "trace": "Write what the nodes of a run spent their time on, for Perfetto.",
     "down": "Take a tree down.",
 }
 _COMPLETE = "_TIERFED_COMPLETE"

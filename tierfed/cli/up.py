@@ -31,11 +31,19 @@ _HOUR = 3600.0  # seconds
 @click.option("-d", "--detach", is_flag=True, help="Return when the tree is ready; run no job.")
 @click.option("--keep", is_flag=True, help="Run the job, and leave the tree up.")
 @click.option("--no-job", is_flag=True, help="Run no job, and stay until Ctrl-C.")
+@click.option("--trace", is_flag=True, help="Keep what nodes spend their time on, for `tierfed trace`.")
 @options.sets
 @options.wait_timeout
 @options.as_json
 def command(
-    file: str, detach: bool, keep: bool, no_job: bool, sets: tuple[str, ...], wait_timeout: float, output: Output
+    file: str,
+    detach: bool,
+    keep: bool,
+    no_job: bool,
+    trace: bool,
+    sets: tuple[str, ...],
+    wait_timeout: float,
+    output: Output,
 ) -> None:
     """Bring up the tree in FILE, run its job, and take the tree down.
 
@@ -51,7 +59,7 @@ def command(
     topology = load_topology(file, sets)
 
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
-        return bring_up(topology, keep=detach, wait_timeout=wait_timeout, on_event=on_event)
+        return bring_up(topology, keep=detach, wait_timeout=wait_timeout, on_event=on_event, trace=trace)
 
     if not detach and not no_job:
         conduct(topology, start, of_file(topology, output), output, leave=keep)

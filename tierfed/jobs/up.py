@@ -89,10 +89,11 @@ def bring_up(
     keep: bool = False,
     wait_timeout: float = 60.0,
     on_event: Callable[[Event], None] = lambda event: None,
+    trace: bool = False,
 ) -> RunTree:
     """Start the processes of `topology`, wait until all are ready, and return the tree.
 
-    With `keep`, the tree outlives this process once it is ready.
+    With `keep`, the tree outlives this process once it is ready; with `trace`, `tierfed trace` can draw the run.
     """
     user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
@@ -115,6 +116,7 @@ def bring_up(
             sys_path=[*folder, *(entry or str(Path.cwd()) for entry in sys.path)],
             main_script=user_code.calling_script(),
             preload=preload,
+            trace=trace,
             info={
                 "topology": topology.name,
                 "source": None if topology.source is None else str(topology.source.absolute()),

@@ -79,6 +79,7 @@ def launch(
     info: Mapping[str, object] | None = None,
     grace: float = runs.GRACE,
     entry: str = ENTRY,
+    trace: bool = False,
 ) -> Deployment:
     """Start the processes of `assignments` and return as soon as every address is known; none may be ready yet.
 
@@ -87,6 +88,7 @@ def launch(
     and `main_script` (see `user_code.calling_script`) are for user code, which
     nodes import after the fork; `preload` names what the zygote imports before
     it: modules, or "module:function" to call.  `info` is kept in the manifest.
+    With `trace`, nodes write what they spend their time on to the run's folder.
 
     Raises TierfedError if this process is a node itself, or if the supervisor
     could not begin.
@@ -100,6 +102,7 @@ def launch(
         "sys_path": list(sys_path),
         "main_script": main_script,
         "log_level": _log_level(),
+        "trace": trace,
     }
     config = {
         "run": run_id,

@@ -23,10 +23,13 @@ from typing import Any
 
 from tierfed.node import transport
 from tierfed.node.history import History
+from tierfed.node.lag import Lag
+from tierfed.node.metrics import exposition
 from tierfed.node.naming import NODE
 from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.reception import Transport
+from tierfed.node.spans import TRACES
 from tierfed.topology.assignment import NodeAssignment
 
 log = logging.getLogger("tierfed.node.daemon")
@@ -43,19 +46,39 @@ async def serve_nodes(
     spool: Path | None = None,
     enter: Callable[[str], None] = lambda name: None,
     pulse: Pulse = PULSE,
+    traces: Path | None = None,
+    lag: Lag | None = None,
 ) -> None:
     """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected.
 
-    Raises the first error of a node, at which the others end too.
+    With `traces`, each writes its spans to a file of that folder.  Raises the first error of a node, at
+    which the others end too.
     """
     leaves = ThreadPoolExecutor(1, thread_name_prefix="leaves")
+    nodes: list[Node] = []
+    clock = lag or Lag()
+
+    def metrics() -> bytes:
+        return exposition((node.vitals() for node in nodes), clock)
+
     try:
         async with asyncio.TaskGroup() as group:
             for one in assignments:
                 history = None if histories is None or not one.children else History.open(histories, one.name)
                 node = Node(
-                    one, membership, over, leaves, history, functools.partial(enter, one.name), spool, pulse=pulse
+                    one,
+                    membership,
+                    over,
+                    leaves,
+                    history,
+                    functools.partial(enter, one.name),
+                    spool,
+                    pulse=pulse,
+                    metrics=metrics,
                 )
+                if traces is not None:
+                    node.spans.open(traces, one.name)
+                nodes.append(node)
                 group.create_task(node.run(listeners.get(one.name)), name=one.name)
                 group.create_task(_announce(node, on_ready), name=f"{one.name} ready")
     except BaseExceptionGroup as errors:
@@ -96,7 +119,9 @@ def run_process(
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
+        lag = Lag()
+        watching = asyncio.create_task(lag.watch(), name="lag")
+        try:
             await serve_nodes(
                 assignments,
                 sockets,
@@ -104,8 +129,14 @@ def run_process(
                 on_ready=announce,
                 histories=None if folder is None else Path(folder) / "history",
                 spool=None if folder is None else Path(folder),
+                traces=Path(folder) / TRACES if folder is not None and context.get("trace") else None,
+                lag=lag,
                 enter=lambda name: NODE.set(name) and None,
             )
+        except asyncio.CancelledError:
+            pass
+        finally:
+            watching.cancel()
 
     asyncio.run(main())
     return 0

@@ -19,6 +19,7 @@ import logging
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,7 @@ class Invocation:
         for child in self.node.me.children:
             self.node.child(child.name).let(self.name)
         self.node.forget(self)
+        self.node.spans.flush()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` beside; if it fails, so does the invocation.  What is sent to one child stays in order."""
@@ -212,6 +214,14 @@ class Invocation:
             node=self.node.me.name,
             remote_traceback="".join(traceback.format_exception(error)),
         )
+
+    def span(self, kind: str, what: str) -> AbstractContextManager[None]:
+        """Return what counts the time of its block."""
+        return self.node.spans.span(kind, what, self.name)
+
+    def message(self, kind: str, site: object, way: str, child: str) -> None:
+        """Note that a message between a child and its parent was "sent", or "came"."""
+        self.node.spans.message(kind, f"{self.name}/{self.attempt}/{site}/{way}/{child}")
 
     # -- the round
 
@@ -303,14 +313,16 @@ class Invocation:
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
         try:
-            total.fold(contribution)
+            with self.span("add", f"{member} at {site}"):
+                total.fold(contribution)
         except Exception as error:
             self._fail_soon(self.ours(error))
         else:
             asyncio.get_running_loop().call_soon(self._folded, member, site)
 
     async def _fold_apart(self, total: Accumulator, contribution: Contribution, member: str, site: Site) -> None:
-        await self.apart(lambda: total.fold(contribution))
+        with self.span("add", f"{member} at {site}"):
+            await self.node.apart(lambda: total.fold(contribution))
         self._folded(member, site)
 
     def _folded(self, member: str, site: Site) -> None:
@@ -364,6 +376,7 @@ class Invocation:
         """Take a frame of the parent's message."""
         reader = self.parent_reader(frame.header)
         if reader is not None and reader.feed(frame):
+            self.message("came", frame.header["ident"]["site"], "down", self.node.me.name)
             self._arrived[Site.parse(frame.header["ident"]["site"])].set()
             if len(self._down) >= AHEAD:
                 self.node.parent.hold(self.name)
@@ -373,14 +386,15 @@ class Invocation:
     async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message of this step's site."""
         site = step.site.at(turns)
-        await self._arrived[site].wait()
-        del self._arrived[site]
-        reader = self._down.pop(site)
-        self.node.parent.let(self.name)
-        if reader.raw_bytes <= INLINE:
-            return reader.decode()
-        values: list[Any] = await self.apart(reader.decode)
-        return values
+        with self.span("receive", str(site)):
+            await self._arrived[site].wait()
+            del self._arrived[site]
+            reader = self._down.pop(site)
+            self.node.parent.let(self.name)
+            if reader.raw_bytes <= INLINE:
+                return reader.decode()
+            values: list[Any] = await self.node.apart(reader.decode)
+            return values
 
     async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
@@ -388,22 +402,25 @@ class Invocation:
 
     async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
         """Send to the parent; it has left when this returns."""
-        await self.sending.up(step, step.site.at(turns), values, self._summary.and_self(self.node.me.placement))
+        site = step.site.at(turns)
+        with self.span("send", str(site)):
+            await self.sending.up(step, site, values, self._summary.and_self(self.node.me.placement))
 
     async def fold(self, step: Fold, turns: Turns, env: Mapping[str, Any]) -> Env:
         """Return the fold of the children's messages, once the round has closed the site."""
         site = step.site.at(turns)
-        begin = functools.partial(Accumulator, step, env)
-        self._sums[site] = await self.apart(begin) if step.site in self._slow else begin()
-        self.step(Reached(site, asyncio.get_running_loop().time() + self.budget))
-        self.node.tell_progress(self)
-        close = await self._future(site)
-        del self._closed[site]
-        self._summary = _joined(self._summary, close.summary)
-        for member in tuple(self.node.me.children):
-            if self.round.ahead(member.name) < AHEAD:
-                self.node.child(member.name).let(self.name)
-        return self._sums.pop(site).result()
+        with self.span("fold", str(site)):
+            begin = functools.partial(Accumulator, step, env)
+            self._sums[site] = await self.node.apart(begin) if step.site in self._slow else begin()
+            self.step(Reached(site, asyncio.get_running_loop().time() + self.budget))
+            self.node.tell_progress(self)
+            close = await self._future(site)
+            del self._closed[site]
+            self._summary = _joined(self._summary, close.summary)
+            for member in tuple(self.node.me.children):
+                if self.round.ahead(member.name) < AHEAD:
+                    self.node.child(member.name).let(self.name)
+            return self._sums.pop(site).result()
 
     async def keep(self, step: Keep, value: Any) -> None:
         """Keep a value for later invocations, if this one is committed."""
@@ -429,7 +446,7 @@ class Invocation:
 
     async def _copied(self, value: Any, t: Type) -> Any:
         """Return `value` in memory of its own, copied off the loop if that takes long."""
-        return copied(value, t) if nbytes(value, t) <= INLINE else await self.apart(lambda: copied(value, t))
+        return copied(value, t) if nbytes(value, t) <= INLINE else await self.node.apart(lambda: copied(value, t))
 
     def left(self, loop: Loop) -> None:
         """A loop that stands in no other has taken its last turn."""
@@ -439,8 +456,9 @@ class Invocation:
                 self.node.child(child.name).let(self.name)
 
     async def apart(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns, computed off the event loop."""
-        return await self.node.apart(work)
+        """Return what `work` of the slice returns, computed off the event loop."""
+        with self.span("compute", ""):
+            return await self.node.apart(work)
 
     def data(self, step: Load) -> Any:
         """Return what this member has under the step's URI."""

@@ -82,9 +82,10 @@ class MemoryTransport:
         admit: Admit,
         *,
         ready: Callable[[], str | None] = lambda: None,
+        metrics: Callable[[], bytes] = bytes,
         limits: Limits = LIMITS,
     ) -> Server:
-        """Serve links at `listener`; see `transport.serve`.  There is no HTTP, so nobody asks `ready`."""
+        """Serve links at `listener`; see `transport.serve`.  There is no HTTP: nobody asks `ready` or `metrics`."""
         address = loopback(*listener.getsockname(), doing="serve")
         self._listening[address] = reception = Reception(hello, admit, limits)
 

@@ -22,6 +22,7 @@ import contextvars
 import logging
 import random
 import tempfile
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -39,11 +40,13 @@ from tierfed.node.history import History
 from tierfed.node.invocation import Invocation
 from tierfed.node.kept import Kept
 from tierfed.node.link import Link
+from tierfed.node.metrics import Vitals
 from tierfed.node.peer import Peer
 from tierfed.node.programs import Programs
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
 from tierfed.node.reception import Server, Transport
+from tierfed.node.spans import Spans
 from tierfed.node.telling import heard, told
 from tierfed.node.traffic import Traffic
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
@@ -75,7 +78,7 @@ class Node:
     """See the module docstring.
 
     `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
-    without them, some of the default budget that spill to `spool`.
+    without them, some of the default budget that spill to `spool`.  `metrics` tells of the whole process.
     """
 
     def __init__(
@@ -89,11 +92,13 @@ class Node:
         spool: Path | None = None,
         buffers: ReceiveBuffers | None = None,
         pulse: Pulse = PULSE,
+        metrics: Callable[[], bytes] = bytes,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
         self.history = history
         self.traffic = Traffic()
+        self.spans = Spans()
         self.ready = asyncio.Event()
         self._membership = membership
         self._transport = transport
@@ -103,6 +108,7 @@ class Node:
         self._driver = Peer(DRIVER)
         self._parent = self._driver if me.parent is None else Peer(me.parent)
         self._pulse = pulse
+        self._metrics = metrics
         self._listening = Listening(pulse, 0.0)
         self._epoch = 0
         self._server: Server | None = None
@@ -124,7 +130,9 @@ class Node:
             async with asyncio.TaskGroup() as group:
                 if listener is not None:
                     hello = self._hello("bulk")
-                    self._server = await self._transport.serve(listener, hello, self._admit, ready=self._why_not_ready)
+                    self._server = await self._transport.serve(
+                        listener, hello, self._admit, ready=self._why_not_ready, metrics=self._metrics
+                    )
                 if self.me.parent is None:
                     self.ready.set()
                 else:
@@ -137,6 +145,7 @@ class Node:
                 await self._server.close()
             if self.history is not None:
                 self.history.close()
+            self.spans.close()
 
     def _hello(self, plane: str) -> Hello:
         return Hello(self._membership.run, self._membership.token, self.me.name, self.me.placement, plane, self._epoch)
@@ -297,6 +306,19 @@ class Node:
         log.log(logging.INFO if why == _GOODBYE else logging.WARNING, "the child %s is gone: %s", peer.name, why)
         for invocation in tuple(self._invocations.values()):
             invocation.child_gone(peer.name, f"its connection was lost: {why}", epoch)
+
+    def vitals(self) -> Vitals:
+        """Return what metrics are read from."""
+        peers = (*self._links.values(), self._parent)
+        return Vitals(
+            self.me.name,
+            self.me.placement,
+            peers,
+            self.spans,
+            self._buffers,
+            len(self._invocations),
+            self.ready.is_set(),
+        )
 
     def epochs(self) -> dict[str, int]:
         """Return the epoch under which each child is connected; one that is still dialling is not."""
@@ -537,8 +559,13 @@ class Node:
 
         Raises what `work` raises; what would end the process is an error of `work` alone.
         """
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._leaves, context.run, _contained, work)
+        context, asked = contextvars.copy_context(), time.monotonic()
+
+        def begun() -> Any:
+            self.spans.took("queue", "", "", asked, time.monotonic() - asked)
+            return _contained(work)
+
+        return await asyncio.get_running_loop().run_in_executor(self._leaves, context.run, begun)
 
     def data(self, uri: str, t: Type) -> Any:
         """Return what this member has under `uri`, held as a value of `t`."""

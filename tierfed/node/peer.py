@@ -32,6 +32,7 @@ class Peer:
     deployed: Deployed = field(default_factory=Deployed)
     owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
     holders: set[str] = field(default_factory=set)  # invocations that it is too far ahead of
+    past: tuple[int, int] = (0, 0)  # bytes sent and received over links that are gone
 
     @property
     def up(self) -> bool:
@@ -42,6 +43,17 @@ class Peer:
     def absence(self) -> str:
         """Why it is not up."""
         return "it is dialling" if self.bulk is not None or self.control is not None else self.why_not
+
+    @property
+    def unread(self) -> int:
+        """Bytes of small frames that it has not read yet."""
+        return sum(link.unread for link in (self.bulk, self.control) if link is not None)
+
+    def moved(self) -> tuple[int, int]:
+        """Return the bytes of frames that were sent to it and received from it, over all its links so far."""
+        links = [link for link in (self.bulk, self.control) if link is not None]
+        sent, received = self.past
+        return sent + sum(one.sent_bytes for one in links), received + sum(one.received_bytes for one in links)
 
     def post(self, header: dict[str, Any]) -> None:
         """Post a small frame on the control link, if there is one."""
@@ -79,6 +91,7 @@ class Peer:
 
     def drop(self, why: str, error: TierfedError | None = None) -> None:
         """Close both links, giving `error` as the reason; that they are closed is no news then."""
+        self.past = self.moved()
         links, self.bulk, self.control, self.why_not = (self.bulk, self.control), None, None, why
         self.holders.clear()
         self.deployed = Deployed()  # whoever comes next may be another process

@@ -104,6 +104,7 @@ class Transport(Protocol):
         admit: Admit,
         *,
         ready: Callable[[], str | None] = ...,
+        metrics: Callable[[], bytes] = ...,
         limits: Limits = ...,
     ) -> Server:
         """Serve links on `listener`."""

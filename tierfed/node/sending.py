@@ -82,10 +82,11 @@ class Sending:
             sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
             for s, value in zip(slots, values, strict=True)
         )
-        if size <= INLINE:
-            return list(message)
-        frames: _Frames = await inv.apart(lambda: list(message))
-        return frames
+        with inv.span("encode", ", ".join(s.name for s in slots)):
+            if size <= INLINE:
+                return list(message)
+            frames: _Frames = await inv.node.apart(lambda: list(message))
+            return frames
 
     def _send_to(self, child: ChildAssignment, message: Message, frames: _Frames) -> None:
         inv = self._invocation
@@ -93,6 +94,7 @@ class Sending:
         inv.node.traffic.add(child.placement, "raw_down", message.raw_bytes)
         inv.node.traffic.add(child.placement, "messages_down", 1)
         self._under_way[child.name] += 1
+        inv.message("sent", frames[0][0]["ident"]["site"], "down", child.name)
         inv.spawn(self._sent_to(child.name, frames))
 
     async def _sent_to(self, child: str, frames: _Frames) -> None:
@@ -122,6 +124,7 @@ class Sending:
         if inv.node.history is not None and message.digest is not None:
             now = asyncio.get_running_loop().time()
             inv.node.history.sent(inv.name, inv.attempt, site, message.digest.hex(), summary, now)
+        inv.message("sent", site, "up", me.name)
         await inv.node.send_to_parent(frames)
 
     def _stream(self, site: Site, receiver: str = "") -> Stream:

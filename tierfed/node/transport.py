@@ -3,7 +3,7 @@
     server = await serve(listener, hello, admit, ready=lambda: None)      # the parent
     link = await dial(("127.0.0.1", 40123), hello, deadline=loop.time() + 10)
 
-One port serves everything: aiohttp answers `/healthz` and `/readyz`, and a GET of
+One port serves everything: aiohttp answers `/healthz`, `/readyz` and `/metrics`, and a GET of
 `/v1/link` with `Upgrade: tierfed` is answered by HTTP 101, after which the same
 socket speaks frames to an `asyncio.BufferedProtocol` (link.py) at the speed of
 blocking sockets.  Children dial, since devices sit behind NAT.
@@ -33,6 +33,7 @@ from tierfed.node.backoff import Backoff
 from tierfed.node.hello import Hello
 from tierfed.node.link import LIMITS, Limits, Link
 from tierfed.node.loopback import check_listener, loopback
+from tierfed.node.metrics import CONTENT_TYPE
 from tierfed.node.reception import Admit, Reception, Server, introduce, persist
 
 __all__ = ["Server", "dial", "serve"]
@@ -50,6 +51,7 @@ async def serve(
     admit: Admit,
     *,
     ready: Callable[[], str | None] = lambda: None,
+    metrics: Callable[[], bytes] = bytes,
     limits: Limits = LIMITS,
 ) -> Server:
     """Serve links and health on `listener`, a listening socket on loopback.
@@ -57,7 +59,8 @@ async def serve(
     `hello` is who we are; its run and token are what a child must have.  For each
     child, `admit(link)` finds who it is in `link.peer`, calls `link.start`, and
     returns what the welcome shall say to it (a plain dict), or raises TierfedError
-    to refuse it.  `ready()` returns None, or why the node is not ready.
+    to refuse it.  `ready()` returns None, or why the node is not ready; `metrics()` what is to be
+    read of it, as Prometheus's text.
 
     Raises UnsupportedError if `listener` is not on loopback.
     """
@@ -72,6 +75,9 @@ async def serve(
     async def readiness(_: web.Request) -> web.Response:
         why_not = ready()
         return web.Response(text="ready\n") if why_not is None else web.Response(status=503, text=why_not + "\n")
+
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     async def upgrade(request: web.Request) -> web.StreamResponse:
         if reception.closing:
@@ -97,6 +103,7 @@ async def serve(
     app = web.Application(middlewares=[_plain], client_max_size=_HEAD)
     app.router.add_get("/healthz", health)
     app.router.add_get("/readyz", readiness)
+    app.router.add_get("/metrics", exposition)
     app.router.add_get(_PATH, upgrade)
     runner = web.AppRunner(
         app,

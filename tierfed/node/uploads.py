@@ -105,6 +105,7 @@ class Uploads:
         inv.node.traffic.add(placement, "raw_up", reader.raw_bytes - before[1])
         if whole:
             inv.node.traffic.add(placement, "messages_up", 1)
+            inv.message("came", upload.site, "up", member)
             self._complete(upload)
             if not inv.over and inv.round.ahead(member) >= AHEAD:
                 inv.node.child(member).hold(inv.name)
@@ -123,7 +124,8 @@ class Uploads:
             inv.spawn(self._check_apart(upload))
             return
         try:
-            contribution = Contribution(upload.reader, upload.step)
+            with inv.span("check", f"{upload.member} at {upload.site}"):
+                contribution = Contribution(upload.reader, upload.step)
         except Exception as error:
             self.refuse(upload, inv.ours(error))
         else:
@@ -132,7 +134,8 @@ class Uploads:
     async def _check_apart(self, upload: Upload) -> None:
         inv = self._invocation
         try:
-            contribution = await inv.apart(lambda: Contribution(upload.reader, upload.step))
+            with inv.span("check", f"{upload.member} at {upload.site}"):
+                contribution = await inv.node.apart(lambda: Contribution(upload.reader, upload.step))
         except Exception as error:
             self.refuse(upload, inv.ours(error))
         else:

@@ -35,7 +35,8 @@ class NodeAssignment:
 
     `codec_*` are those of its link to its parent.  `quorum` is how many direct children it
     needs, by their placement; `deadline` is in seconds, at a leaf its parent's.  `labels` are its own
-    and its ancestors'.  `data` is the job's, `seed` the run's.  Nodes with one `process` live in one process.
+    and its ancestors'.  `data` is the job's, `seed` the run's.  Nodes with one `process` live in one process;
+    who has children `listens`, and of a process without such a node the first one does, to be asked for metrics.
     """
 
     name: str

@@ -47,14 +47,19 @@ def assignments(topology: Topology) -> list[NodeAssignment]:
     data = dict(topology.job.data) if topology.job is not None and topology.job.data is not None else None
     made: list[NodeAssignment] = []
     for members in topology.processes.values():
-        for name in members:
-            node = topology.nodes[name]
-            made.append(_assignment(topology, node, below, counts[node.placement], data))
+        nodes = [topology.nodes[name] for name in members]
+        listening = {node.name for node in nodes if node.children or node.parent is None} or {members[0]}
+        made += (_assignment(topology, n, below, counts[n.placement], data, n.name in listening) for n in nodes)
     return made
 
 
 def _assignment(
-    topology: Topology, node: Node, below: dict[str, dict[str, int]], count: int, data: dict[str, Any] | None
+    topology: Topology,
+    node: Node,
+    below: dict[str, dict[str, int]],
+    count: int,
+    data: dict[str, Any] | None,
+    listens: bool,
 ) -> NodeAssignment:
     children = tuple(
         ChildAssignment(c.name, c.placement, c.codec_up, c.codec_down, below[c.name])
@@ -75,7 +80,7 @@ def _assignment(
         labels=topology.visible_labels(node.name),
         data=data,
         seed=topology.seed,
-        listens=bool(children) or node.parent is None,
+        listens=listens,
         process=node.process,
     )
 
