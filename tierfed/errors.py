@@ -155,6 +155,10 @@ class CodecError(TierfedError):
     """An array that a codec cannot carry, or bytes that it cannot read."""
 
 
+class IdleRule(CodecError):
+    """A codec's rule for tensors of a name that no tensor of a program has: told, and nothing is ended by it."""
+
+
 class FrameError(TierfedError):
     """Bytes from a peer that are no frame."""
 

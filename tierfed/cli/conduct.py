@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import tierfed
 from tierfed.cli.interruption import interruptible
 from tierfed.cli.outcome import Told
-from tierfed.errors import JobError, LeafError, TierfedError
+from tierfed.errors import IdleRule, JobError, LeafError, TierfedError
 from tierfed.jobs import program
 from tierfed.jobs.tree import RunTree
 from tierfed.report import failure, summary
@@ -57,7 +57,11 @@ def work(spec: str, params: Mapping[str, Any], topology: Topology, output: Outpu
     folder = topology.source.parent if topology.source is not None else None
     with output.user_code():
         job = program.load_job(spec, folder)
-    misfits = program.misfits(job, params, topology)
+    found = program.misfits(job, params, topology)
+    for idle in found:
+        if isinstance(idle, IdleRule):
+            output.warn(str(idle))
+    misfits = [error for error in found if not isinstance(error, IdleRule)]
     for error in misfits[:-1]:
         output.fail(error)
     if misfits:

@@ -95,7 +95,10 @@ def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str
         if job.round is None:
             output.warn(f"no prediction: {job.__name__} names no round; write @tierfed.job(round=step)")
             return None, {}
-        predicted = plan.predicted(topology, compile(job.round, topology.hierarchy))
+        compiled = compile(job.round, topology.hierarchy)
+        predicted = plan.predicted(topology, compiled)
+        for rule in plan.idle_rules(topology, compiled):
+            output.warn(str(rule))
     except TierfedError as error:
         output.warn(f"no prediction: {error}")
         return None, {}

@@ -29,17 +29,22 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
     """Tell everything that is wrong with topology files.
 
     Checks each FILE, the program and the parameters of its job, and what the job's round needs of
-    codecs and data.  Nothing is started.
+    codecs and data; rules for tensors that the round has not are noted.  Nothing is started.
     """
     from tierfed.cli.outcome import USAGE, Told
+    from tierfed.errors import IdleRule
     from tierfed.report import failure
     from tierfed.report.output import SCHEMA_VERSION
 
     told: list[dict[str, Any]] = []
     for file in files:
-        good, errors = _check(Path(file), sets)
+        good, found = _check(Path(file), sets)
+        errors = [error for error in found if not isinstance(error, IdleRule)]
+        idle = [error for error in found if isinstance(error, IdleRule)]
         for error in errors:
             output.fail(error)
+        for rule in idle:
+            output.warn(str(rule))
         if good:
             output.say(f"{file}: {good}")
         told.append(
@@ -48,6 +53,7 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
                 "status": "failed" if errors else "ok",
                 "problems": [problem for error in errors for problem in failure.problems(error)],
                 "errors": [failure.document(error) for error in errors if not failure.problems(error)],
+                "warnings": [failure.document(rule) for rule in idle],
             }
         )
     bad = any(one["status"] == "failed" for one in told)
@@ -57,9 +63,9 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
 
 
 def _check(file: Path, sets: tuple[str, ...]) -> tuple[str, list[TierfedError]]:
-    """Return a line for people if all is well, and what is wrong otherwise."""
+    """Return a line for people if all is well, and what is wrong, or does nothing."""
     from tierfed.data import check as check_data
-    from tierfed.errors import TierfedError, TopologyError
+    from tierfed.errors import IdleRule, TierfedError, TopologyError
     from tierfed.jobs.program import check_in_subprocess
     from tierfed.topology import load_topology
 
@@ -81,4 +87,4 @@ def _check(file: Path, sets: tuple[str, ...]) -> tuple[str, list[TierfedError]]:
         errors += [error for error in found if str(error) not in {str(one) for one in errors}]
     for one in errors:
         one.where = f"{file}: {one.where}" if one.where else str(file)
-    return ("" if errors else " · ".join(["ok", *words])), errors
+    return (" · ".join(["ok", *words]) if all(isinstance(e, IdleRule) for e in errors) else ""), errors

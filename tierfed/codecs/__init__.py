@@ -8,6 +8,7 @@ theirs under the entry point group `tierfed.codecs`.
 
 from tierfed.codecs.chain import Codec, codec
 from tierfed.codecs.chunks import CHUNK
+from tierfed.codecs.rules import LinkCodec, Rules, link_codec
 from tierfed.codecs.stage import ArrayStage, Buffer, ByteStage, FloatStage, Stage
 from tierfed.codecs.stream import Stream
 from tierfed.codecs.table import LATER, TABLE, names
@@ -21,8 +22,11 @@ __all__ = [
     "ByteStage",
     "Codec",
     "FloatStage",
+    "LinkCodec",
+    "Rules",
     "Stage",
     "Stream",
     "codec",
+    "link_codec",
     "names",
 ]

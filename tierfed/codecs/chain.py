@@ -118,6 +118,10 @@ class Codec:
     def __repr__(self) -> str:
         return f"codec({str(self)!r})"
 
+    def at(self, path: str) -> Codec:
+        """Return the codec of the tensor at `path` on a link that has this one: itself (see `rules`)."""
+        return self
+
     def carries(self, dtype_name: str) -> bool:
         """Return whether tensors of this dtype can be encoded."""
         return dtype_name in self.dtypes

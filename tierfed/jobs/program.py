@@ -53,10 +53,16 @@ def load_job(spec: str, folder: Path | None) -> Job[..., Any]:
     return found
 
 
-def misfits(job: Job[..., Any], params: Mapping[str, Any], topology: Topology | None) -> list[TierfedError]:
-    """Return why `job` cannot run with `params` on `topology`: as far as that is known before it runs.
+def misfits(
+    job: Job[..., Any],
+    params: Mapping[str, Any],
+    topology: Topology | None,
+    origins: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[TierfedError]:
+    """Return why `job` cannot run with `params` on `topology`, as far as that is known before it runs; IdleRules last.
 
-    What a round computes is known if the job names it: @tierfed.job(round=step).
+    What a round computes is known if the job names it: @tierfed.job(round=step).  `origins` are
+    those of nodes' settings where the topology has lost them.
     """
     found: list[TierfedError] = []
     try:
@@ -68,7 +74,9 @@ def misfits(job: Job[..., Any], params: Mapping[str, Any], topology: Topology | 
         from tierfed.topology import plan
 
         try:
-            found += plan.misfits(topology, compile(job.round, topology.hierarchy))
+            compiled = compile(job.round, topology.hierarchy)
+            found += plan.misfits(topology, compiled)
+            found += plan.idle_rules(topology, compiled, origins)
         except TierfedError as error:
             error.where = f"{job.round.name}: {error.where}" if error.where else job.round.name
             found.append(error)
@@ -85,6 +93,7 @@ def check_in_subprocess(
             "params": dict(params),
             "folder": None if folder is None else str(folder),
             "topology": None if topology is None else topology.to_yaml(),
+            "origins": {} if topology is None else _origins(topology),
         }
     )
     try:
@@ -126,7 +135,16 @@ def _answer(request: Mapping[str, Any]) -> list[dict[str, str | None]]:
         topology = None if text is None else parse_topology(text)
     except TierfedError as error:
         return [error.to_dict()]
-    return [error.to_dict() for error in misfits(job, request["params"], topology)]
+    return [error.to_dict() for error in misfits(job, request["params"], topology, request.get("origins"))]
+
+
+def _origins(topology: Topology) -> dict[str, dict[str, str]]:
+    """Return where the codecs of the members whose links have rules by tensor name were written."""
+    return {
+        node.name: {key: told for key, told in node.settings.origins.items() if key.startswith("codec.")}
+        for node in topology.nodes.values()
+        if node.codec_up.startswith("{") or node.codec_down.startswith("{")
+    }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tierfed.codecs import Codec, Stream
+from tierfed.codecs import LinkCodec, Stream
 from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
 from tierfed.node.summary import Summary
 from tierfed.node.uploads import INLINE, codec
@@ -140,7 +140,7 @@ class Sending:
 
 
 def _message(
-    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: Codec, stream: Stream
+    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: LinkCodec, stream: Stream
 ) -> Message:
     many = {s.name for s in slots if s.many is not None}
     rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]

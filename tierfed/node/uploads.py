@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tierfed.codecs import codec as parse_codec
+from tierfed.codecs import link_codec
 from tierfed.compiler.slices import Fold, Site, Slot, incoming
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.accumulator import Contribution
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 AHEAD = 16  # messages of turns to come that a neighbour may have sent before it is read no further
 INLINE = 1 << 20  # bytes of a message that is coded, checked and folded on the loop
 
-codec = functools.lru_cache(maxsize=64)(parse_codec)  # every message names one
+codec = functools.lru_cache(maxsize=64)(link_codec)  # every message names one
 
 
 def reader_of(slots: Iterable[Slot], spec: str, where: str) -> MessageReader:

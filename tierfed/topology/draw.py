@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from tierfed.topology.bundles import Bundle, bundles
 from tierfed.topology.model import Node, Topology
-from tierfed.topology.resolved import flow
+from tierfed.topology.resolved import as_written, flow
 
 Predicted: TypeAlias = Mapping[str, tuple[int, int, int, int]]
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -60,10 +60,18 @@ def _rows(bundle: Bundle, lead: str, below: str) -> Iterator[tuple[str, list[str
 
 def _facts(node: Node) -> list[str]:
     """Return what is told of a node: its codecs, and what it waits for."""
-    up = f"up {node.codec_up}" if node.parent is not None else ""
-    down = f"down {node.codec_down}" if node.parent is not None and node.codec_down != "none" else ""
+    up = f"up {_codec(node.codec_up)}" if node.parent is not None else ""
+    down = f"down {_codec(node.codec_down)}" if node.parent is not None and node.codec_down != "none" else ""
     waits = [f"quorum {node.share}", f"deadline {node.deadline}"] if node.quorum else ["", ""]
     return [up, down, *waits]
+
+
+def _codec(text: str) -> str:
+    """Return a link's codec for people: of rules the default, then each pattern with its chain."""
+    written = as_written(text)
+    if isinstance(written, str):
+        return written
+    return ", ".join(by if pattern == "default" else f"{pattern}: {by}" for pattern, by in written.items())
 
 
 def prediction(topology: Topology, predicted: Predicted) -> str:
@@ -141,7 +149,7 @@ def _node(topology: Topology, node: Node) -> dict[str, Any]:
         "labels": topology.visible_labels(node.name),
     }
     if node.parent is not None:
-        plain["codec"] = {"up": node.codec_up, "down": node.codec_down}
+        plain["codec"] = {"up": as_written(node.codec_up), "down": as_written(node.codec_down)}
     if node.quorum:
         plain["collect"] = {"quorum": dict(node.quorum), "deadline_seconds": node.deadline.seconds}
     return plain

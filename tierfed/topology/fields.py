@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from tierfed.errors import CodecError, UnsupportedError
 from tierfed.topology.units import Duration, Percent, Rate, UnitError
 
 WRONG = "tierfed.wrong"
+WRONG_KEY = "tierfed.wrong_key"
 UNSUPPORTED = "tierfed.unsupported"
 NOT_YET = "not supported by this version"
 
@@ -102,13 +103,42 @@ LinkRate = Annotated[
 
 
 def _codec(value: object) -> str:
-    """Return the canonical text of a codec chain."""
-    from tierfed.codecs import codec  # numpy: kept off the path until a file names a codec
+    """Return the canonical text of a codec chain, or of rules by tensor name."""
+    from tierfed.codecs import link_codec  # numpy: kept off the path until a file names a codec
 
-    if not isinstance(value, str | list) or not value:
+    if isinstance(value, dict):
+        _check_rules(value)
+    elif not isinstance(value, str | list) or not value:
         raise wrong(f"expected a codec such as int8+zstd, got {described(value)}")
+    return _read(link_codec, value)
+
+
+def _check_rules(rules: dict[Any, Any]) -> None:
+    """Raise every problem of single rules at its own place: those of a pattern at the key, of a chain at the value."""
+    from tierfed.codecs import codec
+    from tierfed.codecs.rules import pattern_of
+
+    found: list[InitErrorDetails] = []
+    for key, chain in rules.items():
+        try:
+            _read(pattern_of, key)
+        except PydanticCustomError as error:
+            at_key = PydanticCustomError(WRONG_KEY, "{what}", error.context)
+            found.append(InitErrorDetails(type=at_key, loc=(str(key),), input=chain))
+            continue
+        try:
+            if not isinstance(chain, str | list) or not chain or str(chain).lstrip().startswith("{"):
+                raise wrong(f"expected a codec such as int8+zstd, got {described(chain)}")
+            _read(codec, chain)
+        except PydanticCustomError as error:
+            found.append(InitErrorDetails(type=error, loc=(str(key),), input=chain))
+    if found:
+        raise ValidationError.from_exception_data("rules", found)
+
+
+def _read(read: Callable[[Any], Any], value: object) -> str:
     try:
-        return str(codec(value))
+        return str(read(value))
     except UnsupportedError as error:
         raise unsupported(_told(error.what, error.mend)) from None
     except CodecError as error:
@@ -119,18 +149,20 @@ def _told(what: str, mend: str | None) -> str:
     return f"{what}; {mend}" if mend else what
 
 
-CodecText = Annotated[
-    str,
-    PlainValidator(_codec),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1, "examples": ["int8+zstd"]},
-                {"type": "array", "minItems": 1, "items": {"type": ["string", "object"]}},
-            ]
-        }
-    ),
+_CHAIN: list[dict[str, Any]] = [
+    {"type": "string", "minLength": 1, "examples": ["int8+zstd"]},
+    {"type": "array", "minItems": 1, "items": {"type": ["string", "object"]}},
 ]
+_RULES: dict[str, Any] = {
+    "type": "object",
+    "required": ["default"],
+    "maxProperties": 65,
+    "propertyNames": {"minLength": 1, "maxLength": 256, "pattern": r'^[^{}"\\]+$'},
+    "additionalProperties": {"anyOf": _CHAIN},
+    "examples": [{"default": "int8", "*/bias": "none"}],
+}
+
+CodecText = Annotated[str, PlainValidator(_codec), WithJsonSchema({"anyOf": [*_CHAIN, _RULES]})]
 
 
 def _matching(pattern: re.Pattern[str], what: str, example: str) -> Callable[[object], str]:

@@ -2,6 +2,7 @@
 
     assignments(topology)           [server, edge-eu, edge-us, c-eu-00, …], without addresses
     misfits(topology, compiled)     [a codec that cannot carry what the program sends, …]
+    idle_rules(topology, compiled)  [a rule for tensors that the program has not, …]
     predicted(topology, compiled)   {"CLIENTS": Predicted(raw_up=6515712, up=1735680, …), …}
 
 Addresses are known once the supervisor has bound its listeners: `assignment.at(address)`.
@@ -19,10 +20,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tierfed.codecs import codec
+from tierfed.codecs import Rules, link_codec
+from tierfed.codecs.rules import hits
 from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Loop, Scatter, Send, Site, Slice, Slot, Step, walk
 from tierfed.data import check_use
-from tierfed.errors import CodecError, DataError, TierfedError
+from tierfed.errors import CodecError, DataError, IdleRule, TierfedError
 from tierfed.ir.evaluate import evaluate
 from tierfed.ir.intrinsics import iterate
 from tierfed.ir.nodes import Compiled as LeafCall
@@ -32,6 +34,7 @@ from tierfed.leaves import load
 from tierfed.placements import Member
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.topology.model import Node, Topology
+from tierfed.topology.suggest import did_you_mean
 from tierfed.wire import forecast
 from tierfed.wire.forecast import Forecast
 
@@ -128,7 +131,7 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
     for node in topology.nodes.values():
         for name, direction, slots, spec in walk.links(node):
             try:
-                forecast.check_carried(slots, codec(spec))
+                forecast.check_carried(slots, link_codec(spec))
             except CodecError as error:
                 at = f"placements.{topology.nodes[name].placement}.codec.{direction}"
                 told = f"{error.what} ({error.where}, on its way {direction})"
@@ -142,6 +145,38 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
                 except DataError as error:
                     found.setdefault(f"{placement} {step.uri}", error)
     return list(found.values())
+
+
+def idle_rules(
+    topology: Topology, compiled: Compiled, origins: Mapping[str, Mapping[str, str]] | None = None
+) -> list[IdleRule]:
+    """Return an error for each rule by tensor name that names nothing that the program sends where it is set.
+
+    `origins` are those of nodes' settings, where the topology's own are not those of the file that a reader has.
+    """
+    names: dict[tuple[str, str, str], dict[str, None]] = {}  # by origin, direction and codec
+    walk = _Walk(topology, compiled)
+    for node in topology.nodes.values():
+        for name, direction, slots, spec in walk.links(node):
+            if spec.startswith("{"):
+                known = (origins or {}).get(name) or topology.nodes[name].settings.origins
+                there = names.setdefault((known[f"codec.{direction}"], direction, spec), {})
+                there.update(dict.fromkeys(forecast.tensor_names(slots)))
+    found = []
+    for (origin, direction, spec), there in names.items():
+        coder = link_codec(spec)
+        for pattern, _ in coder.rules if isinstance(coder, Rules) else ():
+            if not any(hits(pattern, name) for name in there):
+                what = f'"{pattern}" names no tensor that the program sends {direction} there'
+                found.append(IdleRule(what, where=origin, mend=_meant(pattern, list(there))))
+    return found
+
+
+def _meant(pattern: str, names: list[str]) -> str:
+    """Return what was likely meant by a pattern that hits none of `names`."""
+    ends = dict.fromkeys(name.rpartition("/")[2] for name in names)
+    last = pattern.rpartition("/")[2].replace("*", "").replace("?", "")
+    return did_you_mean(last or pattern, ends if last else names, "its tensors are")
 
 
 def predicted(topology: Topology, compiled: Compiled) -> dict[str, Predicted | None]:
@@ -292,7 +327,7 @@ class _Walk:
     def _forecast(self, slots: list[forecast.Slot], spec: str) -> Forecast | None:
         key = (spec, *slots)
         if key not in self._forecasts:
-            self._forecasts[key] = Forecast.of(slots, codec(spec))
+            self._forecasts[key] = Forecast.of(slots, link_codec(spec))
         return self._forecasts[key]
 
 

@@ -106,14 +106,24 @@ def _settings(topology: Topology, node: Node) -> dict[Path, tuple[str, str]]:
 def _put(data: dict[str, Any], key: Path, value: str) -> None:
     for step in key[:-1]:
         data = data.setdefault(step, {})
-    data[key[-1]] = value
+    data[key[-1]] = as_written(value) if key[0] == "codec" else value
+
+
+def as_written(text: str) -> str | dict[str, str]:
+    """Return a link's codec as a file says it, of rules by tensor name a mapping."""
+    if not text.startswith("{"):
+        return text
+    from tierfed.codecs import link_codec, rules  # numpy: kept off the path where no file has rules
+
+    return rules.as_written(link_codec(text))
 
 
 def _write(data: Mapping[str, Any], path: Path, told: Mapping[Path, str], lines: list[str]) -> None:
     for key, value in data.items():
         at = (*path, key)
         start = "  " * len(path) + quoted(key) + ":"
-        if isinstance(value, dict) and value and (len(at) < 3 or _has_origin(at, told) or _is_branch(at)):
+        branches = len(at) < 3 or _has_origin(at, told) or _is_branch(at)
+        if isinstance(value, dict) and value and branches and at not in told:
             lines.append(start)
             _write(value, at, told, lines)
             continue

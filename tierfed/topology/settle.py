@@ -147,18 +147,23 @@ def _sets(spec: TopologySpec, document: Document, sets: Sequence[Path], placemen
     holder = spec.placements[placement]
     for path in sets:
         settings: Settings | None = None
+        key: Key | None = None
         if path[:2] == ("placements", placement):
-            if path[2:] in KEYS:
+            if (key := _key(path[2:])) is not None:
                 settings = holder
-            elif path[2:4] == ("members", member) and path[4:] in KEYS and holder and holder.members:
+            elif path[2:4] == ("members", member) and (key := _key(path[4:])) is not None and holder and holder.members:
                 settings = holder.members.get(member)
-        if settings is None:
+        if settings is None or key is None:
             continue
-        key = tuple(str(step) for step in path[2 if settings is holder else 4 :])
         value = dict(_written(settings)).get(key)
         if value is not None:
             layer[key] = (value, origin(document, path))
     return layer
+
+
+def _key(path: Path) -> Key | None:
+    """Return the setting that `path` says something of: a part of it, where it is a mapping of rules."""
+    return next((key for key in KEYS if path[: len(key)] == key), None)
 
 
 def _nothing_there(member: Sprout, waits: bool) -> _Layer:

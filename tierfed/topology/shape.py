@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tierfed.topology.fields import UNSUPPORTED, WRONG, described
+from tierfed.topology.fields import UNSUPPORTED, WRONG, WRONG_KEY, described
 from tierfed.topology.later import refuse_later
 from tierfed.topology.nesting import unknown_field
 from tierfed.topology.positions import Document
@@ -104,13 +104,14 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
     shown = document.shown(path)
     if problems.at_or_below(shown) or problems.at_place(document.value(shown)):
         return  # what it takes offence at is told already
-    problems.add(document.value(shown), shown, _told(error), unsupported=kind == UNSUPPORTED)
+    place = document.key(shown) if kind == WRONG_KEY else document.value(shown)
+    problems.add(place, shown, _told(error), unsupported=kind == UNSUPPORTED)
 
 
 def _told(error: Any) -> str:
     """Return an error of pydantic's in our words."""
     got, context = error["input"], error.get("ctx", {})
-    if error["type"] in (WRONG, UNSUPPORTED):
+    if error["type"] in (WRONG, WRONG_KEY, UNSUPPORTED):
         return str(context["what"])
     match error["type"]:
         case "literal_error":

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierfed.codecs import Codec
+from tierfed.codecs import LinkCodec
+from tierfed.codecs.rules import tensor_name
 from tierfed.types import SequenceType, StructType, TensorType, Type
 from tierfed.wire.frame import frame_bytes, padded
 from tierfed.wire.heading import DIGEST, told
@@ -38,7 +39,7 @@ class Forecast:
     exact: bool
 
     @staticmethod
-    def of(slots: Sequence[Slot], coder: Codec) -> Forecast | None:
+    def of(slots: Sequence[Slot], coder: LinkCodec) -> Forecast | None:
         """Return the forecast for a message of `slots` under `coder`, None if a type leaves a size open.
 
         Raises CodecError, naming the path, if `coder` does not carry a large tensor.
@@ -95,12 +96,31 @@ def _known(t: Type) -> bool:
     return True
 
 
-def check_carried(slots: Sequence[Slot], coder: Codec) -> None:
+def check_carried(slots: Sequence[Slot], coder: LinkCodec) -> None:
     """Raise CodecError, naming the path, for a tensor that is known to be large and that `coder` does not carry."""
     for name, t, count in slots:
         if count != 0:
             for column in _large(t, name if count is None else f"{name}[*]"):
                 check_column(column, coder)
+
+
+def tensor_names(slots: Sequence[Slot]) -> list[str]:
+    """Return the names that rules know the tensors of `slots` by, those of strings and of nobody left out."""
+    found: list[str] = []
+    for name, t, count in slots:
+        if count != 0:
+            _name(t, name if count is None else f"{name}[*]", found)
+    return found
+
+
+def _name(t: Type, path: str, found: list[str]) -> None:
+    if isinstance(t, StructType):
+        for i, (name, e) in enumerate(t.elements):
+            _name(e, child_path(path, name, i), found)
+    elif isinstance(t, SequenceType):
+        _name(t.element, f"{path}[*]", found)
+    elif isinstance(t, TensorType) and t.name != "str":
+        found.append(tensor_name(path))
 
 
 def _large(t: Type, path: str) -> list[Column]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.codecs import Codec, Stream
+from tierfed.codecs import LinkCodec, Stream
 from tierfed.errors import CodecError, ValueMismatch
 from tierfed.types import Type
 from tierfed.wire.frame import Sealed, frame_bytes, padded
@@ -45,7 +45,7 @@ class Message:
         self,
         ident: Header,
         slots: Sequence[tuple[str, Type, Any]],
-        coder: Codec,
+        coder: LinkCodec,
         many: Collection[str] = (),
         stream: Stream = _SAME,
     ) -> None:
@@ -115,7 +115,7 @@ class Message:
 def encode_message(
     ident: Header,
     slots: Sequence[tuple[str, Type, Any]],
-    codec: Codec,
+    codec: LinkCodec,
     *,
     many: Collection[str] = (),
     stream: Stream = _SAME,

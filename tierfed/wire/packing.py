@@ -5,7 +5,8 @@
 
 Columns of fewer than 4096 elements go raw, of whatever dtype, in slabs of up to 1 MiB;
 a small message is one slab and so one frame.  A larger column goes in chunks of 2^18
-elements, each coded for itself: by the link's codec, or raw if the column is structural.
+elements, each coded for itself: by the codec that the link has for its path, or raw if the column
+is structural.
 
 Sound because both ends compute the packing from the same columns and codec: no offset
 and no length travels, and a frame whose payload is not as long as the packing says is
@@ -18,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tierfed.codecs import CHUNK, Codec, codec
+from tierfed.codecs import CHUNK, Codec, LinkCodec, Rules, codec
+from tierfed.codecs.rules import tensor_name
 from tierfed.errors import CodecError
 from tierfed.wire.layout import Column
 
@@ -74,7 +76,7 @@ class Chunk:
 Pack: TypeAlias = Slab | Chunk
 
 
-def packing(columns: Sequence[Column], coder: Codec) -> list[Pack]:
+def packing(columns: Sequence[Column], coder: LinkCodec) -> list[Pack]:
     """Return the frames of a message with `columns`, at least one, in order.
 
     Raises CodecError if a large column is of a dtype that `coder` does not carry.
@@ -86,8 +88,7 @@ def packing(columns: Sequence[Column], coder: Codec) -> list[Pack]:
     for index, column in enumerate(columns):
         size, nbytes = column.type.size or 0, column.type.nbytes or 0  # of a column, all sizes are known
         if size >= SMALL:
-            by = RAW if column.structural else coder
-            check_carried(column, by)
+            by = RAW if column.structural else check_carried(column, coder)
             for at in range(0, size, CHUNK):
                 stop = min(at + CHUNK, size)
                 chunks.append(Chunk(index, at, stop, by, column.type.name, nbytes // size * (stop - at)))
@@ -103,9 +104,14 @@ def packing(columns: Sequence[Column], coder: Codec) -> list[Pack]:
     return slabs + chunks
 
 
-def check_carried(column: Column, coder: Codec) -> None:
-    """Raise CodecError, naming the column, if `coder` does not carry its dtype."""
+def check_carried(column: Column, coder: LinkCodec) -> Codec:
+    """Return the codec that a link has for a column; raises CodecError, naming it, if its dtype is not carried."""
+    by = coder.at(column.path)
     try:
-        coder.check_carries(column.type)
+        by.check_carries(column.type)
     except CodecError as e:
-        raise CodecError(e.what, where=column.path, mend=e.mend) from e
+        mend = e.mend
+        if isinstance(coder, Rules):
+            mend = f'give it a rule of its own, before the others: "{tensor_name(column.path)}": none'
+        raise CodecError(e.what, where=column.path, mend=mend) from e
+    return by

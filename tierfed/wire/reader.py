@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.codecs import Codec
+from tierfed.codecs import LinkCodec
 from tierfed.codecs.stage import add
 from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
 from tierfed.types import Type
@@ -45,7 +45,7 @@ class MessageReader:
     def __init__(
         self,
         slots: Sequence[tuple[str, Type] | Slot],
-        codec: Codec,
+        codec: LinkCodec,
         limits: Limits | None = None,
         where: str = "message",
     ) -> None:
