@@ -2,6 +2,7 @@
 
     python tests/fuzz/fuzz_decoders.py -max_total_time=600              # ten minutes; -help=1 lists libFuzzer's options
     python tests/fuzz/fuzz_decoders.py crash-0123abcd                   # one input again
+    NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(mktemp -d) python …           # an index out of range in a kernel is an error
 
 The first bytes of an input choose what reads the rest (see `Choice`): any codec of the table, with each of its
 options, in any dtype that it carries, of any size; a decoder of frames; or a reader of messages.  A codec that is
@@ -19,16 +20,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import resource
 import struct
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    os.environ["NUMBA_BOUNDSCHECK"] = "1"  # an index out of range in a kernel is an error, and not other memory
 
 import atheris
 import google_crc32c
@@ -232,6 +229,9 @@ def write_seeds(into: Path) -> None:
             for stage in c.byte_stages[::-1]:
                 code = bytes(stage.decode(memoryview(code), 0, 1 << 20))
             seeds += [Choice.bytes_of(c, "float32", size) + code, Choice.bytes_of(c, "float32", size, 6) + code]
+        if not c.byte_stages:  # long enough for compiled kernels; `fitted` goes on with the last byte
+            x = np.random.default_rng(0).standard_normal(70_002).astype(np.float32)
+            seeds.append(Choice.bytes_of(c, "float32", x.size) + c.encode(x)[:3000])
     for i, seed in enumerate(seeds):
         (into / f"seed-{i}").write_bytes(seed)
 
