@@ -20,7 +20,7 @@ OPTIONS = {
 }
 SPECS = [
     *(spec for a in ARRAY_STAGES for spec in (a, *OPTIONS.get(a, ()))),
-    *(f"{a}+{b}" for a in ARRAY_STAGES for b in BYTE_STAGES),
+    *(f"{a}+{b}" for b in BYTE_STAGES for a in (ARRAY_STAGES if b == "zstd" else ("none", "int8"))),
 ]
 CARRIED = [
     (spec, name)

@@ -16,6 +16,7 @@ import difflib
 import inspect
 from typing import Any
 
+from tierfed.codecs.auto import Auto
 from tierfed.codecs.bf16 import Bf16
 from tierfed.codecs.clip import Clip
 from tierfed.codecs.drive import Drive
@@ -44,6 +45,7 @@ TABLE: dict[str, type[Stage]] = {
     "terngrad": Terngrad,
     "fp8": Fp8,
     "clip": Clip,
+    "auto": Auto,
     "zstd": Zstd,
 }
 
@@ -55,7 +57,6 @@ LATER = (
     "sketch",
     "error_feedback",
     "delta",
-    "auto",
 )
 
 GROUP = "tierfed.codecs"

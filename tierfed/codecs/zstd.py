@@ -56,7 +56,7 @@ class Zstd(ByteStage):
         return size + (size >> 8) + (max(0, _BLOCK - size) >> 11)
 
     def encode(self, data: Buffer) -> Buffer:
-        return _compressor(self.level).compress(data) if len(data) else b""
+        return compressor(self.level).compress(data) if len(data) else b""
 
     def decode(self, data: memoryview, least: int, most: int) -> Buffer:
         if not len(data):
@@ -80,7 +80,8 @@ class Zstd(ByteStage):
             raise _refused(f"the frame of {len(data)} bytes is damaged ({e})") from None
 
 
-def _compressor(level: int) -> zstandard.ZstdCompressor:
+def compressor(level: int) -> zstandard.ZstdCompressor:
+    """Return this thread's compressor of `level`."""
     held = _compressors.by_level
     if level not in held:
         import zstandard
