@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from tierfed.ir.nodes import Lambda, Node
 from tierfed.placements import Hierarchy, Placement
-from tierfed.types import Type, html
+from tierfed.types import StructType, TensorType, Type, html
 from tierfed.types.notation import formatted
 
 
@@ -30,32 +30,41 @@ class Site:
     """One message of the sliced program, `phase.index`; the arguments are phase 0.
 
     As it is sent it has the turns of the loops around it, the outermost first: `2.0[3,1]` is in
-    the fourth turn of a loop and the second of one inside it.
+    the fourth turn of a loop and the second of one inside it.  `2.0?` is where senders agree on how
+    they will write their messages of 2.0, if their codec wants that.
     """
 
     phase: int
     index: int
     turns: tuple[int, ...] = ()
+    asks: bool = False
 
     def __str__(self) -> str:
         turns = f"[{','.join(map(str, self.turns))}]" if self.turns else ""
-        return f"{self.phase}.{self.index}{turns}"
+        return f"{self.phase}.{self.index}{turns}{'?' if self.asks else ''}"
 
     @property
     def written(self) -> Site:
         """The site as it stands in the slices, in no turn."""
-        return Site(self.phase, self.index) if self.turns else self
+        return Site(self.phase, self.index, (), self.asks) if self.turns else self
+
+    @property
+    def before(self) -> Site:
+        """Where the senders of this site agree."""
+        return Site(self.phase, self.index, self.turns, True)
 
     def at(self, turns: tuple[int, ...]) -> Site:
         """Return this site in these turns."""
-        return Site(self.phase, self.index, turns) if turns else self
+        return Site(self.phase, self.index, turns, self.asks) if turns else self
 
     @staticmethod
     def parse(text: str) -> Site:
         """Return the site that `str` wrote."""
         phase, _, rest = text.partition(".")
-        index, _, turns = rest.partition("[")
-        return Site(int(phase), int(index), tuple(int(t) for t in turns.rstrip("]").split(",") if t))
+        index, _, turns = rest.removesuffix("?").partition("[")
+        return Site(
+            int(phase), int(index), tuple(int(t) for t in turns.rstrip("]").split(",") if t), rest.endswith("?")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,17 @@ class FoldSlot:
     operator: Node | None = None
     plus: bool = False
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the fold adds arrays in place: a sum of tensors of numbers with known shapes, or of structs of them."""
+        return self.plus and _addable(self.slot.type)
+
+
+def _addable(t: Type) -> bool:
+    if isinstance(t, StructType):
+        return all(_addable(e) for e in t.parts())
+    return isinstance(t, TensorType) and t.is_static and t.name not in ("bool", "str")
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -149,6 +169,11 @@ class Fold:
 def incoming(folds: tuple[FoldSlot, ...]) -> tuple[Slot, ...]:
     """Return the slots of one child's message: each value once, however many folds use it."""
     return tuple(dict.fromkeys(fold.incoming for fold in folds))
+
+
+def added(folds: tuple[FoldSlot, ...]) -> tuple[Slot, ...]:
+    """Return those slots of one child's message that are nothing but added, in place."""
+    return tuple(s for s in incoming(folds) if s.many is None and all(f.in_place for f in folds if f.incoming == s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +258,11 @@ class Compiled:
     hierarchy: Hierarchy
     slices: dict[Placement, Slice]
     hash: str
+
+    def fold_of(self, site: Site, source: str) -> Fold | None:
+        """Return the step that folds what members of placement `source` send at `site`, None if there is none."""
+        steps = (s for part in self.slices.values() for s in part.walk() if isinstance(s, Fold))
+        return next((s for s in steps if s.site == site.written and s.source.name == source), None)
 
     def __str__(self) -> str:
         from tierfed.compiler.show import show  # the writer imports the slices
