@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, codec
+from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, ShortStage, codec
 from tierfed.types.dtypes import dtype_of
 
-ARRAY_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ArrayStage)]
+ARRAY_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ArrayStage | ShortStage)]  # the latter before `none`
 BYTE_STAGES = [n for n, cls in TABLE.items() if issubclass(cls, ByteStage)]
 OPTIONS = {
     "int8": ["int8(stochastic=true)"],
     "qsgd": ["qsgd(bits=2)", "qsgd(bits=5)", "qsgd(bits=8)"],
     "eden": ["eden(bits=3)"],
+    "topk": ["topk(fraction=0.1)"],
+    "randomk": ["randomk(fraction=0.3)"],
 }
 SPECS = [
     *(spec for a in ARRAY_STAGES for spec in (a, *OPTIONS.get(a, ()))),
     *(f"{a}+{b}" for b in BYTE_STAGES for a in (ARRAY_STAGES if b == "zstd" else ("none", "int8"))),
+    *(f"{a}+int8" for a in ARRAY_STAGES if issubclass(TABLE[a], ShortStage)),
 ]
 CARRIED = [
     (spec, name)

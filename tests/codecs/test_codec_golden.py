@@ -131,6 +131,49 @@ def lloyd(bits):
     return c
 
 
+def plain_topk(data, size, rest, fraction):
+    """How many of each 65536, and where in them; or a bitmap; then the values."""
+    count = max(1, round(fraction * size)) if size else 0
+    blocks, bitmap = -(-size // 65536), -(-size // 8)
+    if bitmap <= 4 * blocks + 2 * count:
+        kept, data = [i for i in range(size) if data[i // 8] >> i % 8 & 1], data[bitmap:]
+    else:
+        counts = struct.unpack(f"<{blocks}I", data[: 4 * blocks])
+        low = struct.unpack(f"<{count}H", data[4 * blocks : 4 * blocks + 2 * count])
+        kept = [65536 * b + at for b, at in zip((b for b, n in enumerate(counts) for _ in range(n)), low, strict=True)]
+        data = data[4 * blocks + 2 * count :]
+    return placed(kept, rest(data, count), size)
+
+
+def plain_randomk(data, size, rest, fraction, shared):
+    """A seed, which draws one element of each stratum; then the values, times what they stand for."""
+    count = max(1, round(fraction * size)) if size else 0
+    head = 8 if size else 0
+    words = np.random.Philox(key=int.from_bytes(data[:head], "little")).random_raw(count // 2 + 1).tolist()
+    kept = []
+    for j in range(count):
+        u = (words[j // 2] >> 32 * (j % 2) & 0xFFFFFFFF) / 2**32
+        start, across = divmod(j * size, count)  # of an element that begins in the stratum before: its part there
+        chance = (count - across) / (size - across)
+        if kept and kept[-1] == start:
+            kept.append(start + 1 + int(u * ((size - count + across) / count)))
+        elif u < chance:
+            kept.append(start)
+        else:
+            kept.append(start + 1 + int((u - chance) / (1 - chance) * ((size - count + across) / count)))
+    values = [np.float32(v) * np.float32(size / count) for v in rest(data[head:], count)]
+    largest = np.finfo("f4").max
+    return placed(kept, [min(max(v, -largest), largest) for v in values], size)
+
+
+def placed(kept, values, size):
+    """Return the values where they belong, and zeros elsewhere."""
+    whole = [0.0] * size
+    for at, value in zip(kept, values, strict=True):
+        whole[at] = value
+    return whole
+
+
 def plain_fp16(data, size):
     """Half floats."""
     return struct.unpack(f"<{size}e", data)
@@ -169,6 +212,7 @@ PLAIN = {
     "terngrad": plain_terngrad,
     "fp8": plain_fp8,
 }
+SHORT = {"topk": plain_topk, "randomk": plain_randomk}
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 FLOAT32 = [entry for entry in GOLDEN if parse(entry["type"]).name == "float32"]
@@ -199,10 +243,17 @@ def test_golden_bytes_decode_by_another_decoder(entry):
     data = bytes.fromhex(entry["code"])
     for stage in c.byte_stages:
         data = plain_bytes(stage.name, data)
-    [(name, options)] = c.config[0].items()
-    values = PLAIN[name](data, t.size, **options)
     with np.errstate(over="ignore"):
+        values = plain(c.config, data, t.size)
         assert np.array(values, np.float64).astype(np.float32).tobytes().hex() == entry["decoded"]
+
+
+def plain(config, data, size):
+    """Return the values in `data`, by the plain decoder of the first stage, whose floats are the next one's."""
+    [(name, options)] = config[0].items()
+    if name in SHORT:
+        return SHORT[name](data, size, lambda short, count: plain(config[1:], short, count), **options)
+    return PLAIN[name](data, size, **options)
 
 
 @pytest.mark.parametrize("size", [31, 32, 300, 4095, 4096, 8191, 12_289])

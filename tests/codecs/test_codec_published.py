@@ -79,7 +79,7 @@ BITS = {
     "fp8": lambda: 8,
     "eden": lambda bits, **_: bits,
     "drive": lambda **_: 1,
-    "topk": lambda fraction, **_: 64 * fraction,
+    "topk": lambda fraction, **_: 32 * fraction + min(16 * fraction, 1),
     "randomk": lambda fraction, **_: 32 * fraction,
 }
 

@@ -35,13 +35,13 @@ def energy(x):
     return (np.asarray(x, np.float64) ** 2).sum(axis=-1)
 
 
-def over(c, x, fans):
+def over(c, x, fans, *words):
     """Return the error of the mean of the rows of `x` over a tree of these fan-ins, and the one foretold."""
     root = x.mean(axis=0, dtype=np.float64)
     values, foretold = x, 0.0
     for tier, fan in enumerate(fans):
-        foretold += energy(errors(c, values, "other", tier)).mean() / len(values) / energy(root)
-        sent = values + errors(c, values, tier)
+        foretold += energy(errors(c, values, "other", tier, *words)).mean() / len(values) / energy(root)
+        sent = values + errors(c, values, tier, *words)
         values = sent.reshape(-1, fan, SIZE).mean(axis=1).astype(np.float32)
     return energy(values[0] - root) / energy(root), foretold
 
@@ -54,7 +54,8 @@ def test_errors_of_senders_do_not_correlate(unbiased_codec, correlation, fans):
     random = np.random.default_rng(0)
     common, own = random.standard_normal(SIZE), random.standard_normal((SENDERS, SIZE))
     x = (correlation**0.5 * common + (1 - correlation) ** 0.5 * own).astype(np.float32)
-    found, foretold = over(unbiased_codec, x, fans)
+    heavy = len(fans) > 2 and (unbiased_codec.array_stage.nmse or 0) > 2.1  # a few elements have most of the error
+    found, foretold = np.mean([over(unbiased_codec, x, fans, *[i] * heavy) for i in range(8 if heavy else 1)], axis=0)
     if not unbiased_codec.lossy:
         assert foretold == 0 and found < 1e-12
         return

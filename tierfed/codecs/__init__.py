@@ -9,7 +9,7 @@ theirs under the entry point group `tierfed.codecs`.
 from tierfed.codecs.chain import Codec, codec
 from tierfed.codecs.chunks import CHUNK
 from tierfed.codecs.rules import LinkCodec, Rules, link_codec
-from tierfed.codecs.stage import ArrayStage, Buffer, ByteStage, FloatStage, Stage
+from tierfed.codecs.stage import ArrayStage, Buffer, ByteStage, FloatStage, ShortStage, Stage, Summing
 from tierfed.codecs.stream import Stream
 from tierfed.codecs.table import LATER, TABLE, names
 
@@ -24,8 +24,10 @@ __all__ = [
     "FloatStage",
     "LinkCodec",
     "Rules",
+    "ShortStage",
     "Stage",
     "Stream",
+    "Summing",
     "codec",
     "link_codec",
     "names",

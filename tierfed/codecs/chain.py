@@ -2,8 +2,9 @@
 
     codec("int8+zstd")          codec([{"zstd": {"level": 9}}])  ==  codec("none+zstd(9)")
 
-One stage turns an array into bytes, those before it floats into floats, those behind it bytes
-into fewer bytes; a chain that has none such has `none` in its place.  A codec is a frozen value: codecs are
+One stage turns an array into bytes, those before it floats into floats, one of them at most into
+fewer floats (shortened.py), those behind it bytes into fewer bytes; a chain that has none such has
+`none` in its place.  A codec is a frozen value: codecs are
 equal when their stages and options are, `str` is the notation that reads back, and
 `config` is the same as JSON.
 
@@ -14,6 +15,7 @@ compared before an array is allocated.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,8 @@ import numpy as np
 
 from tierfed.codecs import grammar, table
 from tierfed.codecs.none import Raw
-from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, FloatStage, Stage
+from tierfed.codecs.shortened import Shortened
+from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, FloatStage, ShortStage, Stage, Summing
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
 from tierfed.types import TensorType
@@ -48,7 +51,7 @@ def codec(spec: object) -> Codec:
     if isinstance(spec, Codec):
         return spec
     stages = [table.build(written, grammar.quote(spec)) for written in grammar.read(spec)]
-    at = next((i for i, s in enumerate(stages) if not isinstance(s, FloatStage)), len(stages))
+    at = next((i for i, s in enumerate(stages) if not isinstance(s, FloatStage | ShortStage)), len(stages))
     if at == len(stages) or isinstance(stages[at], ByteStage):
         stages.insert(at, Raw())
     return Codec(tuple(stages))
@@ -61,12 +64,19 @@ class Codec:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        first = next((s for s in self.stages if not isinstance(s, FloatStage)), None)
+        first = next((s for s in self.stages if not isinstance(s, FloatStage | ShortStage)), None)
         if not isinstance(first, ArrayStage):
             raise CodecError("a chain starts with an array", where="codec", mend="let its first stage take arrays")
+        short = [s.name for s in self.stages if isinstance(s, ShortStage)]
+        if len(short) > 1:
+            raise CodecError(
+                f"{short[1]} takes a whole array, and {short[0]} before it leaves a part",
+                where=grammar.quote(str(self)),
+                mend=f"keep one of the two: {short[0]} or {short[1]}",
+            )
         for before, stage in zip(self.stages, self.stages[1:], strict=False):
-            if not isinstance(before, FloatStage) and not isinstance(stage, ByteStage):
-                floats = isinstance(stage, FloatStage)
+            if not isinstance(before, FloatStage | ShortStage) and not isinstance(stage, ByteStage):
+                floats = isinstance(stage, FloatStage | ShortStage)
                 raise CodecError(
                     f"{stage.name} takes an array, and {before.name} before it gives bytes",
                     where=grammar.quote(str(self)),
@@ -77,15 +87,21 @@ class Codec:
 
     @property
     def array_stage(self) -> ArrayStage:
-        """The stage that turns an array into bytes."""
-        stage = self.stages[len(self.float_stages)]
+        """The stage that turns an array into bytes; with one that shortens before it, the two as one."""
+        at = len(self.float_stages)
+        stage = self.stages[at]
+        if isinstance(stage, ShortStage):
+            between = tuple(s for s in self.stages[at:] if isinstance(s, FloatStage))
+            inner = self.stages[at + len(between) + 1]
+            assert isinstance(inner, ArrayStage)  # checked when built
+            return Shortened(stage, between, inner)
         assert isinstance(stage, ArrayStage)  # checked when built
         return stage
 
     @property
     def float_stages(self) -> tuple[FloatStage, ...]:
         """The stages before it."""
-        return tuple(s for s in self.stages if isinstance(s, FloatStage))
+        return tuple(itertools.takewhile(lambda s: isinstance(s, FloatStage), self.stages))  # type: ignore[arg-type]
 
     @property
     def byte_stages(self) -> tuple[ByteStage, ...]:
@@ -216,6 +232,13 @@ class Codec:
         """
         self.array_stage.accumulate(self._raw(data, _type_of(out)), out)
 
+    def summing(self, size: int, dtype_name: str) -> Summing | None:
+        """Return an empty sum of codes of chunks, None if this codec's are decoded to be added."""
+        inner = self.array_stage.summing(size, dtype_name) if self.carries(dtype_name) else None
+        if inner is None or not self.byte_stages:
+            return inner
+        return _Unpacked(self, TensorType(dtype_name, (size,)), inner)
+
     def _raw(self, data: Buffer, t: TensorType) -> memoryview:
         """Return what the array stage wrote, in the size that `t` takes."""
         self.check_carries(t)
@@ -235,6 +258,21 @@ class Codec:
                 mend="name one codec for both ends of the link (see `tierfed show`)",
             )
         return view
+
+
+class _Unpacked(Summing):
+    """A sum of codes that byte stages have written."""
+
+    __slots__ = ("_codec", "_inner", "_type")
+
+    def __init__(self, codec: Codec, t: TensorType, inner: Summing) -> None:
+        self._codec, self._type, self._inner = codec, t, inner
+
+    def add(self, data: memoryview) -> None:
+        self._inner.add(self._codec._raw(data, self._type))
+
+    def into(self, out: Array) -> None:
+        self._inner.into(out)
 
 
 def _type_of(chunk: Array) -> TensorType:

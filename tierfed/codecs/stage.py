@@ -1,9 +1,10 @@
 """Stages: what codecs are made of.
 
-    clip + int8 + zstd        array -> array, array -> bytes, bytes -> bytes
+    clip + topk + int8 + zstd     array -> array, array -> shorter array, array -> bytes, bytes -> bytes
 
-A *float stage* gives another chunk of floats, an *array stage* writes a chunk of numbers as
-bytes, and a *byte stage* writes bytes as fewer bytes.  A stage is a frozen dataclass whose
+A *float stage* gives another chunk of floats, a *short stage* fewer floats and a few bytes that
+say of what, an *array stage* writes a chunk of numbers as bytes, and a *byte stage* writes bytes
+as fewer bytes.  A stage is a frozen dataclass whose
 fields are its options, each with a default: two nodes whose stages are equal understand
 each other.  Type and shape come from the program and never travel, so a decoder knows how
 many elements to expect before it reads a byte.
@@ -25,7 +26,10 @@ Array: TypeAlias = NDArray[Any]
 
 
 class Summing(ABC):
-    """A sum of codes that were all made alike, kept in the form that they add in: one of a chunk of a sum."""
+    """A sum of codes that were all made alike, kept in the form that they add in: one of a chunk of a sum.
+
+    It takes all that `decode` takes: of a message, all chunks are found to decode before one is added.
+    """
 
     __slots__ = ()
 
@@ -55,6 +59,67 @@ class FloatStage(ABC):
         """
 
 
+class ShortStage(ABC):
+    """Floats to fewer floats, which the array stage behind it writes, and to a head: bytes that say what they are of.
+
+    Chunks are as those of array stages; each is shortened for itself.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
+    name: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def unbiased(self) -> bool:
+        """Whether the mean of what is expanded is the input, whatever it is."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether the floats of codes with one head add up to those of the sum."""
+        return False
+
+    @property
+    def sum_domain(self) -> str:
+        """What an aggregator adds."""
+        return "elements"
+
+    def nmse(self, inner: float) -> float | None:
+        """Return the `nmse` of a chain whose array stage has `inner`; see `ArrayStage`."""
+        return None
+
+    @abstractmethod
+    def length(self, size: int) -> int:
+        """Return how many floats there are of `size` elements, exactly."""
+
+    @abstractmethod
+    def head_bytes(self, size: int) -> int:
+        """Return the bytes of the head of `size` elements, exactly."""
+
+    @abstractmethod
+    def shorten(self, chunk: Array, first: int, stream: Stream) -> tuple[Buffer, Array]:
+        """Return the head and the floats, of the chunk's dtype, of `chunk`, which is not changed.
+
+        Raises CodecError for a NaN, an infinity and what is beyond float32.
+        """
+
+    @abstractmethod
+    def expand(self, head: memoryview, values: Array, out: Array, *, adding: bool) -> None:
+        """Fill `out` with what `values`, floats, stand for, or add that to it.
+
+        Raises CodecError for a head that `shorten` never writes, with `out` untouched.
+        """
+
+    @abstractmethod
+    def places(self, head: memoryview, size: int) -> Array | None:
+        """Return the indices that the floats are of, None if each is of many elements."""
+
+    @abstractmethod
+    def bound(self, chunk: Array, inner: ArrayStage) -> Array:
+        """Return how far each decoded element may lie from `chunk`'s, as float64; see `ArrayStage`."""
+
+
 class ArrayStage(ABC):
     """Array to bytes.  Chunks are 1-D, C-contiguous, native-endian, and of a dtype in `dtypes`."""
 
@@ -66,9 +131,17 @@ class ArrayStage(ABC):
     reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that a lossy one carries
     kernels: ClassVar[str] = ""  # the module of tierfed.codecs.fast that has it compiled, if one has (compiled.py)
 
-    linear: ClassVar[bool] = False  # whether the code of a sum is the sum of codes made alike
-    sum_domain: ClassVar[str] = "elements"  # what an aggregator adds: elements, or what `summing` keeps
     state: ClassVar[str] = "none"  # what a sender keeps between rounds
+
+    @property
+    def linear(self) -> bool:
+        """Whether the code of a sum is the sum of codes made alike; a class attribute, as `unbiased`."""
+        return False
+
+    @property
+    def sum_domain(self) -> str:
+        """What an aggregator adds: elements, or what `summing` keeps."""
+        return "elements"
 
     @property
     @abstractmethod
@@ -107,7 +180,8 @@ class ArrayStage(ABC):
     def accumulate(self, data: memoryview, out: Array) -> None:
         """Add the decoded `data` to `out`; bit-equal to `decode` and `np.add`.
 
-        Codecs that can do so tile by tile override this.
+        Codecs that can do so tile by tile override this.  Where a sparse one has nothing to add,
+        a negative zero stays one.
         """
         decoded = np.empty_like(out)
         self.decode(data, decoded)
@@ -145,7 +219,7 @@ class ByteStage(ABC):
         """
 
 
-Stage: TypeAlias = FloatStage | ArrayStage | ByteStage
+Stage: TypeAlias = FloatStage | ShortStage | ArrayStage | ByteStage
 
 
 def add(values: Array, out: Array) -> None:

@@ -27,9 +27,11 @@ from tierfed.codecs.grammar import Value, Written
 from tierfed.codecs.int8 import Int8
 from tierfed.codecs.none import Raw
 from tierfed.codecs.qsgd import Qsgd
+from tierfed.codecs.randomk import Randomk
 from tierfed.codecs.sign import Sign
 from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
 from tierfed.codecs.terngrad import Terngrad
+from tierfed.codecs.topk import Topk
 from tierfed.codecs.zstd import Zstd
 from tierfed.errors import CodecError, TierfedError, UnsupportedError
 
@@ -44,14 +46,14 @@ TABLE: dict[str, type[Stage]] = {
     "drive": Drive,
     "terngrad": Terngrad,
     "fp8": Fp8,
+    "topk": Topk,
+    "randomk": Randomk,
     "clip": Clip,
     "auto": Auto,
     "zstd": Zstd,
 }
 
 LATER = (
-    "topk",
-    "randomk",
     "powersgd",
     "thc",
     "sketch",

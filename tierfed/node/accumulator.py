@@ -1,9 +1,9 @@
 """Accumulator: the values that one fold step is building up from the children's messages.
 
 A sum of fixed tensors is added to in place, chunk by chunk, by the codec itself: no decoded
-copy of a child's update is ever made.  What is collected grows in a list.  Any other operator
-gets each child's decoded values.  The order is the round's, member order; this only folds what
-it is given next.
+copy of a child's update is ever made, and codes that add up as they are are decoded once, at the
+end.  What is collected grows in a list.  Any other operator gets each child's decoded values.  The
+order is the round's, member order; this only folds what it is given next.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tierfed.leaves import load
 from tierfed.types import StructType, TensorType, Type
 from tierfed.types.values import Rows
 from tierfed.wire.message import MessageReader
+from tierfed.wire.sums import Sums
 from tierfed.wire.value import parts_of, value_from
 
 
@@ -88,29 +89,32 @@ def _addable(t: Type) -> bool:
 
 
 class _Summed:
-    """A sum kept as one array a tensor, which the codec adds to."""
+    """A sum kept as one array a tensor, which the codec adds to, and as codes where they add up (wire/sums.py)."""
 
     def __init__(self, fold: FoldSlot, zero: Any) -> None:
         self.name = fold.slot.name
         self._from = fold.incoming.name
         self._type = fold.slot.type
         self._zero = zero
-        self._arrays: list[np.ndarray[Any, Any]] | None = None if fold.kind == "merge" else self._copied(zero)
+        self._sums: Sums | None = None if fold.kind == "merge" else Sums(self._copied(zero))
 
     def _copied(self, value: Any) -> list[np.ndarray[Any, Any]]:
         return [np.array(part.array, order="C") for part in parts_of(value, self._type)]
 
     def fold(self, contribution: Contribution) -> None:
-        if self._arrays is None:
-            (first,) = contribution.reader.decode([self._from])
-            self._arrays = self._copied(first)
-        else:
-            contribution.reader.accumulate_into(self._arrays, [self._from])
+        reader = contribution.reader
+        if self._sums is None:  # a merge starts from the first
+            if not reader.adds_codes([self._from]):
+                (first,) = reader.decode([self._from])
+                self._sums = Sums(self._copied(first))
+                return
+            self._sums = Sums([np.zeros_like(a) for a in self._copied(self._zero)])
+        reader.accumulate_into(self._sums, [self._from])
 
     def result(self) -> Any:
-        if self._arrays is None:
+        if self._sums is None:
             return self._zero
-        return value_from(self._type, [a[()] if a.ndim == 0 else a for a in self._arrays])
+        return value_from(self._type, [a[()] if a.ndim == 0 else a for a in self._sums.finish()])
 
 
 class _Folded:

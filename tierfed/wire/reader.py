@@ -31,6 +31,7 @@ from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, Slot, check_keys, che
 from tierfed.wire.layout import Column, Limits, Sizes, columns_of, least_cost
 from tierfed.wire.packing import Chunk, Pack, Slab, packing
 from tierfed.wire.plain import Header
+from tierfed.wire.sums import Sums
 from tierfed.wire.value import from_raw, value_from
 
 
@@ -148,24 +149,36 @@ class MessageReader:
                 self._decoded(pack_, payload, scratch, adding=False)
         self._verified = True
 
-    def accumulate_into(self, arrays: Sequence[Any], slots: Collection[str] | None = None) -> None:
-        """Add the values of `slots` to `arrays`: C-contiguous, one for each part that `parts_of` gives, in its order.
+    def accumulate_into(self, sums: Sums | Sequence[Any], slots: Collection[str] | None = None) -> None:
+        """Add the values of `slots` to arrays: C-contiguous, one for each part that `parts_of` gives, in its order.
 
-        Works chunk by chunk, without a decoded copy of a part; bit-equal to decoding
-        and `np.add`.  All or nothing: raises CodecError, with `arrays` untouched, if a
-        chunk does not decode, and ValueMismatch for slots that are no fixed tensors of
-        numbers, or arrays of other types.
+        Works chunk by chunk, without a decoded copy of a part; bit-equal to decoding and `np.add`.
+        To `Sums`, codes that add up as they are are added so.  All or nothing: raises CodecError, with
+        the sums untouched, if a chunk does not decode, and ValueMismatch for slots that are no
+        fixed tensors of numbers, or arrays of other types.
         """
+        arrays = sums.arrays if isinstance(sums, Sums) else sums
         into = self._check_sums(arrays, self._wanted(slots))
+        parts = {index: part for part, index in enumerate(into)}
         self.verify()
         for pack_, payload in zip(self._packs, self._payloads, strict=True):
             if isinstance(pack_, Chunk):
-                if pack_.index in into:
+                if pack_.index not in into:
+                    continue
+                summing = sums.of(parts[pack_.index], pack_) if isinstance(sums, Sums) else None
+                if summing is not None:
+                    summing.add(payload)
+                else:
                     self._decoded(pack_, payload, into[pack_.index][pack_.start : pack_.stop], adding=True)
             elif pack_ is not None:
                 for index, offset in pack_.places:
                     if index in into:
                         add(from_raw(payload, self._columns[index].type, offset).reshape(-1), into[index])
+
+    def adds_codes(self, slots: Collection[str] | None = None) -> bool:
+        """Return whether a chunk of `slots` has codes that add up as they are."""
+        columns = {i for s in self._wanted(slots) for i in self._spans[s]}
+        return any(isinstance(p, Chunk) and p.index in columns and p.coder.array_stage.linear for p in self._packs)
 
     def release(self) -> list[memoryview]:
         """Return the payloads, for their memory to be used again, and forget them and all that they held."""
