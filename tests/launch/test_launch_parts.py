@@ -191,6 +191,20 @@ def test_the_calling_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         assert user_code.calling_script() == found
 
 
+def test_a_script_of_python_m_may_have_dataclasses(tmp_path: Path) -> None:
+    """A dataclass whose annotations are text looks for the module that it is being made in."""
+    (tmp_path / "points.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Point:\n    x: int\n\ndef twice(): return Point(2)\n"
+    )
+    node = (
+        f"import sys\nfrom tierfed.launch import user_code\nuser_code.prepare([{str(tmp_path)!r}], 'points')\n"
+        "print(sys.modules['__mp_main__'].twice(), sys.modules['__main__'].__name__)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", node], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("Point(x=2) __mp_main__\n", "")
+
+
 @pytest.mark.parametrize("name", ["json", "json:nothing", "json:__name__"])
 def test_what_is_no_function(name: str) -> None:
     """An entry point must name a function in a module."""

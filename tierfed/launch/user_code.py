@@ -47,8 +47,10 @@ def prepare(search_path: Sequence[str], script: str | None) -> None:
     if script is None:
         return
     main = types.ModuleType(_NAME)
-    run = runpy.run_path if script.endswith(".py") else runpy.run_module
-    main.__dict__.update(run(script, run_name=_NAME))
+    if script.endswith(".py"):
+        main.__dict__.update(runpy.run_path(script, run_name=_NAME))
+    else:  # with `alter_sys`, as run_path does: a dataclass looks for its own module
+        main.__dict__.update(runpy.run_module(script, run_name=_NAME, alter_sys=True))
     sys.modules["__main__"] = sys.modules[_NAME] = main
 
 
