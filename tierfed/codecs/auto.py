@@ -121,7 +121,7 @@ def _entropy(lanes: Array) -> float:
 
 
 def packed_by(raw: Array, width: int, level: int) -> bytes:
-    """Return a frame of `raw`, shuffled by `width`, in which each place begins a block, for it has its own frequencies."""
+    """Return a frame of `raw`, shuffled by `width`: each place begins a block, for its frequencies are its own."""
     if width == 1:
         return bytes(Zstd(level).encode(raw.data))
     import zstandard  # daemons that use other codecs do not pay for it

@@ -20,6 +20,7 @@ import numpy as np
 
 from tierfed.codecs.chunks import TILE, tiles
 from tierfed.codecs.floats import BFLOAT16_CEILING, BFLOAT16_LARGEST, as_float32, narrow, refuse, unpack, widen
+from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -40,6 +41,10 @@ class Bf16(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+
+    @property
+    def nmse(self) -> float:
+        return as_float(7, -126)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return size * _CODE.itemsize

@@ -119,6 +119,16 @@ class Codec:
         return bool(self.float_stages) or self.array_stage.lossy
 
     @property
+    def unbiased(self) -> bool:
+        """Whether the mean of what is decoded is what was encoded."""
+        return not self.float_stages and self.array_stage.unbiased
+
+    @property
+    def nmse(self) -> float | None:
+        """The expected ‖x - x̂‖² / ‖x‖² of many independent normal numbers, None if nobody knows; see `normal`."""
+        return None if self.float_stages else self.array_stage.nmse
+
+    @property
     def fixed_size(self) -> bool:
         """Whether `nominal_bytes` is exact."""
         return not self.byte_stages

@@ -28,6 +28,10 @@ class Drive(ArrayStage):
     unbiased: ClassVar[bool] = True
     kernels: ClassVar[str] = eden.KERNELS
 
+    @property
+    def nmse(self) -> float:
+        return eden.ERRORS[1]
+
     def nbytes(self, size: int, dtype: str) -> int:
         return eden.Eden(1).nbytes(size, dtype)
 

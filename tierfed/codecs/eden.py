@@ -75,6 +75,10 @@ class Eden(ArrayStage):
         if type(self.bits) is not int or self.bits not in CENTROIDS:
             raise CodecError(f"bits is {self.bits!r}", where=_NAME, mend="give 1, 2, 3 or 4 bits an element")
 
+    @property
+    def nmse(self) -> float:
+        return ERRORS[self.bits]
+
     def nbytes(self, size: int, dtype: str) -> int:
         if size < SMALLEST:
             return size * _FLOAT.itemsize

@@ -21,6 +21,7 @@ import numpy as np
 from tierfed.codecs.chunks import TILE, tiles
 from tierfed.codecs.floats import FLOAT16_CEILING, as_float32, refuse, unpack
 from tierfed.codecs.minifloats import Minifloat
+from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -41,6 +42,10 @@ class Fp16(ArrayStage):
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     reach: ClassVar[float] = float(FLOAT16_CEILING)
+
+    @property
+    def nmse(self) -> float:
+        return as_float(10, -14)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return size * _CODE.itemsize

@@ -26,6 +26,7 @@ import numpy as np
 from tierfed.codecs.chunks import TILE, rows
 from tierfed.codecs.floats import BFLOAT16_LARGEST, INFINITY, MAGNITUDE, as_float32, refuse, unpack
 from tierfed.codecs.minifloats import Minifloat
+from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -58,6 +59,10 @@ class Fp8(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+
+    @property
+    def nmse(self) -> float:
+        return as_float(_E4M3.fraction, _LOWEST)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return _header(size) + size

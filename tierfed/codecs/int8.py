@@ -24,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from tierfed.codecs import compiled, grids
+from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -49,6 +50,10 @@ class Int8(ArrayStage):
     @property
     def unbiased(self) -> bool:
         return self.stochastic
+
+    @property
+    def nmse(self) -> float:
+        return on_grid(_STEPS, grids.BLOCK, stochastic=self.stochastic)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return size + grids.header(size)

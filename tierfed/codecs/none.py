@@ -30,6 +30,10 @@ class Raw(ArrayStage):
     lossy: ClassVar[bool] = False
     unbiased: ClassVar[bool] = True
 
+    @property
+    def nmse(self) -> float:
+        return 0.0
+
     def nbytes(self, size: int, dtype: str) -> int:
         return size * (2 if dtype == "bfloat16" else dtype_of(dtype).itemsize)  # without importing ml_dtypes
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from tierfed.codecs import grids, planes
 from tierfed.codecs.chunks import TILE
+from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -47,6 +48,10 @@ class Qsgd(ArrayStage):
     @property
     def _levels(self) -> int:
         return (1 << (self.bits - 1)) - 1
+
+    @property
+    def nmse(self) -> float:
+        return on_grid(self._levels, grids.BLOCK, stochastic=True)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return grids.header(size) + planes.nbytes(size, self.bits)

@@ -25,6 +25,7 @@ import numpy as np
 from tierfed.codecs import planes
 from tierfed.codecs.chunks import TILE, rows
 from tierfed.codecs.floats import INFINITY, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.normal import by_sign
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -42,6 +43,10 @@ class Sign(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+
+    @property
+    def nmse(self) -> float:
+        return by_sign(BLOCK)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return _header(size) + planes.nbytes(size, 1)

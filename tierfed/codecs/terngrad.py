@@ -25,6 +25,7 @@ import numpy as np
 
 from tierfed.codecs.chunks import TILE, rows
 from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -49,6 +50,10 @@ class Terngrad(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+
+    @property
+    def nmse(self) -> float:
+        return on_grid(1, BLOCK, stochastic=True)
 
     def nbytes(self, size: int, dtype: str) -> int:
         return _header(size) + _digit_bytes(size)
