@@ -14,12 +14,14 @@ Source: Kalamkar et al. 2019, arXiv:1905.12322, section 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
 
+from tierfed.codecs import compiled
 from tierfed.codecs.chunks import TILE, tiles
-from tierfed.codecs.floats import BFLOAT16_CEILING, BFLOAT16_LARGEST, as_float32, narrow, refuse, unpack, widen
+from tierfed.codecs.floats import BFLOAT16_CEILING, BFLOAT16_LARGEST, as_float32, narrow, pieces, refuse, unpack, widen
 from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
@@ -41,6 +43,7 @@ class Bf16(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+    kernels: ClassVar[str] = "bf16"
 
     @property
     def nmse(self) -> float:
@@ -51,6 +54,9 @@ class Bf16(ArrayStage):
 
     def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         codes = np.empty(chunk.size, _CODE)
+        loops = compiled.kernels("bf16", chunk)
+        if loops is not None and all(loops.encode(x, codes[tile]) for tile, x in pieces(chunk)):
+            return codes.view(np.uint8).data
         work = np.empty(min(chunk.size, TILE), np.uint32)
         held = np.empty(0 if chunk.dtype == np.float32 else work.size, np.float32)
         with np.errstate(all="ignore"):
@@ -75,23 +81,33 @@ class Bf16(ArrayStage):
 
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
-    codes = _checked(data, out)
     half = out.dtype == np.float16
+    loops = None if half else compiled.kernels("bf16", out)
+    codes = _checked(data, out, loops)
 
     def write(tile: slice, width: int, values: Array) -> None:
         widen(codes[tile], values)
         if half:
             np.clip(values, -_FLOAT16_LARGEST, _FLOAT16_LARGEST, out=values)
 
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        (loops.add if adding else loops.decode)(codes[tile], values)
+
     with np.errstate(all="ignore"):
-        unpack(out, write, width=1, adding=adding)
+        unpack(out, write, width=1, adding=adding, whole=whole if loops is not None else None)
 
 
-def _checked(data: memoryview, out: Array) -> Array:
+def _checked(data: memoryview, out: Array, loops: ModuleType | None) -> Array:
     """Return the codes in `data`; raises CodecError for what `encode` never writes."""
     codes = np.frombuffer(data, _CODE)
     highest = _HIGHEST_FLOAT16 if out.dtype == np.float16 else _HIGHEST
-    if codes.size and (codes.view("<i2").max() > highest or codes.max() > _SIGN + highest):
+    if loops is not None:
+        codes = np.require(codes, requirements="A")
+        beyond = loops.highest(codes) > highest
+    else:
+        beyond = codes.size and (codes.view("<i2").max() > highest or codes.max() > _SIGN + highest)
+    if beyond:
         at = int(np.argmax((codes & ~np.uint16(_SIGN)) > highest))
         raise CodecError(
             f"code 0x{codes[at]:04x} at element {at} is none that {out.dtype.name} values have",

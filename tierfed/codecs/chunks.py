@@ -14,20 +14,20 @@ CHUNK = 1 << 18  # elements
 TILE = 1 << 16  # elements
 
 
-def tiles(size: int) -> Iterator[slice]:
+def tiles(size: int, longest: int = TILE) -> Iterator[slice]:
     """Yield the tiles of `size` elements, in order."""
-    for low in range(0, size, TILE):
-        yield slice(low, min(low + TILE, size))
+    for low in range(0, size, longest):
+        yield slice(low, min(low + longest, size))
 
 
-def rows(size: int, width: int) -> Iterator[tuple[slice, int]]:
-    """Yield tiles made of whole rows of `width` elements, with their width.
+def rows(size: int, width: int, longest: int = TILE) -> Iterator[tuple[slice, int]]:
+    """Yield tiles, of at most `longest` elements, made of whole rows of `width` elements, with their width.
 
     A last row that is shorter comes alone, with its own width; so a tile always
-    reshapes to (-1, its width).  `width` divides TILE.
+    reshapes to (-1, its width).  `width` divides `longest`.
     """
     whole = size - size % width
-    for tile in tiles(whole):
+    for tile in tiles(whole, longest):
         yield tile, width
     if whole < size:
         yield slice(whole, size), size - whole

@@ -14,12 +14,12 @@ even) and shifting.  This needs no ml_dtypes, which takes longer to import than 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
-from tierfed.codecs.chunks import TILE, rows, tiles
+from tierfed.codecs.chunks import CHUNK, TILE, rows, tiles
 from tierfed.codecs.stage import Array, add
 from tierfed.errors import CodecError
 from tierfed.types.dtypes import name_of
@@ -80,20 +80,50 @@ def ceiling(dtype: np.dtype[Any]) -> np.float32:
     return FLOAT16_CEILING if dtype.itemsize == 2 else np.finfo(np.float32).max
 
 
-def unpack(out: Array, write: Callable[[slice, int, Array], None], *, width: int, adding: bool) -> None:
+def pieces(chunk: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield `chunk` as float32: as one piece if it is, else tile by tile, each in the place of the one before."""
+    if chunk.dtype == np.float32:
+        yield slice(0, chunk.size), chunk
+        return
+    work = np.empty(min(chunk.size, TILE), np.float32)
+    with np.errstate(all="ignore"):
+        for tile in tiles(chunk.size):
+            yield tile, as_float32(chunk[tile], work[: tile.stop - tile.start])
+
+
+def longest(array: Array, compiled: object | None) -> int:
+    """Return the elements of a tile of `array`: a `compiled` form, if there is one, takes float32 as it is."""
+    return CHUNK if compiled is not None and array.dtype == np.float32 else TILE
+
+
+def unpack(
+    out: Array,
+    write: Callable[[slice, int, Array], None],
+    *,
+    width: int,
+    adding: bool,
+    whole: Callable[[slice, Array, bool], None] | None = None,
+) -> None:
     """Fill `out`, or add to it, tile by tile, without a decoded array of its size.
 
     `write(tile, width, values)` puts a tile's float32 values, none above `ceiling`,
-    into `values`; tiles are `chunks.rows` of `width`.
+    into `values`; tiles are `chunks.rows` of `width`.  `whole(tile, values, adding)`, if there is one, is
+    the compiled form for whole rows: it writes to float32 `values`, or adds.
     """
     direct = out.dtype == np.float32
-    longest = min(out.size, TILE)
-    work = np.empty(0 if direct and not adding else longest, np.float32)
-    rounded = np.empty(longest if adding and not direct else 0, out.dtype)
-    for tile, across in rows(out.size, width):
+    most = min(out.size, TILE)
+    work = np.empty(0 if direct and not adding else most, np.float32)
+    rounded = np.empty(most if adding and not direct else 0, out.dtype)
+    for tile, across in rows(out.size, width, longest(out, whole)):
         part = out[tile]
+        if direct and whole is not None and across == width:
+            whole(tile, part, adding)
+            continue
         values = part if direct and not adding else work[: part.size]
-        write(tile, across, values)
+        if whole is not None and across == width:
+            whole(tile, values, False)
+        else:
+            write(tile, across, values)
         if not direct:
             to = rounded[: part.size] if adding else part
             _from_float32(values, to)

@@ -14,12 +14,14 @@ Source: IEEE 754-2019, binary16.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
 
+from tierfed.codecs import compiled
 from tierfed.codecs.chunks import TILE, tiles
-from tierfed.codecs.floats import FLOAT16_CEILING, as_float32, refuse, unpack
+from tierfed.codecs.floats import FLOAT16_CEILING, as_float32, pieces, refuse, unpack
 from tierfed.codecs.minifloats import Minifloat
 from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
@@ -41,6 +43,7 @@ class Fp16(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+    kernels: ClassVar[str] = "fp16"
     reach: ClassVar[float] = float(FLOAT16_CEILING)
 
     @property
@@ -52,6 +55,9 @@ class Fp16(ArrayStage):
 
     def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         codes = np.empty(chunk.size, _CODE)
+        loops = compiled.kernels("fp16", chunk)
+        if loops is not None and all(loops.encode(x, codes[tile]) for tile, x in pieces(chunk)):
+            return codes.view(np.uint8).data
         work = np.empty((2, min(chunk.size, TILE)), np.uint32)
         held = np.empty(0 if chunk.dtype == np.float32 else work.shape[1], np.float32)
         with np.errstate(all="ignore"):
@@ -73,23 +79,33 @@ class Fp16(ArrayStage):
 
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
-    values = _checked(data)
+    loops = compiled.kernels("fp16", out)
+    codes = _checked(data, loops)
 
-    def write(tile: slice, width: int, into: Array) -> None:
-        np.copyto(into, values[tile])
+    def write(tile: slice, width: int, values: Array) -> None:
+        np.copyto(values, codes[tile].view("<f2"))
+
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        (loops.add if adding else loops.decode)(codes[tile], values)
 
     with np.errstate(all="ignore"):
-        unpack(out, write, width=1, adding=adding)
+        unpack(out, write, width=1, adding=adding, whole=whole if loops is not None else None)
 
 
-def _checked(data: memoryview) -> Array:
-    """Return `data` as float16; raises CodecError for what `encode` never writes."""
+def _checked(data: memoryview, loops: ModuleType | None) -> Array:
+    """Return the codes in `data`; raises CodecError for what `encode` never writes."""
     codes = np.frombuffer(data, _CODE)
-    if codes.size and (codes.view("<i2").max() > _HIGHEST or codes.max() > _SIGN + _HIGHEST):
+    if loops is not None:
+        codes = np.require(codes, requirements="A")
+        beyond = loops.highest(codes) > _HIGHEST
+    else:
+        beyond = codes.size and (codes.view("<i2").max() > _HIGHEST or codes.max() > _SIGN + _HIGHEST)
+    if beyond:
         at = int(np.argmax((codes & ~np.uint16(_SIGN)) > _HIGHEST))
         raise CodecError(
             f"code 0x{codes[at]:04x} at element {at} is no finite float16",
             where="fp16",
             mend="the bytes were damaged or written by another codec: name one codec for both ends of the link",
         )
-    return codes.view("<f2")
+    return codes

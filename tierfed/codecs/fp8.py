@@ -23,8 +23,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tierfed.codecs import compiled
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import BFLOAT16_LARGEST, INFINITY, MAGNITUDE, as_float32, refuse, unpack
+from tierfed.codecs.floats import BFLOAT16_LARGEST, INFINITY, MAGNITUDE, as_float32, longest, refuse, unpack
 from tierfed.codecs.minifloats import Minifloat
 from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
@@ -59,6 +60,7 @@ class Fp8(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+    kernels: ClassVar[str] = "fp8"
 
     @property
     def nmse(self) -> float:
@@ -70,12 +72,18 @@ class Fp8(ArrayStage):
     def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         data = np.empty(self.nbytes(chunk.size, ""), np.uint8)
         powers, codes = data[: _header(chunk.size)], data[_header(chunk.size) :]
-        longest = min(chunk.size, TILE)
-        held, work = np.empty(longest, np.float32), np.empty((2, longest), np.uint32)
+        most = min(chunk.size, TILE)
+        held, work = np.empty(most, np.float32), np.empty((2, most), np.uint32)
+        loops = compiled.kernels("fp8", chunk)
         with np.errstate(all="ignore"):
-            for tile, width in rows(chunk.size, BLOCK):
+            for tile, width in rows(chunk.size, BLOCK, longest(chunk, loops)):
                 size = tile.stop - tile.start
                 x = as_float32(chunk[tile], held[:size])
+                if loops is not None and width == BLOCK:
+                    to = powers[tile.start // BLOCK :], codes[tile].reshape(-1, BLOCK)
+                    if not loops.encode(x.reshape(-1, BLOCK), *to):
+                        refuse(self.name, chunk, first)
+                    continue
                 np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=work[0, :size])
                 top = work[0, :size].reshape(-1, width).max(axis=1)
                 if top.max() >= INFINITY:  # a NaN is above it
@@ -139,8 +147,15 @@ def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
         if part.max() * _VALUES[_NAN - 1] > largest:  # what was near the end may have been rounded beyond it
             np.clip(values, -largest, largest, out=values)
 
+    loops = compiled.kernels("fp8", out)
+
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        blocks = codes[tile].reshape(-1, BLOCK), powers[tile.start // BLOCK :]
+        (loops.add if adding else loops.decode)(*blocks, largest, values.reshape(-1, BLOCK))
+
     with np.errstate(all="ignore"):
-        unpack(out, write, width=BLOCK, adding=adding)
+        unpack(out, write, width=BLOCK, adding=adding, whole=whole if loops is not None else None)
 
 
 def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:
@@ -154,7 +169,7 @@ def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:
         if e.min() < _LOWEST or e.max() > highest:
             at = int(np.argmax((e < _LOWEST) | (e > highest)))
             wrong = f"2^{e[at]} of block {at} is no scale that {out.dtype.name} values have"
-        elif ((codes & _NAN) == _NAN).any():
+        elif (codes & _NAN).max() == _NAN:
             at = int(np.argmax((codes & _NAN) == _NAN))
             wrong = f"code 0x{codes[at]:02x} at element {at} is no number"
     if wrong is not None:

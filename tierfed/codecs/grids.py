@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, longest, refuse, unpack
 from tierfed.codecs.stage import Array
 from tierfed.codecs.stream import Stream
 
@@ -46,16 +46,23 @@ def quantise(
     *,
     steps: int,
     stream: Stream | None,
+    whole: Callable[[slice, Array], bool] | None = None,
 ) -> None:
     """Write the scales of `chunk`, and `put(tile, codes)` the codes of each tile, as float32.
 
-    Nearest if there is no `stream`.  Raises CodecError, as of the codec `name`, for what is not finite.
+    Nearest if there is no `stream`.  `whole(tile, x)`, if there is one, is the compiled form for whole blocks:
+    it writes the scales and codes of float32 `x`, and returns whether all values are finite.
+    Raises CodecError, as of the codec `name`, for what is not finite.
     """
     work, held = np.empty((2, min(chunk.size, TILE)), np.float32)
     with np.errstate(all="ignore"):
-        for tile, width in rows(chunk.size, BLOCK):
+        for tile, width in rows(chunk.size, BLOCK, longest(chunk, whole)):
             size = tile.stop - tile.start
             x = as_float32(chunk[tile], held[:size])
+            if whole is not None and width == BLOCK:
+                if not whole(tile, x.reshape(-1, BLOCK)):
+                    refuse(name, chunk, first)
+                continue
             scale = _scales(x, width, work[:size].view(np.uint32), steps)
             if scale is None:
                 refuse(name, chunk, first)
@@ -76,8 +83,18 @@ def quantise(
             put(tile, codes)
 
 
-def dequantise(scales: Array, get: Callable[[slice, Array], None], out: Array, *, adding: bool) -> None:
-    """Fill `out`, or add to it, from scales and from the codes that `get(tile, values)` writes as float32."""
+def dequantise(
+    scales: Array,
+    get: Callable[[slice, Array], None],
+    out: Array,
+    *,
+    adding: bool,
+    whole: Callable[[slice, Array, bool], None] | None = None,
+) -> None:
+    """Fill `out`, or add to it, from scales and from the codes that `get(tile, values)` writes as float32.
+
+    `whole` is as for `floats.unpack`.
+    """
 
     def write(tile: slice, width: int, values: Array) -> None:
         get(tile, values)
@@ -85,7 +102,12 @@ def dequantise(scales: Array, get: Callable[[slice, Array], None], out: Array, *
         np.multiply(grid, scales[tile.start // BLOCK :][: len(grid), None], out=grid)
 
     with np.errstate(all="ignore"):
-        unpack(out, write, width=BLOCK, adding=adding)
+        unpack(out, write, width=BLOCK, adding=adding, whole=whole)
+
+
+def scales_of(scales: Array, tile: slice) -> Array:
+    """Return the scales of the blocks of a tile."""
+    return scales[tile.start // BLOCK : -(-tile.stop // BLOCK)]
 
 
 def scales_in(data: memoryview, out: Array, steps: int) -> tuple[Array, str | None]:

@@ -66,8 +66,18 @@ class Int8(ArrayStage):
         def put(tile: slice, values: Array) -> None:
             np.copyto(codes[tile], values, casting="unsafe")
 
+        loops = compiled.kernels("int8", chunk)
+
+        def whole(tile: slice, x: Array) -> bool:
+            assert loops is not None  # or this is not called
+            to = grids.scales_of(scales, tile), codes[tile].reshape(x.shape)
+            if not self.stochastic:
+                return bool(loops.nearest(x, *to))
+            return bool(loops.stochastic(x, *to, *stream.place(first + tile.start)))
+
         drawn = stream if self.stochastic else None
-        grids.quantise(self.name, chunk, first, scales, put, steps=_STEPS, stream=drawn)
+        able = loops is not None and (drawn is None or drawn.begins(first))
+        grids.quantise(self.name, chunk, first, scales, put, steps=_STEPS, stream=drawn, whole=whole if able else None)
         return data.data
 
     def decode(self, data: memoryview, out: Array) -> None:
@@ -82,16 +92,18 @@ class Int8(ArrayStage):
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
     scales, codes = _checked(data, out)
-    loops = compiled.kernels("int8", out) if adding and out.dtype == np.float32 else None
-    if loops is not None:
-        whole = out.size - out.size % grids.BLOCK
-        loops.add(codes[:whole].reshape(-1, grids.BLOCK), scales, out[:whole].reshape(-1, grids.BLOCK))
-        scales, codes, out = scales[whole // grids.BLOCK :], codes[whole:], out[whole:]
 
     def get(tile: slice, values: Array) -> None:
         np.copyto(values, codes[tile])
 
-    grids.dequantise(scales, get, out, adding=adding)
+    loops = compiled.kernels("int8", out)
+
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        blocks = codes[tile].reshape(-1, grids.BLOCK), grids.scales_of(scales, tile)
+        (loops.add if adding else loops.decode)(*blocks, values.reshape(-1, grids.BLOCK))
+
+    grids.dequantise(scales, get, out, adding=adding, whole=whole if loops is not None else None)
 
 
 def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import grids, planes
+from tierfed.codecs import compiled, grids, planes
 from tierfed.codecs.chunks import TILE
 from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
@@ -39,6 +39,7 @@ class Qsgd(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+    kernels: ClassVar[str] = "qsgd"
     bits: int = 4
 
     def __post_init__(self) -> None:
@@ -68,7 +69,23 @@ class Qsgd(ArrayStage):
             np.add(part, np.uint8(self._levels), out=part)
             planes.write(part, rows, tile)
 
-        grids.quantise(self.name, chunk, first, scales, put, steps=self._levels, stream=stream)
+        loops = compiled.kernels("qsgd", chunk) if stream.begins(first) else None
+
+        def whole(tile: slice, x: Array) -> bool:
+            assert loops is not None  # or this is not called
+            to = grids.scales_of(scales, tile), rows, tile.start // grids.BLOCK
+            return bool(loops.encode(x, *to, np.float32(self._levels), *stream.place(first + tile.start)))
+
+        grids.quantise(
+            self.name,
+            chunk,
+            first,
+            scales,
+            put,
+            steps=self._levels,
+            stream=stream,
+            whole=whole if loops is not None else None,
+        )
         return data.data
 
     def decode(self, data: memoryview, out: Array) -> None:
@@ -88,7 +105,14 @@ class Qsgd(ArrayStage):
             np.copyto(values, planes.read(rows, tile))
             np.subtract(values, levels, out=values)
 
-        grids.dequantise(scales, get, out, adding=adding)
+        loops = compiled.kernels("qsgd", out)
+
+        def whole(tile: slice, values: Array, adding: bool) -> None:
+            assert loops is not None  # or this is not called
+            blocks = rows, tile.start // grids.BLOCK, grids.scales_of(scales, tile)
+            (loops.add if adding else loops.decode)(*blocks, levels, values.reshape(-1, grids.BLOCK))
+
+        grids.dequantise(scales, get, out, adding=adding, whole=whole if loops is not None else None)
 
     def _checked(self, data: memoryview, out: Array) -> tuple[Array, Array]:
         """Return the scales and planes in `data`; raises CodecError for what `encode` never writes."""

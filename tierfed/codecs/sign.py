@@ -22,9 +22,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import planes
+from tierfed.codecs import compiled, planes
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import INFINITY, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.floats import INFINITY, as_float32, ceiling, longest, refuse, unpack
 from tierfed.codecs.normal import by_sign
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
@@ -43,6 +43,7 @@ class Sign(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
+    kernels: ClassVar[str] = "sign"
 
     @property
     def nmse(self) -> float:
@@ -56,10 +57,16 @@ class Sign(ArrayStage):
         means = data[: _header(chunk.size)].view(_MEAN)
         signs = planes.planes_of(data[_header(chunk.size) :], 1)
         work, held = np.empty((2, min(chunk.size, TILE)), np.float32)
+        loops = compiled.kernels("sign", chunk)
         with np.errstate(all="ignore"):
-            for tile, width in rows(chunk.size, BLOCK):
+            for tile, width in rows(chunk.size, BLOCK, longest(chunk, loops)):
                 size = tile.stop - tile.start
                 x = as_float32(chunk[tile], held[:size])
+                if loops is not None and width == BLOCK:
+                    block = tile.start // BLOCK
+                    if not loops.encode(x.reshape(-1, BLOCK), means[block:], signs[0], block):
+                        refuse(self.name, chunk, first)
+                    continue
                 np.abs(x, out=work[:size])
                 mean = _means(work[:size].reshape(-1, width))
                 if not np.isfinite(mean).all():  # a sum of finite float32s is finite in float64
@@ -105,8 +112,15 @@ def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
         grid = values.reshape(-1, width)
         np.multiply(grid, means[tile.start // BLOCK :][: len(grid), None], out=grid)
 
+    loops = compiled.kernels("sign", out)
+
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        block = tile.start // BLOCK
+        (loops.add if adding else loops.decode)(signs[0], block, means[block:], values.reshape(-1, BLOCK))
+
     with np.errstate(all="ignore"):
-        unpack(out, write, width=BLOCK, adding=adding)
+        unpack(out, write, width=BLOCK, adding=adding, whole=whole if loops is not None else None)
 
 
 def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:

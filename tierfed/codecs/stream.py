@@ -55,6 +55,18 @@ class Stream:
         """The numbers that this sender shares with the others of its message."""
         return Stream(self.shared, self.shared)
 
+    def place(self, start: int) -> tuple[np.uint64, np.uint64, np.uint64]:
+        """Return the key, lower half first, and the count from which the numbers from `start` on are drawn.
+
+        A compiled codec draws them itself, if `begins(start)`.
+        """
+        return np.uint64(self.key % 2**64), np.uint64(self.key >> 64), np.uint64(start // _STEP)
+
+    @staticmethod
+    def begins(start: int) -> bool:
+        """Return whether the number of the element `start` is the first that its count gives."""
+        return start % _STEP == 0
+
     def sixteen(self, start: int, size: int) -> NDArray[np.uint16]:
         """Return the numbers of the elements `start` to `start + size`, 16 random bits each."""
         skipped = start % _STEP

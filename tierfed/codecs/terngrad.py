@@ -23,8 +23,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from tierfed.codecs import compiled
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, longest, refuse, unpack
 from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
@@ -50,6 +51,7 @@ class Terngrad(ArrayStage):
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+    kernels: ClassVar[str] = "terngrad"
 
     @property
     def nmse(self) -> float:
@@ -62,10 +64,16 @@ class Terngrad(ArrayStage):
         data = np.empty(self.nbytes(chunk.size, ""), np.uint8)
         scales, lines = data[: _header(chunk.size)].view(_SCALE), data[_header(chunk.size) :]
         work, held = np.empty((2, min(chunk.size, TILE)), np.float32)
+        loops = compiled.kernels("terngrad", chunk) if stream.begins(first) else None
         with np.errstate(all="ignore"):
-            for tile, width in rows(chunk.size, BLOCK):
+            for tile, width in rows(chunk.size, BLOCK, longest(chunk, loops)):
                 size = tile.stop - tile.start
                 x = as_float32(chunk[tile], held[:size])
+                if loops is not None and width == BLOCK:
+                    to = scales[tile.start // BLOCK :], lines[_line(tile.start) : _line(tile.stop)].reshape(-1, _LINE)
+                    if not loops.encode(x.reshape(-1, BLOCK), *to, *stream.place(first + tile.start)):
+                        refuse(self.name, chunk, first)
+                    continue
                 chance = work[:size]
                 np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=chance.view(np.uint32))
                 top = chance.view(np.uint32).reshape(-1, width).max(axis=1)
@@ -145,8 +153,15 @@ def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
         np.copyto(grid, digits[:, :width])
         np.multiply(grid, scales[tile.start // BLOCK :][: len(grid), None], out=grid)
 
+    loops = compiled.kernels("terngrad", out)
+
+    def whole(tile: slice, values: Array, adding: bool) -> None:
+        assert loops is not None  # or this is not called
+        packed = lines[_line(tile.start) : _line(tile.stop)].reshape(-1, _LINE)
+        (loops.add if adding else loops.decode)(packed, scales[tile.start // BLOCK :], values.reshape(-1, BLOCK))
+
     with np.errstate(all="ignore"):
-        unpack(out, write, width=BLOCK, adding=adding)
+        unpack(out, write, width=BLOCK, adding=adding, whole=whole if loops is not None else None)
 
 
 def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:

@@ -18,8 +18,7 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending, types
 
 part = numba.njit(nogil=True, error_model="numpy", inline="never")
 
@@ -55,6 +54,11 @@ def _stamp() -> tuple[tuple[str, int, int], ...]:
 _STAMP = _stamp()
 
 
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what kernels call for the LLVM code that the function which `function` returns builds."""
+    return extending.intrinsic(function)
+
+
 @intrinsic
 def as_float(context: Any, bits: Any) -> Any:
     """`as_float(bits)` is the float32 whose bits a uint32 gives."""
@@ -73,3 +77,9 @@ def as_bits(context: Any, value: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.uint32(types.float32), generate
+
+
+def place(context: Any, builder: Any, signature: Any, arguments: Any, array: int, index: int, type: ir.Type) -> Any:
+    """Return, within an intrinsic, the place of a value of `type` in an array, both given as arguments' numbers."""
+    data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+    return builder.bitcast(builder.gep(data, [arguments[index]]), type.as_pointer())
