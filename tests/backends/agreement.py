@@ -13,7 +13,7 @@ import oracle
 import program_leaves
 from oracle import At
 from programs import Case
-from served import in_memory
+from served import Codecs, in_memory
 
 from tierfed.backends.data import provider_for
 from tierfed.backends.local import interpret
@@ -77,13 +77,18 @@ def _same_as(held: Any, t: Type, folded: Any) -> bool:
     return len(held) == len(values) and all(same(h, v, t.member) for h, v in zip(held, values, strict=True))
 
 
-def natively(compiled: Compiled, case: Case, delay: Callable[[Leg], float] = lambda leg: 0.0) -> Any:
-    """What daemons in memory make of a compiled program: a held value, or EmptyAggregate."""
+def natively(
+    compiled: Compiled,
+    case: Case,
+    delay: Callable[[Leg], float] = lambda leg: 0.0,
+    codecs: Codecs | None = None,
+) -> Any:
+    """What daemons in memory, whose links have `codecs`, make of a program: a held value, or EmptyAggregate."""
 
     async def work(driver: Driver) -> Any:
         return await invoked(driver, compiled, case)
 
-    return in_memory(case.tree, work, delay)
+    return in_memory(case.tree, work, delay, codecs)
 
 
 def invoked(driver: Driver, compiled: Compiled, case: Case) -> Coroutine[Any, Any, Any]:

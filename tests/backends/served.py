@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -34,11 +34,16 @@ MEMBERSHIP = Membership("agreement", "a token of the test's")
 DATA = {"provider": "program_leaves:told_apart"}
 
 
-def assigned(tree: Tree, codec: str = "none") -> list[NodeAssignment]:
-    """What each node of `tree` is told, without addresses."""
-    codecs = {str(p): {"up": codec, "down": codec} for p in tree.hierarchy.placements if p != tree.hierarchy.root}
+Codecs = Mapping[str, Mapping[str, str]]
+"""By placement, the codecs of its members' links, up and down."""
+
+
+def assigned(tree: Tree, codecs: Codecs | None = None) -> list[NodeAssignment]:
+    """What each node of `tree` is told, without addresses; where there are no `codecs` they are `none`."""
+    below = [str(p) for p in tree.hierarchy.placements if p != tree.hierarchy.root]
+    told = {p: (codecs or {}).get(p, {"up": "none", "down": "none"}) for p in below}
     job = {"program": "program_leaves:no_job"}
-    return assignments(of_tree(tree, codec=codecs, job=job, data=DATA))
+    return assignments(of_tree(tree, codec=told, job=job, data=DATA))
 
 
 class _Alone(VirtualLoop):
@@ -54,13 +59,16 @@ class _Alone(VirtualLoop):
 
 
 def in_memory(
-    tree: Tree, work: Callable[[Driver], Coroutine[Any, Any, T]], delay: Callable[[Leg], float] = lambda leg: 0.0
+    tree: Tree,
+    work: Callable[[Driver], Coroutine[Any, Any, T]],
+    delay: Callable[[Leg], float] = lambda leg: 0.0,
+    codecs: Codecs | None = None,
 ) -> T:
-    """Return what `work` returns, given a driver of `tree`, whose messages take `delay` seconds."""
+    """Return what `work` returns, given a driver of `tree`, whose messages take `delay` seconds, under `codecs`."""
 
     async def main() -> T:
         net = MemoryTransport(delay=delay)
-        nodes = assigned(tree)
+        nodes = assigned(tree, codecs) if codecs else assigned(tree)
         listeners = {a.name: net.listener() for a in nodes if a.listens}
         ready = asyncio.Event()
         async with _serving(nodes, {n: s.address for n, s in listeners.items()}, listeners, ready.set, net):
