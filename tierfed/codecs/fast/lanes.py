@@ -34,6 +34,7 @@ _FLOAT, _BITS, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _FLOATS, _WORDS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_BITS, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 _PACKED = ir.IntType(LANES)  # a mask as it stands in memory
+_LINE = ir.VectorType(ir.IntType(8), 64)  # bytes that are copied together
 _MINUS, _MAGNITUDE = -(1 << 31), (1 << 31) - 1
 
 Value = Any  # of LLVM: a register
@@ -88,6 +89,12 @@ class Lanes:
         """Write LANES bits from the byte `index` on, of a uint8 array."""
         self.b.store(self.b.bitcast(mask, _PACKED), self._address(array, index, _PACKED), align=1)
 
+    def copy(self, array: Value, index: Value, to: Value, at: Value, count: int) -> None:
+        """Copy `count` bytes of the uint8 array `array` to the uint8 array `to`; `count` is a multiple of 64."""
+        for i in range(0, count, _LINE.count):
+            line = self._load(array, self.plus(index, i), _LINE, 1)
+            self.b.store(line, self._address(to, self.plus(at, i), _LINE), align=1)
+
     def plus(self, index: Value, count: int) -> Value:
         """Return an index `count` further."""
         return self.b.add(index, ir.Constant(index.type, count))
@@ -111,11 +118,19 @@ class Lanes:
         """Return the mask of `values` > `edges`."""
         return self.b.fcmp_ordered(">", values, edges)
 
+    def not_below(self, values: Value, edges: Value) -> Value:
+        """Return the mask of `values` >= `edges`, neither of which has a sign, as integers: a NaN is above infinity."""
+        return self.b.icmp_unsigned(">=", self.b.bitcast(values, _WORDS), self.b.bitcast(edges, _WORDS))
+
     def picked(self, masks: list[Value], values: list[Value]) -> Value:
         """Return that of 2^k `values` whose index k `masks` give, the lowest bit first."""
         for mask in masks:
             values = [self.b.select(mask, odd, even) for even, odd in zip(values[::2], values[1::2], strict=True)]
         return values[0]
+
+    def larger(self, a: Value, b: Value) -> Value:
+        """Return the larger of each pair of numbers without signs, compared as `not_below` does."""
+        return self.b.select(self.not_below(a, b), a, b)
 
     def butterflies(self, rows: list[Value]) -> list[Value]:
         """Return H of order len(rows) applied across `rows`: strides 1, 2, …"""

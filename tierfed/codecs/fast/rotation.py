@@ -28,12 +28,11 @@ _LEVELS = 8
 _TURN = _BLOCK // 8  # bytes of the signs of a turn
 _U = np.uint32
 _as_float: Any = as_float  # an intrinsic, whose first argument numba gives
-_MAGNITUDE, _INFINITY = _U(0x7FFF_FFFF), _U(0x7F80_0000)
+_INFINITY = _U(0x7F80_0000)
 _ROTATED = np.float32(2.0**-12)  # what a rotation and its inverse leave to divide by
 
 _READ = "Array(float32,1,'C',readonly=True)"
 _READ_BYTES = "Array(uint8,1,'C',readonly=True)"
-_READ_PLANES = "Array(uint8,2,'C',readonly=True)"
 
 
 def code(x: Any, signs: Any, centroids: Any, codes: Any, first: int) -> tuple[Any, Any, Any] | None:
@@ -46,7 +45,8 @@ def code(x: Any, signs: Any, centroids: Any, codes: Any, first: int) -> tuple[An
     edges[: centroids.size - 1] = (centroids[1:] + centroids[:-1]) / np.float32(2)
     count = x.size // _BLOCK
     exponents, squares, products = np.empty(count, np.int32), *np.empty((2, count), np.float32)
-    if not _code(x, signs, edges, _padded(centroids), codes, first, exponents, squares, products):
+    bits, flat = len(codes), codes.reshape(-1)
+    if not _code(x, signs, edges, _padded(centroids), flat, bits, first, exponents, squares, products):
         return None
     return exponents, squares, products
 
@@ -58,7 +58,7 @@ def decode(
 
     Values are clipped to `largest`.
     """
-    _decode(codes, first, signs, _padded(centroids * _ROTATED), scales, largest, out, adding)
+    _decode(codes.reshape(-1), len(codes), first, signs, _padded(centroids * _ROTATED), scales, largest, out, adding)
 
 
 def _padded(centroids: Any) -> Any:
@@ -139,6 +139,19 @@ def _quantised(
     lanes.store(lanes.halves_added(products), sums, at)
 
 
+@straight
+def _copied(lanes: Lanes, codes: Value, at: Value, to: Value, into: Value) -> None:
+    lanes.copy(codes, at, to, into, _PLANE)
+
+
+@straight
+def _tops(lanes: Lanes, x: Value, at: Value, tops: Value, to: Value) -> None:
+    highest = lanes.load(tops, to)
+    for row in _rows(lanes, x, at, LANES):
+        highest = lanes.larger(highest, lanes.magnitudes(row))
+    lanes.store(highest, tops, to)
+
+
 def _rows(lanes: Lanes, x: Value, at: Value, stride: int) -> list[Value]:
     return [lanes.load(x, lanes.plus(at, stride * i)) for i in range(8)]
 
@@ -190,27 +203,46 @@ def _sum(sums: Any) -> Any:
 
 
 @part
-def _exponent(bits: Any) -> Any:
-    """Return that of the power of two below the largest magnitude, -120 at least; 128 for one that is not finite."""
-    top = _U(0)
-    for i in range(bits.size):
-        top = max(top, bits[i] & _MAGNITUDE)
+def _exponent(x: Any, at: Any, tops: Any) -> Any:
+    """Return that of the power of two below the largest magnitude, -120 at least; 128 if one is not finite."""
+    tops[:] = 0
+    for i in range(at, at + _BLOCK, 8 * LANES):
+        _tops(x, i, tops, 0)
+    bits, top = tops.view(np.uint32), _U(0)
+    for i in range(LANES):
+        top = max(top, bits[i])
     if top >= _INFINITY:
         return np.int32(128)
     return min(max(np.int32(top >> _U(23)) - np.int32(127), np.int32(-120)), np.int32(126))
 
 
+@part
+def _held(plane: Any, bits: Any) -> Any:
+    """Return where the bytes of a plane are among those of four, of which the last has the signs."""
+    return (plane if plane < bits - 1 else _PLANES - 1) * _PLANE
+
+
 @kernel(
-    f"boolean({_READ}, {_READ_BYTES}, {_READ}, {_READ}, uint8[:,::1], intp, int32[::1], float32[::1], float32[::1])"
+    f"boolean({_READ}, {_READ_BYTES}, {_READ}, {_READ}, uint8[::1], intp, intp, int32[::1], float32[::1], float32[::1])"
 )
 def _code(
-    x: Any, signs: Any, edges: Any, table: Any, planes: Any, first: Any, exponents: Any, squares: Any, products: Any
+    x: Any,
+    signs: Any,
+    edges: Any,
+    table: Any,
+    planes: Any,
+    bits: Any,
+    first: Any,
+    exponents: Any,
+    squares: Any,
+    products: Any,
 ) -> bool:
     a, b, sums = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(8 * _SIDE, np.float32)
-    own, codes = np.empty(_LEVELS - 1, np.float32), np.empty(_PLANES * _PLANE, np.uint8)
+    own, tops = np.empty(_LEVELS - 1, np.float32), np.empty(LANES, np.float32)
+    codes = np.empty(_PLANES * _PLANE, np.uint8)
     for block in range(x.size // _BLOCK):
         at, sign = block * _BLOCK, block * 2 * _TURN
-        exponent = _exponent(x[at : at + _BLOCK].view(np.uint32))
+        exponent = _exponent(x, at, tops)
         if exponent > 126:
             return False
         scale: Any = _as_float(_U(127 - exponent) << _U(23))
@@ -227,24 +259,22 @@ def _code(
         for i in range(0, 8 * _SIDE, LANES):
             _quantised(a, i, own, table, codes, i // 8, sums)
         exponents[block], squares[block], products[block] = exponent, square, _sum(sums)
-        for plane in range(len(planes)):
-            held = (plane if plane < len(planes) - 1 else _PLANES - 1) * _PLANE
-            for i in range(_PLANE):
-                planes[plane, (first + block) * _PLANE + i] = codes[held + i]
+        for plane in range(bits):
+            _copied(codes, _held(plane, bits), planes, planes.size // bits * plane + (first + block) * _PLANE)
     return True
 
 
 @kernel(
-    f"void({_READ_PLANES}, intp, {_READ_BYTES}, {_READ}, {_READ}, float32, float32[::1], boolean)",
+    f"void({_READ_BYTES}, intp, intp, {_READ_BYTES}, {_READ}, {_READ}, float32, float32[::1], boolean)",
 )
-def _decode(planes: Any, first: Any, signs: Any, table: Any, scales: Any, largest: Any, out: Any, adding: Any) -> None:
+def _decode(
+    planes: Any, bits: Any, first: Any, signs: Any, table: Any, scales: Any, largest: Any, out: Any, adding: Any
+) -> None:
     a, b = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     codes = np.zeros(_PLANES * _PLANE, np.uint8)
     for block in range(out.size // _BLOCK):
-        for plane in range(len(planes)):
-            held = (plane if plane < len(planes) - 1 else _PLANES - 1) * _PLANE
-            for i in range(_PLANE):
-                codes[held + i] = planes[plane, (first + block) * _PLANE + i]
+        for plane in range(bits):
+            _copied(planes, planes.size // bits * plane + (first + block) * _PLANE, codes, _held(plane, bits))
         at, sign = block * _BLOCK, block * 2 * _TURN
         for row in range(0, _BLOCK, 8 * _SIDE):
             for i in range(row, row + _SIDE, LANES):
