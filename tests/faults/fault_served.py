@@ -225,7 +225,7 @@ async def served(
     tree.driver = Driver(pulse=pulse)
     listeners = {}
     for one in assignments(topology):
-        if one.listens:
+        if one.listens and (one.children or one.name not in absent):
             memory = isinstance(net, MemoryTransport)
             listeners[one.name] = net.listener() if memory else socket.create_server(("127.0.0.1", 0))
             tree.addresses[one.name] = listeners[one.name].getsockname()[:2]

@@ -539,13 +539,19 @@ def test_only_differences_of_time_matter():
 
 
 def test_progress():
-    """Progress tells how many of how many are in, and how many are lost."""
+    """Progress tells how many of how many are in, how many are lost, and who is waited for."""
     edge = Edge("abcd", quorum=2)
     edge.whole("a")
     edge.whole("c")
+    (p,) = edge.round.progress()
+    assert p.awaited == (("b", False), ("d", False))
+    edge(Offered("b", UP, 1, 1))
+    (p,) = edge.round.progress()
+    assert p.awaited == (("b", True), ("d", False))
     edge(Gone("d", "killed"))
     (p,) = edge.round.progress()
     assert (p.expected, p.quorum, p.whole, p.folded, p.lost, p.closed) == (4, 2, 2, 1, 1, False)
+    assert p.awaited == (("b", True),)
 
 
 LOOP = Site(1, 0)

@@ -28,11 +28,11 @@ def drawn(progress: Progress, width: int, height: int = 24) -> str:
 
 
 def fold(
-    node: str, whole: int, expected: int, *, closed: bool = False, lost: int = 0, inv: str = "a-1"
+    node: str, whole: int, expected: int, *, closed: bool = False, lost: int = 0, inv: str = "a-1", awaits: str = ""
 ) -> dict[str, Any]:
     """Return an aggregator's report."""
     report = {"event": "progress", "inv": inv, "node": node, "site": "3.0"}
-    return {**report, "whole": whole, "expected": expected, "lost": lost, "closed": closed}
+    return {**report, "whole": whole, "expected": expected, "lost": lost, "closed": closed, "awaits": awaits}
 
 
 @pytest.fixture
@@ -62,6 +62,29 @@ def test_a_tree_that_starts(topology: Topology) -> None:
     assert drawn(progress, 40) == "✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2\n· CLIENTS 27/32"
 
 
+def test_who_is_waited_for_and_why(topology: Topology) -> None:
+    """As many names as there is room for; none once the fold is closed, and none that would be cut."""
+    progress = started(topology, Clock())
+    progress.happened(fold("server", 1, 2, awaits="edge-us (collecting)"))
+    progress.happened(fold("edge-eu", 16, 16, closed=True, awaits="c-eu-01 (computing)"))
+    progress.happened(fold("edge-us", 13, 16, awaits="c-us-05 (computing), c-us-07 (sending), c-us-09 (away)"))
+    assert drawn(progress, 120).splitlines()[-3:] == [
+        "SERVER server                                       collecting 1/2  waits for edge-us (collecting)",
+        "├─ edge-eu                                          folded     16/16",
+        "└─ edge-us                                          collecting 13/16  waits for c-us-05 (computing), …",
+    ]
+    assert (
+        drawn(progress, 160)
+        .splitlines()[-1]
+        .endswith("collecting 13/16  waits for c-us-05 (computing), c-us-07 (sending), c-us-09 (away)")
+    )
+    assert [line.rstrip() for line in drawn(progress, 50).splitlines()[-3:]] == [
+        "SERVER server    collecting 1/2",
+        "├─ edge-eu       folded     16/16",
+        "└─ edge-us       collecting 13/16",
+    ]
+
+
 def test_a_round_at_80_columns(topology: Topology) -> None:
     """Every aggregator has a line: how far it is, how long it still waits, whom it has lost."""
     clock = Clock()
@@ -71,12 +94,15 @@ def test_a_round_at_80_columns(topology: Topology) -> None:
     progress.happened(fold("edge-us", 13, 16))
     progress.happened({"event": "lost", "node": "c-us-05", "reason": "killed"})
     clock.now = 21.0
-    assert drawn(progress, 80) == """\
+    assert (
+        drawn(progress, 80)
+        == """\
 round 4/10 ━━━━━━━─────────────────   accuracy 0.712   loss 0.810   0.41 s/round
 ↑ a round  CLIENTS 1.4 MB · EDGE_AGGREGATORS 208 kB
 SERVER server                   collecting 1/2
 ├─ edge-eu                      folded     16/16
 └─ edge-us                      collecting 13/16  9 s left  ⚠ c-us-05 lost"""
+    )
 
 
 def test_a_round_at_40_columns(topology: Topology) -> None:
@@ -87,7 +113,9 @@ def test_a_round_at_40_columns(topology: Topology) -> None:
     progress.happened({"event": "lost", "node": "c-us-05", "reason": "killed"})
     clock.now = 21.0
     text = drawn(progress, 40)
-    assert text == """\
+    assert (
+        text
+        == """\
 round 4/10 ━━━───────
 accuracy 0.712   loss 0.810
 0.41 s/round
@@ -95,6 +123,7 @@ SERVER server waiting
 ├─ edge-eu    waiting
 └─ edge-us    collecting 13/16  9 s left
      ⚠ c-us-05 lost"""
+    )
     assert all(len(line) <= 40 for line in text.splitlines())
 
 

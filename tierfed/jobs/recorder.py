@@ -64,7 +64,7 @@ class Recorder:
 
     def progress(self, report: Mapping[str, Any]) -> None:
         """Pass an aggregator's report on; it is for live views, and not kept."""
-        keys = ("inv", "node", "site", "whole", "expected", "lost", "closed")
+        keys = ("inv", "node", "site", "whole", "expected", "lost", "closed", "awaits")
         if all(key in report for key in keys):
             self._on_event({"event": "progress", **{key: report[key] for key in keys}})
 

@@ -12,11 +12,13 @@ lost for good; one behind it that is lost may still come back:
               in    lost  in    ·     gone         c-4 may rejoin, c-1 may not
 
 Collections have an order, that of the slice.  A site in a loop is collected once a turn, and
-stands where the loop begins: after all of its phase, before all later ones.
+stands where the loop begins: after all of its phase, before all later ones.  A site where senders agree
+(agreement.py) has a collection of its own, before that of its phase.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +29,11 @@ from tierfed.node.round_events import Collect, Site
 from tierfed.node.summary import Summary, together
 
 Order: TypeAlias = tuple[tuple[int, int, int, int], ...]
-"""Where a collection stands: for each loop around it (phase, 1, index, turn), then (phase, 0, 0, 0)."""
+"""Where a collection stands: for each loop around it (phase, 1, index, turn), then (phase, 0, 0, 0); where senders
+agree, (phase, -1, index, 0)."""
+
+_Group: TypeAlias = tuple[int, tuple[Site, ...], str, int | None]
+"""The sites that are collected together: phase, loops, placement, and for one where senders agree its index."""
 
 _NAMED = 8  # of those lost after the first, in a message
 
@@ -80,6 +86,7 @@ class Progress:
     folded: int
     lost: int
     closed: bool
+    awaited: tuple[tuple[str, bool], ...]  # the first few who are neither whole nor lost, and whether they have begun
 
 
 class Collection:
@@ -142,7 +149,13 @@ class Collection:
             folded=fold.done,
             lost=len(self.lost),
             closed=fold.closed,
+            awaited=tuple(itertools.islice(self._awaited(), _NAMED)),
         )
+
+    def _awaited(self) -> Iterator[tuple[str, bool]]:
+        for member in self.members[self.cursor :]:
+            if member not in self.lost and not self.whole(member):
+                yield member, bool(self.partial.get(member))
 
     def below_quorum(self, node: str, invocation: str) -> RoundFailed:
         """Return the error of a collection that has lost too many: it names the first one lost."""
@@ -175,12 +188,13 @@ class Plan:
     ) -> None:
         self.loops = {c.loops[0] for c in collects if c.loops}  # those in no other
         self._children, self._quorum = children, quorum
-        self._groups: dict[tuple[int, tuple[Site, ...], str], list[Site]] = {}
-        self._of: dict[Site, tuple[int, tuple[Site, ...], str]] = {}
+        self._groups: dict[_Group, list[Site]] = {}
+        self._of: dict[Site, _Group] = {}
         for c in collects:
-            key = self._of[c.site] = (c.site.phase, c.loops, c.placement)
+            key = self._of[c.site] = (c.site.phase, c.loops, c.placement, c.site.index if c.site.asks else None)
             self._groups.setdefault(key, []).append(c.site)
-        self.once = [self._made(key, ()) for key in self._groups if not key[1]]
+        once = (self._made(key, ()) for key in self._groups if not key[1])
+        self.once = sorted(once, key=lambda c: c.order)
         self.looped = {
             site: self._made(key, (0,) * len(key[1])) for key, sites in self._groups.items() if key[1] for site in sites
         }
@@ -188,7 +202,7 @@ class Plan:
     def order(self, site: Site) -> Order | None:
         """Return where the collection of `site` stands, None if there is no such site."""
         key = self._of.get(site.written)
-        return None if key is None or len(key[1]) != len(site.turns) else _order(key[0], key[1], site.turns)
+        return None if key is None or len(key[1]) != len(site.turns) else order_of(site, key[1])
 
     def source(self, site: Site) -> str:
         """Return the placement of the children that send to `site`."""
@@ -205,9 +219,9 @@ class Plan:
     def __iter__(self) -> Iterator[Site]:
         return iter(self._of)
 
-    def _made(self, key: tuple[int, tuple[Site, ...], str], turns: tuple[int, ...]) -> Collection:
+    def _made(self, key: _Group, turns: tuple[int, ...]) -> Collection:
         """Return the collection of one phase, with its turns, and placement."""
-        phase, loops, placement = key
+        _, loops, placement, _ = key
         sites = [site.at(turns) for site in self._groups[key]]
         members = self._children.get(placement, ())
         needed = self._quorum.get(placement, 0 if not members else -1)
@@ -217,9 +231,10 @@ class Plan:
                 where=f"site {sites[0]}",
                 mend="give a number from 0 to that of the children",
             )
-        return Collection(sites, placement, members, needed, _order(phase, loops, turns))
+        return Collection(sites, placement, members, needed, order_of(sites[0], loops))
 
 
-def _order(phase: int, loops: tuple[Site, ...], turns: tuple[int, ...]) -> Order:
-    around = ((loop.phase, 1, loop.index, turn) for loop, turn in zip(loops, turns, strict=True))
-    return (*around, (phase, 0, 0, 0))
+def order_of(site: Site, loops: tuple[Site, ...]) -> Order:
+    """Return where the messages of `site`, in its turns of `loops`, the outermost first, stand."""
+    around = ((loop.phase, 1, loop.index, turn) for loop, turn in zip(loops, site.turns, strict=True))
+    return (*around, (site.phase, -1, site.index, 0) if site.asks else (site.phase, 0, 0, 0))

@@ -29,7 +29,7 @@ def ident_of(header: Mapping[str, Any], where: str) -> dict[str, Any]:
     return ident
 
 
-_SITE = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}(\[[0-9]{1,10}(,[0-9]{1,10}){0,15}\])?", re.ASCII)
+_SITE = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}(\[[0-9]{1,10}(,[0-9]{1,10}){0,15}\])?\??", re.ASCII)
 
 
 def _is_site(text: str) -> bool:
@@ -49,7 +49,16 @@ def short(said: object) -> str:
     return repr(said)[:40]
 
 
-_REPORT = {"inv": str, "node": str, "site": str, "whole": int, "expected": int, "lost": int, "closed": bool}
+_REPORT = {
+    "inv": str,
+    "node": str,
+    "site": str,
+    "whole": int,
+    "expected": int,
+    "lost": int,
+    "closed": bool,
+    "awaits": str,
+}
 
 
 def report_of(header: Mapping[str, Any], member: str) -> dict[str, Any]:

@@ -34,10 +34,13 @@ from typing import Any
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
+from tierfed.node.fates import ended_of, said
+from tierfed.node.fates import heard as heard_counted
 from tierfed.node.headers import ident_of, recalled_of, report_of, short
 from tierfed.node.hello import Hello
 from tierfed.node.history import History
 from tierfed.node.invocation import Invocation
+from tierfed.node.keepers import Keeping
 from tierfed.node.kept import Kept
 from tierfed.node.link import Link
 from tierfed.node.metrics import Vitals
@@ -114,6 +117,7 @@ class Node:
         self._server: Server | None = None
         self._programs = Programs()
         self.kept = Kept()
+        self.keeping = Keeping()
         self._invocations: dict[str, Invocation] = {}
         self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._told: dict[str, float] = {}
@@ -298,6 +302,7 @@ class Node:
         """A child, or the driver, is lost to what is under way."""
         epoch = peer.epoch
         peer.drop(why, reason)
+        self.keeping.sent.forget(peer.name)
         self._listening.forget(peer.name)
         if peer is self._driver:
             self._give_up("the driver is gone")
@@ -446,8 +451,16 @@ class Node:
                     "expected": p.expected,
                     "lost": p.lost,
                     "closed": p.closed,
+                    "awaits": ", ".join(self._awaited(*one) for one in p.awaited)[:250],
                 }
             )
+
+    def _awaited(self, member: str, begun: bool) -> str:
+        """Return a child that a fold waits for, and what it is about."""
+        if not self.connected(member):
+            return f"{member} (away)"
+        inner = len(self.children[member].members_below) > 1
+        return f"{member} ({'sending' if begun else 'collecting' if inner else 'computing'})"
 
     def _control_from_parent(self, frame: Frame) -> None:
         header = frame.header
@@ -468,10 +481,16 @@ class Node:
     def _end(self, name: str, attempt: object, header: Mapping[str, Any]) -> None:
         """The parent says that an invocation is over: perhaps before its beginning, on the other link, is here."""
         invocation = self._invocations.get(name)
+        committed, reason = header.get("committed") is True, str(header.get("reason"))
+        counted = heard_counted(header.get("counted", committed), self.me.name)
         if invocation is not None and invocation.attempt == attempt:
-            invocation.end(committed=header.get("committed") is True, reason=str(header.get("reason")))
-        elif type(attempt) is int and (name, attempt) not in self._over:
-            self._over.append((name, attempt))
+            invocation.end(committed=committed, reason=reason, counted=counted)
+        elif type(attempt) is int:
+            if (name, attempt) not in self._over:
+                self._over.append((name, attempt))
+            for child, own in self.keeping.heard((name, attempt), counted).items():
+                end = {"kind": "end", "inv": name, "att": attempt, "committed": own is True, "reason": reason}
+                self.tell_child(child, {**end, "counted": said(own)})
 
     def _release(self, header: Mapping[str, Any]) -> None:
         """Nobody can ask any more for what is kept here, or below, under these keys; under any, if there are none."""
@@ -513,6 +532,8 @@ class Node:
         if not isinstance(name, str) or type(attempt) is not int or not isinstance(budget, int | float):
             raise ProtocolError("a beginning without its identity", where=self.me.name)
         recalled = recalled_of(header, self.me.name)
+        for earlier_name, its_attempt, counted in ended_of(header, self.me.name):
+            self._end(earlier_name, its_attempt, {"committed": counted is True, "counted": said(counted)})
         known = self._programs.get(header.get("hash"))
         if known is None:
             raise ProtocolError(f"program {short(header.get('hash'))} was never deployed", where=self.me.name)
@@ -533,15 +554,16 @@ class Node:
             return
         self._invocations[name] = invocation
         dead: dict[str, str] = {}
-        begin = {
-            "kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": handed_down(own)
-        }  # fmt: skip
+        below = handed_down(own * invocation.agreement.share)
+        begin: dict[str, Any] = {"kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": below}
         if recalled:
             begin["recalled"] = dict(recalled)
         for assigned in invocation.members:
             child = self._links[assigned.name]
             if child.up:
-                invocation.spawn(self.send_beginning(assigned.name, begin, data))
+                ended = self.keeping.fates.again(assigned.name)
+                more = {**begin, "ended": ended} if ended else begin
+                invocation.spawn(self.send_beginning(assigned.name, more, data))
             else:
                 dead[assigned.name] = f"it is not connected: {child.absence}"
         invocation.begin(dead)

@@ -4,7 +4,7 @@
     round 4/10 ━━━━━━━━━────────────────  accuracy 0.712   loss 0.81   0.41 s/round
     SERVER server  collecting 1/2
     ├─ edge-eu     folded     32/32
-    └─ edge-us     collecting 27/32  9 s left   ⚠ c-us-05 is lost
+    └─ edge-us     collecting 27/32  waits for c-us-07 (sending)  ⚠ c-us-05 lost
 
 Events come from another thread than the one that draws, hence the lock.  A line is a list of
 pieces, each a text and a style, so that what is drawn can be read by a test without a terminal.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from tierfed.report.quantities import metrics, seconds
 from tierfed.topology import Node, Topology
@@ -30,6 +30,16 @@ _NARROW = 60  # columns; below, what is known stands on lines of its own
 _URGENT = 0.5  # share of its deadline after which an aggregator says how long it still waits
 
 
+class Fold(NamedTuple):
+    """How far a fold is; `awaits` names the next ones, and what they are about."""
+
+    whole: int
+    expected: int
+    lost: int
+    closed: bool
+    awaits: str
+
+
 @dataclass(slots=True)
 class Aggregator:
     """One that waits for children: how far its folds of the current invocation are, by site."""
@@ -37,15 +47,15 @@ class Aggregator:
     node: Node
     lead: str
     below: str
-    sites: dict[str, tuple[int, int, int, bool]] = field(default_factory=dict)
+    sites: dict[str, Fold] = field(default_factory=dict)
     since: float = 0.0
     lost: list[str] = field(default_factory=list)
 
     @property
-    def current(self) -> tuple[int, int, int, bool] | None:
-        """The first of its folds that is still open, else the last one: (whole, expected, lost, closed)."""
+    def current(self) -> Fold | None:
+        """The first of its folds that is still open, else the last one."""
         folds = list(self.sites.values())
-        return next((fold for fold in folds if not fold[3]), folds[-1] if folds else None)
+        return next((fold for fold in folds if not fold.closed), folds[-1] if folds else None)
 
 
 class Progress:
@@ -98,7 +108,7 @@ class Progress:
         if aggregator is not None:
             if not aggregator.sites:
                 aggregator.since = self._clock()
-            fold = event["whole"], event["expected"], event["lost"], event["closed"]
+            fold = Fold(event["whole"], event["expected"], event["lost"], event["closed"], str(event["awaits"]))
             aggregator.sites[str(event["site"])] = fold
 
     def _lost(self, name: str) -> None:
@@ -161,18 +171,32 @@ def _row(aggregator: Aggregator, now: float, width: int) -> list[Line]:
     line.append((" " * max(room - _length(line), 1), ""))
     if fold is None:
         return [_cut([*line, ("waiting", "dim")], width)]
-    whole, expected, lost, closed = fold
+    whole, expected, lost, closed, awaits = fold
     state = "folded" if closed else "folding" if whole + lost >= expected else "collecting"
     line.append((f"{state:<10} {whole}/{expected}", "green" if closed else ""))
     left = node.deadline.seconds - (now - aggregator.since)
     if not closed and left < node.deadline.seconds * _URGENT:
         line.append((f"  {max(left, 0):.0f} s left", "yellow"))
+    waits = "" if closed else awaits
     if not aggregator.lost and not lost:
-        return [_cut(line, width)]
+        return [_cut([*line, _waiting(waits, width - _length(line))], width)]
     told = f"⚠ {collapsed(aggregator.lost) if aggregator.lost else lost} lost"
     if _length(line) + len(told) + 2 <= width:
-        return [[*line, (f"  {told}", "yellow")]]
-    return [_cut(line, width), _cut([(aggregator.below + "  ", "dim"), (told, "yellow")], width)]
+        line.append((f"  {told}", "yellow"))
+        return [[*line, _waiting(waits, width - _length(line))]]
+    second: Line = [(aggregator.below + "  ", "dim"), (told, "yellow")]
+    return [_cut([*line, _waiting(waits, width - _length(line))], width), _cut(second, width)]
+
+
+def _waiting(awaits: str, room: int) -> tuple[str, str]:
+    """Return whom an aggregator waits for and why, as many of them as there is room for."""
+    some = awaits.split(", ") if awaits else []
+    while some:
+        told = f"  waits for {', '.join(some)}{', …' if len(some) < awaits.count(', ') + 1 else ''}"
+        if len(told) <= room:
+            return told, "dim"
+        some.pop()
+    return "", ""
 
 
 def _bar(done: int, of: int, width: int) -> Line:
