@@ -12,7 +12,7 @@ every sum.  The tests code the same arrays both ways and compare bytes.
 
 A kernel has its signature, so it is compiled when its module is imported, once a machine: numba keeps the machine code
 beside the module or, if that cannot be written to, in the user's cache.  A tree's zygote loads the kernels
-of its links' codecs before it forks (`before_fork`), so that its nodes share them.
+of its links' codecs before it forks (before_fork.py), so that its nodes share them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
 from types import ModuleType
 
-from tierfed.codecs.stage import Array, ArrayStage, Stage
+from tierfed.codecs.stage import Array
 
 LEAST = 1 << 16  # elements
 _FOLDER = "tierfed.codecs.fast"
@@ -52,9 +51,3 @@ def wanted() -> bool:
     if os.environ.get("TIERFED_FAST") == "0" or sys.byteorder == "big":
         return False
     return importlib.util.find_spec("numba") is not None
-
-
-def before_fork(stages: Iterable[Stage]) -> list[str]:
-    """Return what a process that forks nodes is to call first, for links whose codecs are made of `stages`."""
-    names = sorted({stage.kernels for stage in stages if isinstance(stage, ArrayStage) and stage.kernels})
-    return [f"{__name__}:{load.__name__} {name}" for name in names] if wanted() else []

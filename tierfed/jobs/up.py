@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierfed.backends.native.context import NativeContext
+from tierfed.codecs import before_fork as codecs_before_fork
 from tierfed.data.before_fork import wanted
 from tierfed.jobs.endings import explain
 from tierfed.jobs.recorder import Event, Recorder
@@ -98,7 +99,9 @@ def bring_up(
     user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
     data = topology.job.data if topology.job is not None else None
-    preload = [*wanted(data), *before_fork()]
+    nodes = assignments(topology)
+    links = [codec for node in nodes for codec in (node.codec_up, node.codec_down)]
+    preload = [*wanted(data), *before_fork(), *codecs_before_fork.wanted(links)]
     run_dir = runs.create()
     recorder = Recorder(run_dir, topology, on_event)
     (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
@@ -107,7 +110,7 @@ def bring_up(
     deployment = None
     try:
         deployment = processes.launch(
-            assignments(topology),
+            nodes,
             run_dir=run_dir,
             run_id=run_dir.name,
             token=token,

@@ -87,7 +87,7 @@ def launch(
     when the tree is ready.  `wait_timeout` and `grace` are seconds.  `sys_path`
     and `main_script` (see `user_code.calling_script`) are for user code, which
     nodes import after the fork; `preload` names what the zygote imports before
-    it: modules, or "module:function" to call.  `info` is kept in the manifest.
+    it: modules, or "module:function word …" to call.  `info` is kept in the manifest.
     With `trace`, nodes write what they spend their time on to the run's folder.
 
     Raises TierfedError if this process is a node itself, or if the supervisor

@@ -62,9 +62,10 @@ def main(descriptor: int) -> int:
 
 
 def _import(name: str) -> None:
-    """Import a module, and call its function if `name` is "module:function"."""
+    """Import a module, and call its function if `name` is "module:function", with the words after it."""
     if ":" in name:
-        user_code.resolve(name)()
+        function, *words = name.split()
+        user_code.resolve(function)(*words)
     else:
         importlib.import_module(name)
 
