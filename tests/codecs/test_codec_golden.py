@@ -166,6 +166,24 @@ def plain_randomk(data, size, rest, fraction, shared):
     return placed(kept, [min(max(v, -largest), largest) for v in values], size)
 
 
+def plain_sketch(data, size, rest, rows, fraction):
+    """A seed, then rows of cells; an element is the mean of those that it is in, under its signs."""
+    columns = max(1, round(fraction * size / rows)) if size else 0
+    head = 8 if size else 0
+    words = np.random.Philox(key=int.from_bytes(data[:head], "little")).random_raw(rows * size // 2 + 1).tolist()
+    cells = np.array(rest(data[head:], rows * columns), np.float32).reshape(rows, columns)
+    estimates = []
+    for i in range(size):
+        estimate = np.float32(0)
+        for row in range(rows):
+            at = row * size + i
+            number = words[at // 2] >> 32 * (at % 2) & 0xFFFFFFFF
+            cell = cells[row, (number >> 1) * columns >> 31]
+            estimate += -cell if number % 2 else cell
+        estimates.append(estimate * np.float32(1 / rows))
+    return estimates
+
+
 def placed(kept, values, size):
     """Return the values where they belong, and zeros elsewhere."""
     whole = [0.0] * size
@@ -212,7 +230,7 @@ PLAIN = {
     "terngrad": plain_terngrad,
     "fp8": plain_fp8,
 }
-SHORT = {"topk": plain_topk, "randomk": plain_randomk}
+SHORT = {"topk": plain_topk, "randomk": plain_randomk, "sketch": plain_sketch}
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 FLOAT32 = [entry for entry in GOLDEN if parse(entry["type"]).name == "float32"]

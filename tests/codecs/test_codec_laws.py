@@ -17,7 +17,7 @@ from tierfed.types.dtypes import dtype_of
 
 SIZES = [0, 1, 2, 255, 256, 257, 513, TILE - 1, TILE + 257]
 PRECISION = {"float16": (2.0**-10, 2.0**-24), "bfloat16": (2.0**-7, 2.0**-133)}  # spacing at 1, and at 0
-FAR = ("sign", "qsgd", "terngrad", "eden", "drive", "randomk")  # may decode to far more than was coded
+FAR = ("sign", "qsgd", "terngrad", "eden", "drive", "randomk", "sketch")  # may decode to far more than was coded
 
 
 def assert_within_bound(c, x, y):
@@ -46,11 +46,12 @@ def test_round_trip_is_within_the_bound(carried, sample, size):
 def test_the_bound_is_not_slack(lossy_codec):
     """Some element comes near the stated bound, so a tighter code would state less.
 
-    That of a random rotation is eight standard deviations, of which 2^14 elements see four or five.
+    That of a random rotation is eight standard deviations, of which 2^14 elements see four or five; and that of
+    sums of random signs about as many.
     """
     x = np.random.default_rng(1).standard_normal(1 << 14).astype(np.float32)
     y = lossy_codec.decode(lossy_codec.encode(x), TensorType("float32", x.shape))
-    least = 0.45 if lossy_codec.array_stage.name in ("eden", "drive") else 0.95
+    least = 0.45 if lossy_codec.array_stage.name in ("eden", "drive", "sketch") else 0.95
     bound = lossy_codec.array_stage.bound(x)
     assert (np.abs(y.astype(np.float64) - x)[bound > 0] / bound[bound > 0]).max() > least
 
@@ -120,15 +121,16 @@ def test_a_sum_that_overflows_is_infinite_without_a_warning(each_codec, large, d
     Of what is left out of a short code, nothing is added.
     """
     x = np.full(10, large, dtype)
-    if each_codec.array_stage.name == "fp16" and large > each_codec.array_stage.reach:
+    if large > each_codec.array_stage.reach:
         with pytest.raises(CodecError):  # which has no code for it
             each_codec.encode_chunk(x)
         return
     total = x.copy()
     code = each_codec.encode_chunk(x)
     each_codec.accumulate_chunk(code, total)
-    sent = each_codec.decode(code, TensorType(x.dtype, x.shape)) != 0
-    assert sent.any() and np.isinf(total[sent]).all()
+    sent = each_codec.decode(code, TensorType(x.dtype, x.shape)) >= x / 2
+    assert sent.any() or each_codec.array_stage.alike  # an estimate may be anything
+    assert np.isinf(total[sent]).all()
     assert sent.all() or isinstance(each_codec.stages[0], ShortStage)
 
 

@@ -67,6 +67,7 @@ ERROR = {
     "drive": lambda x, **_: EDEN[1],
     "topk": lambda x, fraction, **_: of_the_rest(x, fraction),
     "randomk": lambda x, fraction, **_: 1 / fraction - 1,
+    "sketch": lambda x, fraction, **_: 1 / fraction,
 }
 BITS = {
     "none": lambda: 32,
@@ -81,6 +82,7 @@ BITS = {
     "drive": lambda **_: 1,
     "topk": lambda fraction, **_: 32 * fraction + min(16 * fraction, 1),
     "randomk": lambda fraction, **_: 32 * fraction,
+    "sketch": lambda fraction, **_: 32 * fraction,
 }
 
 
@@ -110,14 +112,14 @@ def test_the_error_is_the_expected_one(bare_codec, lognormal):
     """Within 1 % on 2^19 numbers, of what the wire form leaves of them, and of what the codec declares.
 
     Where a few lognormal numbers have most of the error, it varies by 2 %: eight draws of those that are
-    rounded to nearest, sixteen of the indices of randomk.
+    rounded to nearest, sixteen of what randomk and sketch draw.
     """
     name, options = named(bare_codec)
     if not bare_codec.lossy:
         assert bare_codec.array_stage.nmse in (None, 0)
         return
     x = drawn(lognormal, 8 if name in MANTISSA else 1)
-    found = error_of(bare_codec, x, 16 if name == "randomk" else 1)
+    found = error_of(bare_codec, x, 16 if name in ("randomk", "sketch") else 1)
     declared = bare_codec.array_stage.nmse
     assert name in ERROR or declared is not None, f"give {name} a line in ERROR, or let it declare its nmse"
     if name in ERROR:

@@ -61,6 +61,10 @@ class Randomk(ShortStage):
         return self.shared
 
     @property
+    def alike(self) -> bool:
+        return self.shared
+
+    @property
     def sum_domain(self) -> str:
         return "the kept elements" if self.shared else "elements"
 

@@ -19,14 +19,14 @@ Source: linear sketches as in Rothchild et al. 2020 (FetchSGD), arXiv:2007.07682
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, FloatStage, ShortStage, Summing, add
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
-from tierfed.types.dtypes import dtype_of
+from tierfed.types.dtypes import dtype_of, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Shortened(ArrayStage):
     @property
     def dtypes(self) -> tuple[str, ...]:  # type: ignore[override]
         behind = [*(set(s.dtypes) for s in self.between), set(self.inner.dtypes)]
-        return tuple(d for d in self.short.dtypes if all(d in names for names in behind))
+        return tuple(d for d in self.short.dtypes if all(self.short.floats(d) in names for names in behind))
 
     @property
     def reach(self) -> float:  # type: ignore[override]
-        return self.inner.reach
+        return min(self.short.reach, self.inner.reach)
 
     @property
     def unbiased(self) -> bool:
@@ -59,6 +59,10 @@ class Shortened(ArrayStage):
     @property
     def linear(self) -> bool:
         return self.short.linear
+
+    @property
+    def alike(self) -> bool:
+        return self.short.alike
 
     @property
     def sum_domain(self) -> str:
@@ -70,16 +74,17 @@ class Shortened(ArrayStage):
         return None if inner is None or self.between else self.short.nmse(inner)
 
     def nbytes(self, size: int, dtype: str) -> int:
-        return self.short.head_bytes(size) + self.inner.nbytes(self.short.length(size), dtype)
+        return self.short.head_bytes(size) + self.inner.nbytes(self.short.length(size), self.short.floats(dtype))
 
     def encode(self, chunk: Array, first: int, stream: Stream) -> Buffer:
         head, values = self.short.shorten(chunk, first, stream)
         try:
             code = self._written(values, first, stream)
-        except CodecError:
+        except CodecError as e:
             places = self.short.places(memoryview(head), chunk.size)
             if places is None:
-                raise
+                what = f"{e.what} (of the {values.size} floats that {self.name} makes)"
+                raise CodecError(what, where=e.where, mend=e.mend) from e
             whole = np.zeros_like(chunk)
             whole[places] = values
             self._written(whole, first, stream)  # names the element by its place in the tensor
@@ -87,11 +92,11 @@ class Shortened(ArrayStage):
         return b"".join((head, code))
 
     def decode(self, data: memoryview, out: Array) -> None:
-        head, values = self.split(data, out.size, out.dtype)
+        head, values = self.split(data, out.size, name_of(out.dtype))
         self.short.expand(head, values, out, adding=False)
 
     def accumulate(self, data: memoryview, out: Array) -> None:
-        head, values = self.split(data, out.size, out.dtype)
+        head, values = self.split(data, out.size, name_of(out.dtype))
         self.short.expand(head, values, out, adding=True)
 
     def summing(self, size: int, dtype: str) -> Summing | None:
@@ -100,10 +105,11 @@ class Shortened(ArrayStage):
     def bound(self, chunk: Array) -> Array:
         return self.short.bound(chunk, self.inner)
 
-    def split(self, data: memoryview, size: int, dtype: np.dtype[Any]) -> tuple[memoryview, Array]:
+    def split(self, data: memoryview, size: int, dtype: str | None) -> tuple[memoryview, Array]:
         """Return the head in the code of `size` elements, and the floats; raises CodecError for what is not finite."""
         cut = self.short.head_bytes(size)
-        values = np.empty(self.short.length(size), dtype)
+        assert dtype is not None  # of a chunk
+        values = np.empty(self.short.length(size), dtype_of(self.short.floats(dtype)))
         self.inner.decode(data[cut:], values)
         with np.errstate(all="ignore"):
             fine = np.isfinite(values)
@@ -128,9 +134,9 @@ class ShortSum(Summing):
     __slots__ = ("_dtype", "_head", "_rest", "_size", "_stage", "_total")
 
     def __init__(self, stage: Shortened, size: int, dtype: str) -> None:
-        self._stage, self._size, self._dtype = stage, size, dtype_of(dtype)
+        self._stage, self._size, self._dtype = stage, size, dtype
         self._head: bytes | None = None
-        wide = np.float64 if dtype == "float64" else np.float32
+        wide = np.float64 if stage.short.floats(dtype) == "float64" else np.float32
         self._total: Array = np.zeros(stage.short.length(size), wide)
         self._rest: Array | None = None
 
@@ -142,7 +148,7 @@ class ShortSum(Summing):
             add(values, self._total)
             return
         if self._rest is None:
-            self._rest = np.zeros(self._size, self._dtype)
+            self._rest = np.zeros(self._size, dtype_of(self._dtype))
         self._stage.short.expand(head, values, self._rest, adding=True)
 
     def into(self, out: Array) -> None:

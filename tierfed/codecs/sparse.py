@@ -30,14 +30,14 @@ def length(size: int, fraction: float) -> int:
     return max(1, round(fraction * size)) if size else 0
 
 
-def check_finite(name: str, chunk: Array, first: int) -> None:
-    """Raise CodecError, as of the codec `name`, for the first value that float32 does not hold."""
+def check_finite(name: str, chunk: Array, first: int, reach: float = LARGEST) -> None:
+    """Raise CodecError, as of the codec `name`, for the first value that is not within `reach` as float32."""
     if not chunk.size:
         return
     with np.errstate(all="ignore"):
         values = as_float32(chunk, np.empty(0 if chunk.dtype == np.float32 else chunk.size, np.float32))
-        if not (values.max() <= LARGEST and values.min() >= -LARGEST):  # of a NaN, both are NaN
-            refuse(name, chunk, first)
+        if not (values.max() <= np.float32(reach) and values.min() >= np.float32(-reach)):  # of a NaN, both are NaN
+            refuse(name, chunk, first, reach)
 
 
 def scatter(places: Array, values: Array, out: Array, *, adding: bool) -> None:
@@ -56,8 +56,9 @@ def scatter(places: Array, values: Array, out: Array, *, adding: bool) -> None:
 
 def weigh(values: Array, weight: float, dtype: np.dtype[Any]) -> Array:
     """Return `values` times `weight`, as floats in which one computes; finite ones are so in `dtype`, too."""
-    wide = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    largest = np.finfo(wide).max if wide == dtype else ceiling(dtype)
+    double = dtype == np.float64
+    wide: np.dtype[Any] = np.dtype(np.float64 if double else np.float32)
+    largest = float(np.finfo(np.float64).max if double else ceiling(dtype))
     with np.errstate(all="ignore"):
         given = values.astype(wide)
         weighed: Array = given * wide.type(weight)

@@ -69,6 +69,7 @@ class ShortStage(ABC):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
+    reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that it carries
 
     @property
     @abstractmethod
@@ -81,6 +82,11 @@ class ShortStage(ABC):
         return False
 
     @property
+    def alike(self) -> bool:
+        """Whether the senders of one message err alike; see `ArrayStage`."""
+        return False
+
+    @property
     def sum_domain(self) -> str:
         """What an aggregator adds."""
         return "elements"
@@ -88,6 +94,10 @@ class ShortStage(ABC):
     def nmse(self, inner: float) -> float | None:
         """Return the `nmse` of a chain whose array stage has `inner`; see `ArrayStage`."""
         return None
+
+    def floats(self, dtype: str) -> str:
+        """Return the dtype of the floats of a chunk of `dtype`."""
+        return dtype
 
     @abstractmethod
     def length(self, size: int) -> int:
@@ -99,7 +109,7 @@ class ShortStage(ABC):
 
     @abstractmethod
     def shorten(self, chunk: Array, first: int, stream: Stream) -> tuple[Buffer, Array]:
-        """Return the head and the floats, of the chunk's dtype, of `chunk`, which is not changed.
+        """Return the head and the floats of `chunk`, which is not changed.
 
         Raises CodecError for a NaN, an infinity and what is beyond float32.
         """
@@ -136,6 +146,12 @@ class ArrayStage(ABC):
     @property
     def linear(self) -> bool:
         """Whether the code of a sum is the sum of codes made alike; a class attribute, as `unbiased`."""
+        return False
+
+    @property
+    def alike(self) -> bool:
+        """Whether the senders of one message err alike, by the numbers that they share: the error of their sum is then
+        that of one sender of it, and does not average out."""
         return False
 
     @property

@@ -29,6 +29,7 @@ from tierfed.codecs.none import Raw
 from tierfed.codecs.qsgd import Qsgd
 from tierfed.codecs.randomk import Randomk
 from tierfed.codecs.sign import Sign
+from tierfed.codecs.sketch import Sketch
 from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
 from tierfed.codecs.terngrad import Terngrad
 from tierfed.codecs.topk import Topk
@@ -48,6 +49,7 @@ TABLE: dict[str, type[Stage]] = {
     "fp8": Fp8,
     "topk": Topk,
     "randomk": Randomk,
+    "sketch": Sketch,
     "clip": Clip,
     "auto": Auto,
     "zstd": Zstd,
@@ -56,7 +58,6 @@ TABLE: dict[str, type[Stage]] = {
 LATER = (
     "powersgd",
     "thc",
-    "sketch",
     "error_feedback",
     "delta",
 )
