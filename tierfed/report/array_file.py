@@ -4,8 +4,8 @@
 
 A .npy is mapped, so only the pages of the sample are read; an .npz cannot be, so its members' headers are
 read first, and those that would unpack to more than 256 MB are refused before they are.  The arrays of
-an .npz, a model's tensors say, follow one another.  A sample is taken in runs of 2^16 elements, evenly
-spaced: codecs work in blocks, and single elements would not show how neighbours differ.
+an .npz, a model's tensors say, follow one another, each with its shape.  A sample is taken in runs of 2^16
+elements, evenly spaced: codecs work in blocks, and single elements would not show how neighbours differ.
 
 Nothing in a file is run: an array of Python objects is refused by its header.  Source: NEP 1, the .npy format.
 """
@@ -36,11 +36,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Elements of a file, all `of` them or `pieces` of it."""
+    """Elements of a file, all `of` them or `pieces` of it, and the shapes of the tensors that they are of."""
 
     name: str
     values: Array
     of: int
+    shapes: tuple[tuple[int, ...], ...]
     pieces: int = 0
 
 
@@ -148,9 +149,11 @@ def _sample(path: str, arrays: list[Array], most: int) -> Sample:
     if total <= most:
         parts = [np.ascontiguousarray(array, dtype).reshape(-1) for array in arrays]
         values, pieces = np.concatenate(parts), 0
+        shapes = tuple(array.shape for array in arrays)
     else:
         cut = [run for array in arrays for run in _runs(array, most * array.size // total // PIECE)]
         values, pieces = np.concatenate([run.astype(dtype) for run in cut]), len(cut)
+        shapes = (values.shape,)
     fine = np.isfinite(values)
     if not fine.all():
         at = int(np.argmin(fine))
@@ -159,7 +162,7 @@ def _sample(path: str, arrays: list[Array], most: int) -> Sample:
             where=path,
             mend="find the computation that made it: lossy codecs refuse what is not finite",
         )
-    return Sample(path, values, total, pieces)
+    return Sample(path, values, total, shapes, pieces)
 
 
 def _runs(array: Array, count: int) -> Iterator[Array]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from tierfed.errors import CodecError, TierfedError, UnsupportedError
 from tierfed.report.array_file import Sample
 from tierfed.report.table import table
 
-DEFAULT = 1 << 20  # elements
+SIDE = 1 << 10  # of the matrices that are measured without a file
 HEADS = ("", "CODEC", "ERROR", "RATIO", "BIASED", "ENCODE", "DECODE", "FOLD")
 USUAL = (  # beside every stage at its defaults
     "int8(stochastic=true)",
@@ -35,6 +35,8 @@ USUAL = (  # beside every stage at its defaults
     "eden(bits=2)",
     "bf16+zstd",
     "int8+zstd",
+    "error_feedback+topk+int8",
+    "randomk+int8",
 )
 _RUNS = range(3, 10)  # of which the shortest counts
 _ENOUGH = 0.15  # seconds, after which a codec has had its runs
@@ -105,14 +107,13 @@ def chosen(specs: Sequence[str]) -> list[Codec]:
     return list(found)
 
 
-def normal_and_lognormal(size: int = DEFAULT) -> list[Sample]:
-    """Return the two arrays that published errors are of."""
+def normal_and_lognormal(side: int = SIDE) -> list[Sample]:
+    """Return the two arrays that published errors are of, as square matrices."""
     random = np.random.default_rng(_SEED)
-    normal = random.standard_normal(size, np.float32)
-    return [
-        Sample("normal", normal, size),
-        Sample("lognormal", np.exp(random.standard_normal(size, np.float32)), size),
-    ]
+    normal = random.standard_normal(side * side, np.float32)
+    lognormal = np.exp(random.standard_normal(side * side, np.float32))
+    shapes = ((side, side),)
+    return [Sample(name, of, side * side, shapes) for name, of in (("normal", normal), ("lognormal", lognormal))]
 
 
 def measure(sample: Sample, codecs: Sequence[Codec], told: Callable[[str], None]) -> Report:
@@ -123,7 +124,7 @@ def measure(sample: Sample, codecs: Sequence[Codec], told: Callable[[str], None]
     for one in codecs:
         told(str(one))
         try:
-            error, size, (copy, *took) = _measured(one, sample.values)
+            error, size, (copy, *took) = _measured(one, sample)
         except TierfedError as e:
             refused.append(Refused(str(one), e.what))
             continue
@@ -178,27 +179,42 @@ LEGEND = (
 )
 
 
-def _measured(one: Codec, values: Array) -> tuple[float, int, list[float]]:
+def _cut(one: Codec, sample: Sample) -> Iterator[tuple[Codec, slice, int]]:
+    """Yield the chunks of each tensor: the codec of its shape, where in the array it lies, and where in the tensor."""
+    start = 0
+    for shape in sample.shapes:
+        own, size = one.of_shape(shape), math.prod(shape)
+        grain = size if own.array_stage.grain == "tensor" else CHUNK
+        for first in range(0, size, grain):
+            yield own, slice(start + first, start + min(first + grain, size)), first
+        start += size
+
+
+def _measured(one: Codec, sample: Sample) -> tuple[float, int, list[float]]:
     """Return the error, the bytes, and the shortest seconds of memcpy, encode, decode and fold."""
-    chunks = [slice(at, min(at + CHUNK, values.size)) for at in range(0, values.size, CHUNK)]
-    stream = Stream.of(_SEED, str(one))
+    values, stream = sample.values, Stream.of(_SEED, str(one))
+    chunks = list(_cut(one, sample))
     back, total = np.zeros_like(values), np.zeros_like(values)
+    sums = [own.summing(values[at].size, values.dtype.name) for own, at, _ in chunks]
     codes: list[Any] = []
 
     def copy() -> None:
-        for chunk in chunks:
-            np.copyto(back[chunk], values[chunk])
+        for _, at, _ in chunks:
+            np.copyto(back[at], values[at])
 
     def encode() -> None:
-        codes[:] = [one.encode_chunk(values[chunk], chunk.start, stream) for chunk in chunks]
+        codes[:] = [own.encode_chunk(values[at], first, stream) for own, at, first in chunks]
 
     def decode() -> None:
-        for chunk, code in zip(chunks, codes, strict=True):
-            one.decode_chunk(code, back[chunk])
+        for (own, at, _), code in zip(chunks, codes, strict=True):
+            own.decode_chunk(code, back[at])
 
     def fold() -> None:
-        for chunk, code in zip(chunks, codes, strict=True):
-            one.accumulate_chunk(code, total[chunk])
+        for (own, at, _), code, kept in zip(chunks, codes, sums, strict=True):
+            if kept is not None:  # added as they are, and decoded once
+                kept.add(memoryview(code))
+            else:
+                own.accumulate_chunk(code, total[at])
 
     steps = (copy, encode, decode, fold)
     shortest = [math.inf] * len(steps)
@@ -227,7 +243,7 @@ def _error(values: Array, back: Array) -> float:
 
 
 def _biased(one: Codec) -> bool:
-    return one.lossy and bool(one.float_stages or not one.array_stage.unbiased)
+    return one.lossy and not one.unbiased
 
 
 def _better(one: Measured, other: Measured) -> bool:

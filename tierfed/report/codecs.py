@@ -17,16 +17,21 @@ import sys
 import textwrap
 from typing import Any
 
-from tierfed.codecs import CHUNK, TABLE, ArrayStage, ByteStage, FloatStage, codec, names
+from tierfed.codecs import CHUNK, TABLE, ArrayStage, ByteStage, Codec, FloatStage, ShortStage, codec, names
 from tierfed.codecs.grammar import Value, show
 from tierfed.codecs.table import GROUP, options_of, stage_class
 from tierfed.errors import TierfedError
 from tierfed.report.table import table
 
 HEADS = ("STAGE", "KIND", "BITS", "LOSSY", "UNBIASED", "STATE", "ADDS AS")
-_KINDS = ((FloatStage, "array → array"), (ArrayStage, "array → bytes"), (ByteStage, "bytes → bytes"))
-_TITLE = re.compile(r"\A\w+: ")
+_KINDS: tuple[tuple[type[Any], str], ...] = (
+    (FloatStage, "array → array"),
+    (ShortStage, "array → shorter"),
+    (ArrayStage, "array → bytes"),
+    (ByteStage, "bytes → bytes"),
+)
 _CLASS_SAYS = re.compile(r"See the module docstring[;.]\s*(.*)\Z", re.DOTALL)
+_MATRIX = (1 << 9, CHUNK >> 9)
 _MARGIN = 10  # columns of the names of facts
 _NARROWEST = 30
 
@@ -35,7 +40,8 @@ _NARROWEST = 30
 class Described:
     """A stage with its options at their defaults; None and empty texts are what it does not say.
 
-    `bits` are those an element of a chunk of 2^18 float32; `package` is None for ours.
+    `bits` are those an element of a matrix of 2^18 float32, `error` is ‖x - x̂‖² / ‖x‖² of normal numbers; `package` is
+    None for ours.
     """
 
     name: str
@@ -44,6 +50,8 @@ class Described:
     bits: float | None = None
     lossy: bool | None = None
     unbiased: bool | None = None
+    error: float | None = None
+    agrees: bool = False
     state: str | None = None
     adds: str | None = None
     dtypes: tuple[str, ...] = ()
@@ -80,20 +88,24 @@ def described(name: str) -> Described:
     doc = (sys.modules[cls.__module__].__doc__ or "").strip()
     paragraphs = [part for part in re.split(r"\n\s*\n", doc) if part.strip()]
     says = _CLASS_SAYS.match(" ".join((cls.__doc__ or "").split()))
-    about = getattr(cls, "about", None) or (_joined(_TITLE.sub("", paragraphs[0])) if paragraphs else "")
+    about = getattr(cls, "about", None) or (_untitled(_joined(paragraphs[0]), name) if paragraphs else "")
     stage = cls()
+    alone = _alone(name)
+    coded = alone.array_stage if alone is not None and isinstance(stage, ArrayStage) else stage
     return Described(
         name=name,
         kind=str(getattr(cls, "kind", None) or next((kind for base, kind in _KINDS if issubclass(cls, base)), "")),
         about=str(about).removesuffix("."),
-        bits=_bits(stage),
-        lossy=_lossy(stage),
+        bits=_bits(stage, alone),
+        lossy=_declared(stage if hasattr(cls, "lossy") else alone, "lossy"),
         unbiased=_declared(stage, "unbiased"),
+        error=_declared(alone, "nmse"),
+        agrees=bool(_declared(stage, "agrees")),
         state=_declared(stage, "state"),
-        adds=_declared(stage, "sum_domain"),
+        adds=_declared(coded, "sum_domain"),
         dtypes=tuple(getattr(cls, "dtypes", ())),
         options=tuple(options_of(stage).items()),
-        allowed=says[1].removesuffix(".") if says else "",
+        allowed=says[1].split(". ")[0].removesuffix(".") if says else "",
         notation=textwrap.dedent(paragraphs[1]) if len(paragraphs) > 1 and paragraphs[1].startswith(" ") else "",
         source=next((_joined(p).removeprefix("Source: ") for p in paragraphs if p.startswith("Source:")), ""),
         package=None if name in TABLE else _package(name),
@@ -120,7 +132,9 @@ def page(one: Described, width: int | None) -> str:
         ("lossy", _yes(one.lossy)),
         ("unbiased", _yes(one.unbiased)),
         ("state", one.state or ""),
+        ("error", f"{one.error:.3g} of normal numbers, ‖x - x̂‖²/‖x‖²" if one.error else ""),
         ("adds as", one.adds or ""),
+        ("agrees", "senders settle something together before they send" if one.agrees else ""),
         ("options", show("", dict(one.options))[1:-1].replace(",", ", ") or "none"),
         ("", one.allowed),
         ("package", one.package or ""),
@@ -137,7 +151,9 @@ def page(one: Described, width: int | None) -> str:
 
 
 def _example(one: Described) -> str:
-    return f'codec: {{up: "{one.written}"}}'
+    """Return how a topology names the stage, beside one that it goes with."""
+    chain = {"array → array": "{}+int8", "array → shorter": "{}+int8", "bytes → bytes": "none+{}"}
+    return f'codec: {{up: "{chain.get(one.kind, "{}").format(one.written)}"}}'
 
 
 def _row(one: Described) -> list[str]:
@@ -162,6 +178,12 @@ def _wrapped(text: str, first: str, later: str, width: int | None) -> str:
     )
 
 
+def _untitled(sentence: str, name: str) -> str:
+    """Return a docstring's first sentence without the name that it opens with."""
+    title, colon, rest = sentence.partition(": ")
+    return rest if colon and title.lower().replace(" ", "_") == name.lower() else sentence
+
+
 def _joined(text: str) -> str:
     return " ".join(text.split())
 
@@ -182,23 +204,23 @@ def _declared(stage: Any, attribute: str) -> Any:
         return None
 
 
-def _bits(stage: Any) -> float | None:
-    if not isinstance(stage, ArrayStage):
-        return None
+def _alone(name: str) -> Codec | None:
+    """Return the chain of that stage alone, as it codes a matrix; None if it needs another."""
     try:
-        return stage.nbytes(CHUNK, "float32") * 8 / CHUNK
+        return codec(name).of_shape(_MATRIX)
     except TierfedError:
         return None
 
 
-def _lossy(stage: Any) -> bool | None:
-    declared = _declared(stage, "lossy")
-    if declared is not None:
-        return bool(declared)
+def _bits(stage: Any, alone: Codec | None) -> float | None:
+    """Return the bits an element of a stage that decides on them."""
+    if alone is None or isinstance(stage, FloatStage | ByteStage):
+        return None
     try:
-        return codec(stage.name).lossy
+        size = alone.nominal_bytes(CHUNK, "float32")
     except TierfedError:
         return None
+    return None if size is None else size * 8 / CHUNK
 
 
 def _package(name: str) -> str | None:
