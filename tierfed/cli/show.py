@@ -7,8 +7,10 @@
     │  └─ c-eu-[00-15] ×16  up int8+zstd
     …
     predicted a round: CLIENTS up 6.5 MB raw -> 1.7 MB before zstd, down 6.5 MB raw · …
+    NMSE at the root, clients correlated 0.5: unknown: CLIENTS int8+zstd is biased · …
 
-The prediction is that of the computation which the job names as its round; see `topology.plan`.
+The prediction is that of the computation which the job names as its round; see `topology.plan`,
+and `topology.error` for that of the error.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tierfed.report.output import Output
 
 if TYPE_CHECKING:
     from tierfed.topology import Topology
+    from tierfed.topology.error import RootError
     from tierfed.topology.plan import Predicted
 
 _FORMATS = ("tree", "json", "mermaid", "dot")
@@ -37,12 +40,20 @@ _FORMATS = ("tree", "json", "mermaid", "dot")
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--resolved", is_flag=True, help="Write the file with every value, and where each comes from.")
+@click.option(
+    "--correlation",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="What two clients' values have in common, for the error at the root.",
+)
 @options.sets
-def command(file: str, form: str, resolved: bool, sets: tuple[str, ...]) -> None:
-    """Draw the topology in FILE, with the bytes that a round of its job will move.
+def command(file: str, form: str, resolved: bool, correlation: float, sets: tuple[str, ...]) -> None:
+    """Draw the topology in FILE, with the bytes that a round of its job will move, and the error of its codecs.
 
     Raw bytes are those of the values as they are, nominal ones those after the codec's array stage; what
-    zstd then saves depends on the values.
+    zstd then saves depends on the values.  The error is ‖sum - what is decoded‖² / ‖sum‖² at the root, of
+    unbiased codecs.
     """
     from tierfed.topology import load_topology
     from tierfed.topology.draw import FORMATS, document
@@ -55,10 +66,10 @@ def command(file: str, form: str, resolved: bool, sets: tuple[str, ...]) -> None
         text = topology.to_yaml(origins=True) if form == "tree" else _json(topology.to_dict())
         output.raw(text)
         return
-    name, predicted = _predicted(topology, output)
+    name, predicted, error = _predicted(topology, correlation, output)
     known = {placement: one[:4] for placement, one in predicted.items() if one is not None}
     if form == "json":
-        plain = document(topology, known or None)
+        plain = document(topology, known or None, error)
         for tier in plain["tiers"]:
             one = predicted.get(tier["placement"])
             if one is not None:
@@ -70,21 +81,27 @@ def command(file: str, form: str, resolved: bool, sets: tuple[str, ...]) -> None
                 }
         output.raw(_json({**plain, "round": name}))
     elif form == "tree":
-        output.say(FORMATS[form](topology, known or None).rstrip("\n"))
+        output.say(FORMATS[form](topology, known or None, error).rstrip("\n"))
     else:
-        output.raw(FORMATS[form](topology, known or None))
+        output.raw(FORMATS[form](topology, known or None, error))
 
 
 def _json(plain: dict[str, Any]) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str, Predicted | None]]:
-    """Return the name of the round of the file's job, and its bytes by placement; a note says why there are none."""
+def _predicted(
+    topology: Topology, correlation: float, output: Output
+) -> tuple[str | None, dict[str, Predicted | None], RootError | None]:
+    """Return the name of the round of the file's job, its bytes by placement, and the error at the root.
+
+    A note says why there is no name.  Without one, the error is that of a large tensor.
+    """
     from tierfed.errors import TierfedError
+    from tierfed.topology import error as errors
 
     if topology.job is None:
-        return None, {}
+        return None, {}, errors.at_root(topology, correlation)
     from tierfed.compiler import compile
     from tierfed.jobs.program import load_job
     from tierfed.topology import plan
@@ -94,15 +111,16 @@ def _predicted(topology: Topology, output: Output) -> tuple[str | None, dict[str
             job = load_job(topology.job.program, topology.source.parent if topology.source is not None else None)
         if job.round is None:
             output.warn(f"no prediction: {job.__name__} names no round; write @tierfed.job(round=step)")
-            return None, {}
+            return None, {}, errors.at_root(topology, correlation)
         compiled = compile(job.round, topology.hierarchy)
         predicted = plan.predicted(topology, compiled)
+        sent = plan.summed(topology, compiled)
         for rule in plan.idle_rules(topology, compiled):
             output.warn(str(rule))
     except TierfedError as error:
         output.warn(f"no prediction: {error}")
-        return None, {}
+        return None, {}, errors.at_root(topology, correlation)
     for placement, one in predicted.items():
         if one is None:
             output.warn(f"no prediction for {placement}: the sizes or the number of its messages depend on an argument")
-    return job.round.name, predicted
+    return job.round.name, predicted, errors.at_root(topology, correlation, sent) if sent else None

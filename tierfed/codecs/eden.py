@@ -57,6 +57,7 @@ _FLOAT = np.dtype("<f4")
 _LONGEST = 2 * BLOCK  # elements that an odd block has less than
 _SPREAD = 8  # standard deviations of an element that are taken for certain
 _NAME = "eden"
+_BITS = "give 1, 2, 3 or 4 bits an element"
 KERNELS = "rotation"
 
 
@@ -72,8 +73,12 @@ class Eden(ArrayStage):
     bits: int = 4
 
     def __post_init__(self) -> None:
+        if self.bits == "auto":  # type: ignore[comparison-overlap]  # options come as they were written
+            raise CodecError(
+                "bits=auto is settled by a topology, for what its members send up", where=_NAME, mend=_BITS
+            )
         if type(self.bits) is not int or self.bits not in CENTROIDS:
-            raise CodecError(f"bits is {self.bits!r}", where=_NAME, mend="give 1, 2, 3 or 4 bits an element")
+            raise CodecError(f"bits is {self.bits!r}", where=_NAME, mend=_BITS)
 
     @property
     def nmse(self) -> float:

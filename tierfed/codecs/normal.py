@@ -48,7 +48,7 @@ def on_grid(levels: int, block: int, *, stochastic: bool) -> float:
 
 @functools.lru_cache(maxsize=64)
 def as_float(fraction: int, lowest: int) -> float:
-    """Return the error of the nearest float with `fraction` bits after the point, in steps of 2^(lowest - fraction) at least."""
+    """Return the error of the nearest float of `fraction` bits after the point, least exponent `lowest`."""
     x = (np.arange(20_000) + 0.5) * (_FARTHEST / 20_000)
     step = 2.0 ** (np.maximum(np.floor(np.log2(x)), lowest) - fraction)
     return float((_density(x) * step**2).sum() * (_FARTHEST / 20_000) / 12)

@@ -105,7 +105,7 @@ def link_codec(spec: object) -> LinkCodec:
     if isinstance(spec, Rules):
         return spec
     if isinstance(spec, str) and spec.lstrip().startswith("{"):
-        spec = _parsed(spec)
+        spec = parsed(spec)
     if not isinstance(spec, Mapping):
         return codec(spec)
     missing = lacks_default(spec)
@@ -194,8 +194,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("(?s:(?:.*/)?)" + fnmatch.translate(tail))
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    """Return the mapping in `text`, what `str` wrote; raises CodecError if it is none."""
+def parsed(text: str) -> dict[str, Any]:
+    """Return the mapping in the text of rules, what `str` wrote; raises CodecError if it is none."""
     if len(text) > LONGEST:
         raise CodecError(f"rules of {len(text)} characters", where=grammar.quote(text), mend=f"{LONGEST} are the most")
     try:

@@ -5,26 +5,31 @@
     ├─ edge-eu                 up bf16      quorum 100%  deadline 30s
     │  └─ c-eu-[00-15] ×16     up int8+zstd
 
-Each drawing is a function `(topology, predicted) -> str` in `FORMATS`.  `predicted` gives, for
+Each drawing is a function `(topology, predicted, error) -> str` in `FORMATS`.  `predicted` gives, for
 a placement, the bytes that all its members move in a round: (raw up, nominal up, raw down,
-nominal down), nominal being what the codec writes before any entropy coding.
+nominal down), nominal being what the codec writes before any entropy coding.  `error` is what its
+codecs add up to at the root (error.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tierfed.topology.bundles import Bundle, bundles
 from tierfed.topology.model import Node, Topology
 from tierfed.topology.resolved import as_written, flow
 
+if TYPE_CHECKING:
+    from tierfed.topology.error import RootError
+
 Predicted: TypeAlias = Mapping[str, tuple[int, int, int, int]]
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def tree(topology: Topology, predicted: Predicted | None = None) -> str:
+def tree(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
     """Return the tree as text, siblings that are alike on one line."""
     rows = list(_rows(bundles(topology), "", ""))
     width = max(len(name) for name, _ in rows)
@@ -38,7 +43,24 @@ def tree(topology: Topology, predicted: Predicted | None = None) -> str:
         lines.append(f"job {topology.job.program} {flow(topology.job.params)}")
     if predicted:
         lines.append(f"predicted a round: {prediction(topology, predicted)}")
+    if told := errors(error):
+        lines.append(told)
     return "\n".join(lines) + "\n"
+
+
+def errors(error: RootError | None) -> str:
+    """Return what is known of the error at the root, hop by hop from the leaves up; nothing if there is none."""
+    if error is None or error.nmse == 0:
+        return ""
+    parts = [
+        f"{placement} {tier.why}" if tier.nmse is None else f"{placement} {tier.nmse:.3g}"
+        for placement, tier in reversed(list(error.tiers.items()))
+    ]
+    start = f"NMSE at the root, clients correlated {error.correlation:g}"
+    if all(tier.nmse is None for tier in error.tiers.values()):
+        return f"{start}: unknown: {' · '.join(parts)}"
+    whole = "unknown" if error.nmse is None else f"{error.nmse:.3g}"
+    return f"{start}: {whole}" + (f" = {' + '.join(parts)}" if error.nmse is not None else f": {' · '.join(parts)}")
 
 
 def _title(topology: Topology) -> str:
@@ -61,9 +83,16 @@ def _rows(bundle: Bundle, lead: str, below: str) -> Iterator[tuple[str, list[str
 def _facts(node: Node) -> list[str]:
     """Return what is told of a node: its codecs, and what it waits for."""
     up = f"up {_codec(node.codec_up)}" if node.parent is not None else ""
+    if _adapted(node):
+        up = re.sub(r"\beden\b(?!\()", "eden(bits=4)", up) + " (auto)"
     down = f"down {_codec(node.codec_down)}" if node.parent is not None and node.codec_down != "none" else ""
     waits = [f"quorum {node.share}", f"deadline {node.deadline}"] if node.quorum else ["", ""]
     return [up, down, *waits]
+
+
+def _adapted(node: Node) -> bool:
+    """Return whether the topology has chosen the bits of a codec."""
+    return node.settings.origins.get("codec.up", "").endswith("bits=auto)")
 
 
 def _codec(text: str) -> str:
@@ -82,16 +111,17 @@ def prediction(topology: Topology, predicted: Predicted) -> str:
             continue
         raw_up, up, raw_down, down = predicted[str(placement)]
         members = topology.members(placement)
-        rising = _change(raw_up, up, any("zstd" in m.codec_up for m in members))
-        descending = _change(raw_down, down, any("zstd" in m.codec_down for m in members))
+        rising = _change(raw_up, up, dict.fromkeys(m.codec_up for m in members))
+        descending = _change(raw_down, down, dict.fromkeys(m.codec_down for m in members))
         told.append(f"{placement} up {rising}, down {descending}")
     return " · ".join(told)
 
 
-def _change(raw: int, nominal: int, packed: bool) -> str:
+def _change(raw: int, nominal: int, codecs: Iterable[str]) -> str:
+    packed = [name for name in ("zstd", "auto") if any(name in text for text in codecs)]
     if raw == nominal and not packed:
         return f"{size(raw)} raw"
-    return f"{size(raw)} raw -> {size(nominal)}" + (" before zstd" if packed else "")
+    return f"{size(raw)} raw -> {size(nominal)}" + (f" before {' or '.join(packed)}" if packed else "")
 
 
 def size(count: int) -> str:
@@ -104,12 +134,12 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}"
 
 
-def as_json(topology: Topology, predicted: Predicted | None = None) -> str:
+def as_json(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
     """Return everything that is known, each member on its own, as one JSON document."""
-    return json.dumps(document(topology, predicted), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document(topology, predicted, error), indent=2, ensure_ascii=False) + "\n"
 
 
-def document(topology: Topology, predicted: Predicted | None = None) -> dict[str, Any]:
+def document(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> dict[str, Any]:
     """Return what `as_json` writes."""
     tiers = []
     for placement in topology.hierarchy.placements:
@@ -125,9 +155,12 @@ def document(topology: Topology, predicted: Predicted | None = None) -> dict[str
         if predicted is not None and str(placement) in predicted:
             names = ("raw_bytes_up", "nominal_bytes_up", "raw_bytes_down", "nominal_bytes_down")
             tier["predicted"] = dict(zip(names, predicted[str(placement)], strict=True))
+        if error is not None and str(placement) in error.tiers:
+            of = error.tiers[str(placement)]
+            tier["error"] = {"nmse": of.nmse} if of.nmse is not None else {"nmse": None, "why": of.why}
         tiers.append(tier)
     job = topology.job
-    return {
+    plain = {
         "schema_version": 1,
         "name": topology.name,
         "seed": topology.seed,
@@ -136,6 +169,9 @@ def document(topology: Topology, predicted: Predicted | None = None) -> dict[str
         "nodes": [_node(topology, node) for node in topology.nodes.values()],
         "job": {"program": job.program, "params": job.params, "data": job.data} if job is not None else None,
     }
+    if error is not None:
+        plain["error"] = {"correlation": error.correlation, "nmse": error.nmse}
+    return plain
 
 
 def _node(topology: Topology, node: Node) -> dict[str, Any]:
@@ -150,12 +186,14 @@ def _node(topology: Topology, node: Node) -> dict[str, Any]:
     }
     if node.parent is not None:
         plain["codec"] = {"up": as_written(node.codec_up), "down": as_written(node.codec_down)}
+        if _adapted(node):
+            plain["codec"]["up_from"] = "eden(bits=auto)"
     if node.quorum:
         plain["collect"] = {"quorum": dict(node.quorum), "deadline_seconds": node.deadline.seconds}
     return plain
 
 
-def mermaid(topology: Topology, predicted: Predicted | None = None) -> str:
+def mermaid(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
     """Return a Mermaid flowchart, siblings that are alike as one box."""
     lines = ["flowchart TD"]
     for at, above, bundle in _numbered(bundles(topology)):
@@ -163,14 +201,18 @@ def mermaid(topology: Topology, predicted: Predicted | None = None) -> str:
         lines.append(f"  {box}" if above is None else f"  n{above} ---|{_mermaid_edge(bundle)}| {box}")
     if predicted:
         lines.append(f"%% predicted a round: {prediction(topology, predicted)}")
+    if told := errors(error):
+        lines.append(f"%% {told}")
     return "\n".join(lines) + "\n"
 
 
-def dot(topology: Topology, predicted: Predicted | None = None) -> str:
+def dot(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
     """Return a Graphviz digraph whose edges rise, siblings that are alike as one box."""
     title = _title(topology)
     if predicted:
         title += f"\npredicted a round: {prediction(topology, predicted)}"
+    if told := errors(error):
+        title += f"\n{told}"
     lines = [f"digraph {_dot(topology.name)} {{", f"  rankdir=BT; label={_dot(title)}; node [shape=box];"]
     for at, above, bundle in _numbered(bundles(topology)):
         text = "\n".join(_box(bundle))
@@ -209,7 +251,7 @@ def _dot(text: str) -> str:
     return f'"{escaped}"'
 
 
-FORMATS: Mapping[str, Callable[[Topology, Predicted | None], str]] = {
+FORMATS: Mapping[str, Callable[..., str]] = {
     "tree": tree,
     "json": as_json,
     "mermaid": mermaid,

@@ -102,36 +102,47 @@ LinkRate = Annotated[
 ]
 
 
-def _codec(value: object) -> str:
-    """Return the canonical text of a codec chain, or of rules by tensor name."""
-    from tierfed.codecs import link_codec  # numpy: kept off the path until a file names a codec
+def _codec_up(value: object) -> str:
+    """Return the canonical text of a codec chain, or of rules by tensor name; eden's bits may be `auto`."""
+    from tierfed.topology import bits  # numpy: kept off the path until a file names a codec
 
-    if isinstance(value, dict):
-        _check_rules(value)
-    elif not isinstance(value, str | list) or not value:
-        raise wrong(f"expected a codec such as int8+zstd, got {described(value)}")
+    _check_codec(value, bits.chain)
+    return _read(bits.written, value)
+
+
+def _codec_down(value: object) -> str:
+    """Return the canonical text of a codec chain, or of rules by tensor name."""
+    from tierfed.codecs import codec, link_codec
+
+    _check_codec(value, codec)
     return _read(link_codec, value)
 
 
-def _check_rules(rules: dict[Any, Any]) -> None:
-    """Raise every problem of single rules at its own place: those of a pattern at the key, of a chain at the value."""
-    from tierfed.codecs import codec
+def _check_codec(value: object, chain: Callable[[object], Any]) -> None:
+    """Raise what is wrong with the kind of a codec; of rules every problem at its own place.
+
+    Problems of a pattern stand at the key, those of its chain at the value.
+    """
+    if not isinstance(value, dict):
+        if not isinstance(value, str | list) or not value:
+            raise wrong(f"expected a codec such as int8+zstd, got {described(value)}")
+        return
     from tierfed.codecs.rules import pattern_of
 
     found: list[InitErrorDetails] = []
-    for key, chain in rules.items():
+    for key, of in value.items():
         try:
             _read(pattern_of, key)
         except PydanticCustomError as error:
             at_key = PydanticCustomError(WRONG_KEY, "{what}", error.context)
-            found.append(InitErrorDetails(type=at_key, loc=(str(key),), input=chain))
+            found.append(InitErrorDetails(type=at_key, loc=(str(key),), input=of))
             continue
         try:
-            if not isinstance(chain, str | list) or not chain or str(chain).lstrip().startswith("{"):
-                raise wrong(f"expected a codec such as int8+zstd, got {described(chain)}")
-            _read(codec, chain)
+            if not isinstance(of, str | list) or not of:
+                raise wrong(f"expected a codec such as int8+zstd, got {described(of)}")
+            _read(chain, of)
         except PydanticCustomError as error:
-            found.append(InitErrorDetails(type=error, loc=(str(key),), input=chain))
+            found.append(InitErrorDetails(type=error, loc=(str(key),), input=of))
     if found:
         raise ValidationError.from_exception_data("rules", found)
 
@@ -162,7 +173,8 @@ _RULES: dict[str, Any] = {
     "examples": [{"default": "int8", "*/bias": "none"}],
 }
 
-CodecText = Annotated[str, PlainValidator(_codec), WithJsonSchema({"anyOf": [*_CHAIN, _RULES]})]
+CodecUp = Annotated[str, PlainValidator(_codec_up), WithJsonSchema({"anyOf": [*_CHAIN, _RULES]})]
+CodecDown = Annotated[str, PlainValidator(_codec_down), WithJsonSchema({"anyOf": [*_CHAIN, _RULES]})]
 
 
 def _matching(pattern: re.Pattern[str], what: str, example: str) -> Callable[[object], str]:

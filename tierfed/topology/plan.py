@@ -3,6 +3,7 @@
     assignments(topology)           [server, edge-eu, edge-us, c-eu-00, …], without addresses
     misfits(topology, compiled)     [a codec that cannot carry what the program sends, …]
     idle_rules(topology, compiled)  [a rule for tensors that the program has not, …]
+    summed(topology, compiled)      {"c-eu-00": [(codec("int8"), 50816), (codec("none"), 74)], …}
     predicted(topology, compiled)   {"CLIENTS": Predicted(raw_up=6515712, up=1735680, …), …}
 
 Addresses are known once the supervisor has bound its listeners: `assignment.at(address)`.
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tierfed.codecs import Rules, link_codec
+from tierfed.codecs import Codec, Rules, link_codec
 from tierfed.codecs.rules import hits
 from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Loop, Scatter, Send, Site, Slice, Slot, Step, walk
 from tierfed.data import check_use
@@ -33,6 +34,7 @@ from tierfed.ir.nodes import free_names
 from tierfed.leaves import load
 from tierfed.placements import Member
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
+from tierfed.topology.error import Mix
 from tierfed.topology.model import Node, Topology
 from tierfed.topology.suggest import did_you_mean
 from tierfed.wire import forecast
@@ -192,6 +194,25 @@ def predicted(topology: Topology, compiled: Compiled) -> dict[str, Predicted | N
     return {name: each.result() for name, each in sums.items()}
 
 
+def summed(topology: Topology, compiled: Compiled) -> dict[str, Mix]:
+    """Return the codecs of the floats that each member sends to be summed, each with its number of elements.
+
+    Left out are members that send none, or whose sizes are known only when the program runs.
+    """
+    walk = _Walk(topology, compiled)
+    known: dict[Any, list[tuple[Codec, float]] | None] = {}
+    found: dict[str, Mix] = {}
+    for node in topology.nodes.values():
+        slots = walk.summed(node)
+        key = (node.codec_up, *slots)
+        if key not in known:
+            known[key] = forecast.shares(slots, link_codec(node.codec_up))
+        mix = known[key]
+        if mix:
+            found[node.name] = mix
+    return found
+
+
 @dataclass(slots=True)
 class _Sum:
     up: list[int] = field(default_factory=lambda: [0, 0, 0])  # raw, on the wire, headers
@@ -244,6 +265,21 @@ class _Walk:
             elif isinstance(step, Broadcast | Scatter):
                 for child in self._children(node, step.to.name):
                     yield child.name, "down", self._descending(child, step), child.codec_down
+
+    def summed(self, node: Node) -> list[forecast.Slot]:
+        """Return the slots that `node` sends and its parent adds up."""
+        if node.parent is None:
+            return []
+        above = self._slices[self._topology.nodes[node.parent].placement].walk()
+        plus = {
+            (step.site, fold.incoming.name)
+            for step in above
+            if isinstance(step, Fold) and step.source.name == node.placement
+            for fold in step.folds
+            if fold.plus and fold.kind != "gather"
+        }
+        sends = [step for step in self._slices[node.placement].walk() if isinstance(step, Send)]
+        return [self._slot(slot, node.name) for step in sends for slot in step.slots if (step.site, slot.name) in plus]
 
     def run(self, node: Node, sums: Mapping[str, _Sum]) -> None:
         """Count the messages that `node` sends, in the order of its steps."""

@@ -6,14 +6,14 @@
 
 The deadline of one that waits is the smaller of its own and its parent's: nobody upstream
 is there to hear from it later.  A leaf has its parent's.  A `--set` on a placement outranks its members' own values,
-because the command line has the last word.
+because the command line has the last word.  Last, bits that are `auto` are shared out over the tiers (bits.py).
 """
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -93,6 +93,30 @@ def settle(
             where = (*path, "overrides", at, "match")
             if not hit and members and not problems.at_or_below(where[:-1]):
                 problems.add(document.value(where), where, f"matches no member of {name}; {_there(members)}")
+    return _with_bits(settled, grown)
+
+
+def _with_bits(settled: dict[str, Settled], grown: Grown) -> dict[str, Settled]:
+    """Return `settled` with the bits of each member whose uplink says auto; see `bits`."""
+    if not any("bits=auto" in of.codec_up for of in settled.values()):
+        return settled
+    from tierfed.topology import bits  # numpy, which a tree without such codecs does without
+
+    senders: dict[tuple[str, str], int] = {}  # by parent and placement
+    rising: dict[str, tuple[str, str]] = {}
+    for members in grown.members.values():
+        for member in members:
+            if member.parent is not None and bits.AUTO in settled[member.name].codec_up:
+                key = rising[member.name] = (member.parent.name, member.placement)
+                senders[key] = senders.get(key, 0) + 1
+    made: dict[tuple[int, int], Settled] = {}  # the same object for members that share them all
+    for name, count in bits.shared_out({name: (key[0], senders[key]) for name, key in rising.items()}).items():
+        of = settled[name]
+        if (id(of), count) not in made:
+            origins = {**of.origins, "codec.up": of.origins["codec.up"] + bits.FROM}
+            codec_up = bits.resolved(of.codec_up, count)
+            made[id(of), count] = replace(of, codec_up=codec_up, origins=MappingProxyType(origins))
+        settled[name] = made[id(of), count]
     return settled
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from tierfed.topology.fields import (
     Bind,
-    CodecText,
+    CodecDown,
+    CodecUp,
     Deadline,
     Delay,
     LabelText,
@@ -66,8 +67,8 @@ class LinkSpec(Spec):
 class CodecSpec(Spec):
     """How values are written on a member's link to its parent."""
 
-    up: CodecText | None = None
-    down: CodecText | None = None
+    up: CodecUp | None = None
+    down: CodecDown | None = None
 
 
 class CollectSpec(Spec):

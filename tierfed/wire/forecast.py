@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierfed.codecs import LinkCodec
+from tierfed.codecs import Codec, LinkCodec
 from tierfed.codecs.rules import tensor_name
 from tierfed.types import SequenceType, StructType, TensorType, Type
+from tierfed.types.dtypes import FLOATS
 from tierfed.wire.frame import frame_bytes, padded
 from tierfed.wire.heading import DIGEST, told
 from tierfed.wire.layout import Column, child_path, layout_of
-from tierfed.wire.packing import SMALL, Slab, packing
+from tierfed.wire.packing import RAW, SMALL, Slab, packing
 from tierfed.wire.packing import check_carried as check_column
 from tierfed.wire.plain import Header, pack
 
@@ -102,6 +103,23 @@ def check_carried(slots: Sequence[Slot], coder: LinkCodec) -> None:
         if count != 0:
             for column in _large(t, name if count is None else f"{name}[*]"):
                 check_column(column, coder)
+
+
+def shares(slots: Sequence[Slot], coder: LinkCodec) -> list[tuple[Codec, float]] | None:
+    """Return the codecs of the floats in `slots`, each with its number of elements; None if a type leaves a size open.
+
+    Raises CodecError, naming the path, if a large tensor is not carried.
+    """
+    if not all(_known(t) for _, t, _ in slots):
+        return None
+    found: dict[Codec, float] = {}
+    for name, t, count in slots:
+        for column in layout_of(t, (), name):
+            size = (column.type.size or 0) * (1 if count is None else count)
+            if size and column.type.name in FLOATS:
+                by = check_column(column, coder) if (column.type.size or 0) >= SMALL else RAW
+                found[by] = found.get(by, 0.0) + size
+    return list(found.items())
 
 
 def tensor_names(slots: Sequence[Slot]) -> list[str]:
