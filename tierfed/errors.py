@@ -11,6 +11,7 @@
     ├─ CodecError              an array that a codec cannot carry, or bytes it cannot read
     ├─ FrameError              bytes from a peer that are no frame
     ├─ ProtocolError           a frame that its peer had no business sending
+    │  └─ NoBase               the difference to what its receiver has not
     ├─ DataError               a data set, URI or provider that is not there     exit 2
     ├─ JobError                a job, or parameters of one, that cannot be run   exit 2
     ├─ SettingError            an environment variable that cannot be             exit 2
@@ -34,6 +35,7 @@ __all__ = [
     "FrameError",
     "JobError",
     "LeafError",
+    "NoBase",
     "NoSuchRun",
     "NotReady",
     "NotationError",
@@ -165,6 +167,10 @@ class FrameError(TierfedError):
 
 class ProtocolError(TierfedError):
     """A well-formed frame that its peer had no business sending."""
+
+
+class NoBase(ProtocolError):
+    """A message that has the difference to what its receiver has not, or not any more."""
 
 
 class DataError(TierfedError):

@@ -61,6 +61,8 @@ from tierfed.node.round_events import (
     Why,
 )
 
+_AFTER = (0, 0, 0, 0)  # after an order, and before all that come after it
+
 State: TypeAlias = Literal["waiting", "open", "closed", "failed", "cancelled", "committed"]
 
 
@@ -121,6 +123,10 @@ class Round:
     def lost(self, member: str) -> bool:
         """Return whether `member` is lost for good, at what is being collected or later."""
         return member in self._out
+
+    def out(self, member: str) -> Order | None:
+        """Return from where on `member` is lost for good, None if it is not: what it gave before stays in."""
+        return self._out[member][0] if member in self._out else None
 
     def ahead(self, member: str) -> int:
         """Return of how many turns that the slice has not come to something of `member` is here."""
@@ -338,7 +344,7 @@ class Round:
         loss = Loss(event.reason, final=True, error=event.error)
         if event.site is None:  # out of the turns too that nobody has come to yet
             decided = [c.order for c in self._of(event.member) if c.decided(event.member)]
-            self._out_from(event.member, max(decided, default=()), loss)
+            self._out_from(event.member, (*max(decided), _AFTER) if decided else (), loss)
         start = 0 if event.site is None else self._collections.index(self._at[event.site])
         self._lose(event.member, start, loss)
 

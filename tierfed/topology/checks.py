@@ -30,6 +30,7 @@ def check(spec: TopologySpec, document: Document, problems: Problems) -> None:
     _params(spec, document, problems)
     _hosts(spec, document, problems)
     _nobody_there(spec, document, problems)
+    _differences_up(spec, document, problems)
     _empty_overrides(spec, document, problems)
 
 
@@ -135,6 +136,20 @@ def _nobody_there(spec: TopologySpec, document: Document, problems: Problems) ->
             parent = placement.parent if placement is not None else None
             told = f"{name} is a leaf and waits for nobody; " + (f"write it at {parent}" if parent else "remove it")
             problems.add(document.key(at), at, told)
+
+
+def _differences_up(spec: TopologySpec, document: Document, problems: Problems) -> None:
+    """Refuse `delta` on the way up, where each aggregator would have to keep what each of its children sent last."""
+    for path, settings in holders(spec):
+        up = settings.codec.up if settings.codec is not None else None
+        if up is not None and "delta" in up:  # else the codecs need not be imported
+            from tierfed.codecs import link_codec
+            from tierfed.wire.keeping import has_base
+
+            if has_base(link_codec(up.replace("bits=auto", "bits=4"))):  # which is settled later
+                at = (*path, "codec", "up")
+                told = "delta is for what comes down, since a parent keeps nothing of its children; "
+                problems.add(document.value(at), at, told + "write it in codec.down, or error_feedback in its place")
 
 
 def _empty_overrides(spec: TopologySpec, document: Document, problems: Problems) -> None:

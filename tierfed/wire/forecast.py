@@ -21,8 +21,9 @@ from tierfed.types import SequenceType, StructType, TensorType, Type
 from tierfed.types.dtypes import FLOATS
 from tierfed.wire.frame import frame_bytes, padded
 from tierfed.wire.heading import DIGEST, told
+from tierfed.wire.keeping import NAME, has_base
 from tierfed.wire.layout import Column, child_path, layout_of
-from tierfed.wire.packing import RAW, SMALL, Slab, packing
+from tierfed.wire.packing import RAW, SMALL, Agreed, Slab, packing
 from tierfed.wire.packing import check_carried as check_column
 from tierfed.wire.plain import Header, pack
 
@@ -38,10 +39,13 @@ class Forecast:
     codec: str
     slots: tuple[tuple[str, Any, int | None], ...]
     exact: bool
+    based: bool | None = None  # whether the header names a base; None: the codec has none
 
     @staticmethod
-    def of(slots: Sequence[Slot], coder: LinkCodec) -> Forecast | None:
+    def of(slots: Sequence[Slot], coder: LinkCodec | Agreed, *, in_full: bool = False) -> Forecast | None:
         """Return the forecast for a message of `slots` under `coder`, None if a type leaves a size open.
+
+        Where `coder` has differences, of one that has them; `in_full`, of one that has not, as the first one.
 
         Raises CodecError, naming the path, if `coder` does not carry a large tensor.
         """
@@ -53,13 +57,14 @@ class Forecast:
                 columns += layout_of(t, (), path)
         payloads = []
         exact = True
-        for one in packing(columns, coder):
+        for one in packing(columns, coder, in_full=in_full):
             if isinstance(one, Slab):
                 payloads.append((one.nbytes, one.raw_bytes))
             else:
                 payloads.append((one.coder.nominal_bytes(one.stop - one.start, one.dtype) or 0, one.raw_bytes))
                 exact = exact and one.coder.fixed_size
-        return Forecast(tuple(payloads), str(coder), tuple((n, told(t), c) for n, t, c in slots), exact)
+        based = not in_full if has_base(coder) else None
+        return Forecast(tuple(payloads), str(coder), tuple((n, told(t), c) for n, t, c in slots), exact, based)
 
     def header_bytes(self, ident: Header) -> int:
         """Return what the frames take without their payloads, for a message of identity `ident`."""
@@ -81,6 +86,8 @@ class Forecast:
             header: Header = {"ident": ident, "seq": seq}
             if seq == 0:
                 header |= {"codec": self.codec, "slots": [list(s) for s in self.slots], "sizes": []}
+                if self.based is not None:
+                    header["base"] = bytes(NAME) if self.based else None
             if seq == last:
                 header |= {"end": True, "digest": bytes(DIGEST)}
             sizes.append(len(pack(header)))

@@ -9,8 +9,10 @@ longer than 2048 characters) and, where there are many values, their number.  Th
 ends have the types from one program, so told and expected types are equal; when they
 are not, the difference is looked for to name it.
 
+Under a codec with differences to a base, the first header also has base, its name or nil (keeping.py).
+
 The digest is BLAKE2b of 16 bytes over the canonical msgpack (keys sorted) of ident,
-codec, slots and sizes, then the CRC32C of each frame's payload as 4 little-endian bytes.
+codec, slots and sizes, and of base if there is one, then the CRC32C of each frame's payload as 4 little-endian bytes.
 
 Source: RFC 7693 (BLAKE2).
 """
@@ -31,6 +33,7 @@ from tierfed.wire.plain import Header, canonical
 FIRST = frozenset({"ident", "seq", "codec", "slots", "sizes"})
 REST = frozenset({"ident", "seq"})
 LAST = frozenset({"end", "digest"})
+MAYBE = frozenset({"base"})  # in a first header, where the codec has differences (keeping.py)
 DIGEST = 16  # bytes
 INLINE_SIZES = 1024  # open sizes that fit in a first header
 MOST_SIZES = 1 << 19  # in a frame of their own, 4 MiB
@@ -54,7 +57,7 @@ def told(t: Type) -> str | bytes:
 
 def digest_of(first: Header, crcs: Sequence[int]) -> bytes:
     """Return the digest of a message with the header `first`, whose payloads have the CRC32Cs `crcs`."""
-    said = {key: first[key] for key in ("ident", "codec", "slots", "sizes")}
+    said = {key: first[key] for key in ("ident", "codec", "slots", "sizes", "base") if key in first}
     hashed = hashlib.blake2b(canonical(said), digest_size=DIGEST)
     hashed.update(b"".join(crc.to_bytes(4, "little") for crc in crcs))
     return hashed.digest()
@@ -62,7 +65,7 @@ def digest_of(first: Header, crcs: Sequence[int]) -> bytes:
 
 def check_keys(header: Header, where: str) -> None:
     """Raise ProtocolError unless `header` has the keys of a message's header, of the right kinds."""
-    keys = FIRST if header.get("seq") == 0 else REST
+    keys = FIRST | (header.keys() & MAYBE) if header.get("seq") == 0 else REST
     if header.keys() not in (keys, keys | LAST):
         raise ProtocolError(
             f"a header with the keys {_some(header)}, expected {_some(keys)}", where=where, mend=_SAME_VERSION

@@ -15,6 +15,7 @@ import itertools
 import logging
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -29,6 +30,7 @@ from tierfed.ir.evaluate import evaluate
 from tierfed.ir.nodes import free_names
 from tierfed.leaves import load
 from tierfed.node import transport
+from tierfed.node.fates import TOLD_AGAIN
 from tierfed.node.hello import Hello
 from tierfed.node.link import Link
 from tierfed.node.node import ANOTHER_DRIVER, DRIVER, DRIVER_PLACEMENT, Membership
@@ -98,6 +100,7 @@ class Driver:
         self._why_not: TierfedError | None = None  # why there is no connection any more
         self._pending: dict[str, _Pending] = {}
         self._deployed = Deployed()
+        self._ended: deque[list[Any]] = deque(maxlen=TOLD_AGAIN)
         self._listening = Listening(pulse, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._session = uuid.uuid4().hex[:8]
@@ -191,6 +194,7 @@ class Driver:
                 pending.done.exception()  # read: the sending may have failed before it was awaited
             end = {"kind": "end", "inv": record.name, "att": _ATTEMPT, "committed": not why, "reason": cut(why, 500)}
             control.post(end)
+            self._ended.append([record.name, _ATTEMPT, not why])
         record.seconds = time.monotonic() - start
         ident = reader.ident
         said = ident["summary"]
@@ -217,6 +221,8 @@ class Driver:
         begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
         if recalled:
             begin["recalled"] = dict(recalled)
+        if self._ended:
+            begin["ended"] = list(self._ended)
         await bulk.send_all([*frames, (begin, ())])
         self._deployed.sent(compiled.hash)
         first = compiled.slices[compiled.hierarchy.root].steps[0]
