@@ -20,11 +20,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tierfed.codecs import sparse
+from tierfed.codecs import compiled, sparse
 from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, refuse
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, ShortStage
 from tierfed.codecs.stream import Stream
@@ -34,7 +34,9 @@ from tierfed.types.dtypes import FLOATS
 _BLOCK = 1 << 16  # elements that share the upper bits of their index
 _COUNT = np.dtype("<u4")
 _PLACE = np.dtype("<u2")
-_SAMPLED = 64  # elements of which one is looked at for a threshold
+_STRIDE = 512  # elements from one run that is looked at for a threshold to the next
+_RUN = 8  # elements of a run: half a line of the cache
+KERNELS = "topk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Topk(ShortStage):
     name: ClassVar[str] = "topk"
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     unbiased: ClassVar[bool] = False
+    kernels: ClassVar[str] = KERNELS
     fraction: float = 0.01
 
     def __post_init__(self) -> None:
@@ -66,11 +69,14 @@ class Topk(ShortStage):
             return b"", chunk
         with np.errstate(all="ignore"):
             values = as_float32(chunk, np.empty(0 if chunk.dtype == np.float32 else chunk.size, np.float32))
-        magnitudes = values.view(np.uint32) & MAGNITUDE
-        places = select(magnitudes, self.length(chunk.size))
-        if magnitudes[places].max() >= INFINITY:  # a NaN is above it
+        places = select(values, self.length(chunk.size))
+        kept = values[places]
+        if (kept.view(np.uint32) & MAGNITUDE).max() >= INFINITY:  # a NaN is above it
             refuse(self.name, chunk, first)
-        return _head(places, chunk.size), chunk[places]
+        return _head(places, chunk.size), kept if chunk.dtype == np.float32 else chunk[places]
+
+    def check(self, head: memoryview, size: int) -> None:
+        self.places(head, size)
 
     def expand(self, head: memoryview, values: Array, out: Array, *, adding: bool) -> None:
         sparse.scatter(self.places(head, out.size), values, out, adding=adding)
@@ -95,30 +101,53 @@ class Topk(ShortStage):
         return far
 
 
-def select(magnitudes: Array, count: int) -> Array:
-    """Return the indices, ascending, of the `count` largest of `magnitudes` (uint32), of equal ones the first.
+def select(values: Array, count: int) -> Array:
+    """Return the indices, ascending, of the `count` largest magnitudes of float32 `values`, of equal ones the first.
 
-    `count` is one at least.  A threshold that a sample lets expect leaves a few candidates, among which the
-    selection is exact; if it leaves too few, all are candidates.
+    `count` is one at least; a NaN is above infinity.  A threshold that a sample lets expect leaves a few
+    candidates, among which the selection is exact; if it leaves too few, all are candidates.
     """
-    size = magnitudes.size
-    candidates = None
-    if count < size // 8:
-        sample = magnitudes[::_SAMPLED]
-        wanted = count * sample.size / size
+    bits = values.view(np.uint32)
+    loops = compiled.kernels(KERNELS, values)
+    above, largest = (_above, _largest) if loops is None else (loops.above, loops.largest)
+    magnitudes = bits & MAGNITUDE if loops is None else bits  # which the kernels look at without their signs
+    among = None
+    if count < bits.size // 8:
+        runs = bits[: bits.size - bits.size % _STRIDE].reshape(-1, _STRIDE)
+        sample = runs[:, :_RUN].reshape(-1) & MAGNITUDE
+        wanted = count * sample.size / bits.size
         rank = int(wanted + 3 * wanted**0.5) + 2
-        if rank < sample.size:
-            low = np.partition(sample, sample.size - rank)[sample.size - rank]
-            candidates = np.flatnonzero(magnitudes >= low)
-            if candidates.size < count:
-                candidates = None
-    among = magnitudes if candidates is None else magnitudes[candidates]
-    edge = np.partition(among, among.size - count)[among.size - count]
-    kept = np.flatnonzero(among >= edge)
+        while among is None and rank < sample.size // 2:
+            places, found = above(magnitudes, _from_above(sample, rank))
+            among = found if places.size >= count else None
+            rank *= 2  # the sample was of small ones
+    if among is None:
+        edge = _from_above(bits & MAGNITUDE, count)
+        places, among = above(magnitudes, edge)
+    else:
+        edge = _from_above(among, count)
+    kept: Array = largest(places, among, edge, count)
+    return kept
+
+
+def _from_above(magnitudes: Array, rank: int) -> Any:
+    """Return the one of this rank, the largest of which is 1."""
+    return np.partition(magnitudes, magnitudes.size - rank)[magnitudes.size - rank]
+
+
+def _above(magnitudes: Array, low: Any) -> tuple[Array, Array]:
+    """Return the indices, ascending, of the magnitudes that are not below `low`, and these."""
+    places = np.flatnonzero(magnitudes >= low)
+    return places, magnitudes[places]
+
+
+def _largest(places: Array, magnitudes: Array, edge: Any, count: int) -> Array:
+    """Return those `count` of `places` whose magnitude is above `edge` or, the first of these, equal to it."""
+    kept = np.flatnonzero(magnitudes >= edge)
     if kept.size > count:
-        tied = np.flatnonzero(among[kept] == edge)
+        tied = np.flatnonzero(magnitudes[kept] == edge)
         kept = np.delete(kept, tied[tied.size - (kept.size - count) :])
-    return kept if candidates is None else candidates[kept]
+    return places[kept]
 
 
 def _bitmap_bytes(size: int) -> int:
@@ -140,7 +169,7 @@ def _head(places: Array, size: int) -> bytes:
         kept[places] = 1
         return np.packbits(kept, bitorder="little").tobytes()
     edges = np.searchsorted(places, np.arange(0, size + _BLOCK, _BLOCK))
-    return np.diff(edges).astype(_COUNT).tobytes() + (places % _BLOCK).astype(_PLACE).tobytes()
+    return np.diff(edges).astype(_COUNT).tobytes() + places.astype(_PLACE).tobytes()
 
 
 def _of_bitmap(head: memoryview, size: int, count: int) -> tuple[Array, str | None]:
@@ -148,7 +177,11 @@ def _of_bitmap(head: memoryview, size: int, count: int) -> tuple[Array, str | No
     bits = np.frombuffer(head, np.uint8)
     if size % 8 and bits[-1] >> (size % 8):
         return bits, f"bits are set after the {size} elements"
-    places = np.flatnonzero(np.unpackbits(bits, count=size, bitorder="little"))
+    loops = compiled.load(KERNELS) if size >= compiled.LEAST else None
+    if loops is None:
+        places = np.flatnonzero(np.unpackbits(bits, count=size, bitorder="little"))
+    else:
+        places = loops.set_bits(bits)
     return places, None if places.size == count else f"{places.size} of {size} elements are marked, expected {count}"
 
 

@@ -27,7 +27,6 @@ _PLANE, _PLANES = _BLOCK // 8, 4  # bytes of a plane of a block; planes
 _LEVELS = 8
 _TURN = _BLOCK // 8  # bytes of the signs of a turn
 _U = np.uint32
-_as_float: Any = as_float  # an intrinsic, whose first argument numba gives
 _INFINITY = _U(0x7F80_0000)
 _ROTATED = np.float32(2.0**-12)  # what a rotation and its inverse leave to divide by
 
@@ -245,7 +244,7 @@ def _code(
         exponent = _exponent(x, at, tops)
         if exponent > 126:
             return False
-        scale: Any = _as_float(_U(127 - exponent) << _U(23))
+        scale = as_float(_U(127 - exponent) << _U(23))
         for row in range(0, _BLOCK, 8 * _SIDE):
             for i in range(row, row + _SIDE, LANES):
                 _scaled_near(x, at + i, scale, signs, sign + i // 8, a, i)
