@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tierfed.codecs import grammar, table
+from tierfed.codecs.agreeing import Agreeing
 from tierfed.codecs.none import Raw
 from tierfed.codecs.shortened import Shortened
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, ByteStage, FloatStage, ShortStage, Stage, Summing
@@ -84,6 +85,37 @@ class Codec:
                     if floats
                     else f"keep one of the two: {before.name} or {stage.name}",
                 )
+        with_state = [s for s in self.float_stages if s.state != "none"]
+        if len(with_state) > 1:
+            raise CodecError(
+                f"{with_state[0].name} and {with_state[1].name} would both send again what was lost",
+                where=grammar.quote(str(self)),
+                mend=f"keep one of the two: {with_state[0].name} or {with_state[1].name}",
+            )
+        for stage in with_state:
+            stage.check_rest(self.stages_behind_state)
+
+    @property
+    def state(self) -> str:
+        """What is kept from message to message: "none", "residual" (at the sender) or "base" (at both ends)."""
+        own = self.array_stage.state
+        return next((s.state for s in self.float_stages if s.state != "none"), own)
+
+    @property
+    def stages_before_state(self) -> tuple[FloatStage, ...]:
+        """The float stages before the one with state; all of them, if none has."""
+        floats = self.float_stages
+        return floats[: next((i for i, s in enumerate(floats) if s.state != "none"), len(floats))]
+
+    @property
+    def stages_behind_state(self) -> Codec:
+        """The chain behind the float stage with state, or behind all of them if none has."""
+        return Codec(self.stages[min(len(self.stages_before_state) + 1, len(self.float_stages)) :])
+
+    @property
+    def in_full(self) -> Codec:
+        """The codec of a value that no base is known of: `none` in the place of what codes differences."""
+        return Codec((*self.stages_before_state, Raw(), *self.byte_stages))
 
     @property
     def array_stage(self) -> ArrayStage:
@@ -163,6 +195,35 @@ class Codec:
             mend = f"use codec none{rest} on this link, or convert the value to a dtype that {self} carries"
         raise CodecError(f"{self} carries {_listed(self.dtypes)}, not {t}", where=grammar.quote(str(self)), mend=mend)
 
+    def of_shape(self, shape: tuple[int, ...]) -> Codec:
+        """Return the codec of tensors of `shape`: itself, but where an array stage codes shapes in different ways."""
+        return self._with(self.array_stage.of_shape(shape))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether senders agree before they send, of tensors of some shapes at least."""
+        return self.array_stage.agrees
+
+    @property
+    def agreement(self) -> Agreeing | None:
+        """The array stage, if its senders agree before they send."""
+        stage = self.array_stage
+        return stage if isinstance(stage, Agreeing) else None
+
+    def offer_chunk(self, chunk: Array, first: int, seed: int) -> Array:
+        """Return what the sender of `chunk` offers to those it is to agree with."""
+        assert self.agreement is not None
+        return self.agreement.offer(self._before(chunk, first), first, seed)
+
+    def agreed(self, answer: Array, seed: int) -> Codec:
+        """Return the codec of senders who have agreed.  Raises CodecError for what is no answer."""
+        assert self.agreement is not None
+        return self._with(self.agreement.agreed(answer, seed))
+
+    def _with(self, stage: ArrayStage) -> Codec:
+        same = stage is self.array_stage or isinstance(stage, Shortened)
+        return self if same else Codec((*self.float_stages, stage, *self.byte_stages))
+
     def nominal_bytes(self, n: int, dtype_name: str) -> int | None:
         """Return the bytes of a chunk of `n` elements before any byte stage, None if not carried.
 
@@ -195,7 +256,8 @@ class Codec:
                 mend=f"convert the array to one of {_listed(NAMES)}",
             )
         self.check_carries(TensorType(name, given.shape))
-        return bytes(self.encode_chunk(np.ascontiguousarray(given, dtype_of(name)).reshape(-1), 0, stream))
+        chunk = np.ascontiguousarray(given, dtype_of(name)).reshape(-1)
+        return bytes(self.of_shape(given.shape).encode_chunk(chunk, 0, stream))
 
     def decode(self, data: Buffer, type: TensorType) -> Array:
         """Return the array of `type` whose code is `data`.
@@ -209,10 +271,12 @@ class Codec:
                 where=grammar.quote(str(self)),
                 mend="decode with the concrete type of the value: sizes travel beside the code, not in it",
             )
-        raw = self._raw(data, type)
+        shape = tuple(s for s in type.shape if s is not None)
+        own = self.of_shape(shape)
+        raw = own._raw(data, type)
         out: Array = np.empty(type.size, type.dtype)
-        self.array_stage.decode(raw, out)
-        return out.reshape(tuple(s for s in type.shape if s is not None))
+        own.array_stage.decode(raw, out)
+        return out.reshape(shape)
 
     def encode_chunk(self, chunk: Array, first: int = 0, stream: Stream = _SAME) -> Buffer:
         """Return the code of a chunk: 1-D, C-contiguous, native-endian; it may be a view of `chunk`.
@@ -221,12 +285,23 @@ class Codec:
         place of its numbers in the tensor's `stream`.
         """
         self.check_carries(_type_of(chunk))
-        for before in self.float_stages:
-            chunk = before.apply(chunk, first)
-        data = self.array_stage.encode(chunk, first, stream)
+        data = self.array_stage.encode(self._before(chunk, first), first, stream)
         for stage in self.byte_stages:
             data = stage.encode(data)
         return data
+
+    def _before(self, chunk: Array, first: int) -> Array:
+        """Return what the array stage is given of `chunk`."""
+        for before in self.float_stages:
+            chunk = before.apply(chunk, first)
+        return chunk
+
+    def check_chunk(self, data: Buffer, size: int, dtype_name: str) -> bool:
+        """Return whether `data` is known, without decoding, to be the code of a chunk; False if it has to be decoded.
+
+        Raises CodecError if it is no such code.
+        """
+        return self.array_stage.check(self._raw(data, TensorType(dtype_name, (size,))), size, dtype_name)
 
     def decode_chunk(self, data: Buffer, out: Array) -> None:
         """Fill `out`, a chunk, with what `data` is the code of.

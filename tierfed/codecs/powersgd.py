@@ -55,6 +55,7 @@ class Powersgd(ArrayStage):
     name: ClassVar[str] = _NAME
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
+    agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     linear: ClassVar[bool] = True
     rank: int = 4
@@ -96,6 +97,7 @@ class LowRank(Agreeing):
     name: ClassVar[str] = _NAME
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
+    agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     reach: ClassVar[float] = _REACH
     grain: ClassVar[str] = "tensor"
@@ -152,6 +154,7 @@ class SharedDirections(ArrayStage):
     name: ClassVar[str] = _NAME
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
+    agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     reach: ClassVar[float] = _REACH
     grain: ClassVar[str] = "tensor"
@@ -183,7 +186,7 @@ class SharedDirections(ArrayStage):
     def bound(self, chunk: Array) -> Array:
         return self._shape.bound(chunk)
 
-    def check(self, data: memoryview, size: int) -> bool:
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
         self.factor(data)
         return True
 

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import Field
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tierfed.codecs.stream import Stream
+
+if TYPE_CHECKING:
+    from tierfed.codecs.chain import Codec
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = NDArray[Any]
@@ -49,6 +52,11 @@ class FloatStage(ABC):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # the options
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
+    state: ClassVar[str] = "none"  # what is kept from message to message: none, residual or base
+
+    def check_rest(self, rest: Codec) -> None:
+        """Raise CodecError if this stage, one with state, cannot stand before `rest`, the stages behind it."""
+        return None
 
     @abstractmethod
     def apply(self, chunk: Array, first: int) -> Array:
@@ -114,6 +122,10 @@ class ShortStage(ABC):
         Raises CodecError for a NaN, an infinity and what is beyond float32.
         """
 
+    def check(self, head: memoryview, size: int) -> None:
+        """Raise CodecError for a head that `shorten` never writes."""
+        return None
+
     @abstractmethod
     def expand(self, head: memoryview, values: Array, out: Array, *, adding: bool) -> None:
         """Fill `out` with what `values`, floats, stand for, or add that to it.
@@ -141,7 +153,20 @@ class ArrayStage(ABC):
     reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that a lossy one carries
     kernels: ClassVar[str] = ""  # the module of tierfed.codecs.fast that has it compiled, if one has (compiled.py)
 
+    agrees: ClassVar[bool] = False  # whether senders agree before they send (agreeing.py), of some shapes at least
+    grain: ClassVar[str] = "chunk"  # what is coded at once: a chunk of 2^18 elements, or a whole tensor
     state: ClassVar[str] = "none"  # what a sender keeps between rounds
+
+    def of_shape(self, shape: tuple[int, ...]) -> ArrayStage:
+        """Return the stage of tensors of `shape`; itself, if it is the same for all."""
+        return self
+
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        """Return whether `decode` would take `data`, if that can be said without decoding; False if it cannot.
+
+        Raises CodecError for bytes that `encode` never writes.
+        """
+        return False
 
     @property
     def linear(self) -> bool:

@@ -19,19 +19,23 @@ from typing import Any
 from tierfed.codecs.auto import Auto
 from tierfed.codecs.bf16 import Bf16
 from tierfed.codecs.clip import Clip
+from tierfed.codecs.delta import Delta
 from tierfed.codecs.drive import Drive
 from tierfed.codecs.eden import Eden
+from tierfed.codecs.error_feedback import ErrorFeedback
 from tierfed.codecs.fp8 import Fp8
 from tierfed.codecs.fp16 import Fp16
 from tierfed.codecs.grammar import Value, Written
 from tierfed.codecs.int8 import Int8
 from tierfed.codecs.none import Raw
+from tierfed.codecs.powersgd import Powersgd
 from tierfed.codecs.qsgd import Qsgd
 from tierfed.codecs.randomk import Randomk
 from tierfed.codecs.sign import Sign
 from tierfed.codecs.sketch import Sketch
 from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
 from tierfed.codecs.terngrad import Terngrad
+from tierfed.codecs.thc import Thc
 from tierfed.codecs.topk import Topk
 from tierfed.codecs.zstd import Zstd
 from tierfed.errors import CodecError, TierfedError, UnsupportedError
@@ -50,16 +54,16 @@ TABLE: dict[str, type[Stage]] = {
     "topk": Topk,
     "randomk": Randomk,
     "sketch": Sketch,
+    "thc": Thc,
+    "powersgd": Powersgd,
     "clip": Clip,
+    "error_feedback": ErrorFeedback,
+    "delta": Delta,
     "auto": Auto,
     "zstd": Zstd,
 }
 
 LATER = (
-    "powersgd",
-    "thc",
-    "error_feedback",
-    "delta",
 )
 
 GROUP = "tierfed.codecs"

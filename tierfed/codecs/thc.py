@@ -57,6 +57,7 @@ class Thc(Agreeing):
     name: ClassVar[str] = _NAME
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
+    agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     sum_domain: ClassVar[str] = "integers"
     bits: int = 4
@@ -182,7 +183,7 @@ class SharedGrid(Thc):
         np.minimum(values, middle + middle, out=values)
         planes.write(values.astype(np.uint8), codes, tile)
 
-    def check(self, data: memoryview, size: int) -> bool:
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
         self._planes(data, size)
         return True
 

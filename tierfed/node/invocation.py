@@ -38,9 +38,14 @@ from tierfed.compiler.slices import (
     Slice,
     Step,
 )
-from tierfed.errors import EmptyAggregate, ProtocolError, RoundFailed, StorageError, TierfedError
+from tierfed.errors import EmptyAggregate, NoBase, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.ir.intrinsics import iterate
 from tierfed.node.accumulator import Accumulator, Contribution, has_leaves
+from tierfed.node.agreement import Agreement, Folding
+from tierfed.node.bases import BaseKey
+from tierfed.node.collection import Order, order_of
+from tierfed.node.fates import Counted, Part, said
+from tierfed.node.keepers import received
 from tierfed.node.kept import copied
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
@@ -104,6 +109,8 @@ class Invocation:
         self.node = node
         self.name = name
         self.attempt = attempt
+        self.id = name, attempt
+        self.began = node.epochs()  # under which connection each child was there
         self.compiled = compiled
         self.budget = budget
         self._recalled = recalled
@@ -112,13 +119,18 @@ class Invocation:
         self.part = _part(compiled, me)
         self.folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
         self._receives = {s.site: s for s in self.part.walk() if isinstance(s, Receive)}
-        self.turns = {site: len(loops) for site, loops in _loops_around(self.part.steps).items()}
+        self._loops = _loops_around(self.part.steps)
+        self.agreement = Agreement(self, self._loops)
+        self.folds |= self.agreement.folds
+        self._receives |= self.agreement.receives
+        self._loops |= self.agreement.loops
+        self.turns = {site: len(loops) for site, loops in self._loops.items()}
         self._down: dict[Site, MessageReader] = {}
         self._arrived: defaultdict[Site, asyncio.Event] = defaultdict(asyncio.Event)
         self._whole: dict[tuple[str, Site], Contribution] = {}
         self._acknowledged: list[tuple[str, Site, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
-        self._sums: dict[Site, Accumulator] = {}
+        self._sums: dict[Site, Folding] = {}
         self._slow = {site for site, step in self.folds.items() if has_leaves(step)}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -132,10 +144,10 @@ class Invocation:
             me.name,
             name,
             attempt,
-            _collects(self.part),
+            [Collect(s.site, s.source.name, self._loops[s.site]) for s in self.folds.values()],
             {p: [c.name for c in me.children if c.placement == p] for p in {c.placement for c in me.children}},
             me.quorum,
-            node.epochs(),
+            self.began,
         )
 
     def _participants(self) -> tuple[ChildAssignment, ...]:
@@ -164,8 +176,11 @@ class Invocation:
         self.node.tell_parent({"kind": "failed", "inv": self.name, "att": self.attempt, "error": told(error)})
         self.end(committed=False, reason=cut(error.what, 500))
 
-    def end(self, *, committed: bool, reason: str = "") -> None:
-        """The invocation is over: as the parent says, or because it failed here.  What is left of it is cancelled."""
+    def end(self, *, committed: bool, reason: str = "", counted: Counted | None = None) -> None:
+        """The invocation is over: as the parent says, or because it failed here.  What is left of it is cancelled.
+
+        `counted`: how far it counts, None if the parent has not said so; the root knows (fates.py).
+        """
         if self.over:
             return
         self.over = True
@@ -176,8 +191,14 @@ class Invocation:
         self._send_acknowledgements()
         end = {"kind": "end", "inv": self.name, "att": self.attempt, "committed": committed, "reason": reason}
         without = {**end, "committed": False, "reason": "the round was committed without it"}
+        out = {child.name: self.round.out(child.name) for child in self.members}
+        counts = committed if counted is None and self.node.me.parent is None else counted
+        of_children = self.node.keeping.end(self.id, Part(self.sending.sent, out), counts)
         for child in self.members:
-            self.node.tell_child(child.name, without if committed and self.round.lost(child.name) else end)
+            told_ = without if committed and self.round.lost(child.name) else end
+            own = of_children[child.name]
+            more = {} if own is told_["committed"] else {"counted": said(own)}
+            self.node.tell_child(child.name, {**told_, **more})
         for task in tuple(self._tasks):
             task.cancel()
         if self._timer is not None:
@@ -320,7 +341,7 @@ class Invocation:
         else:
             asyncio.get_running_loop().call_soon(self._folded, member, site)
 
-    async def _fold_apart(self, total: Accumulator, contribution: Contribution, member: str, site: Site) -> None:
+    async def _fold_apart(self, total: Folding, contribution: Contribution, member: str, site: Site) -> None:
         with self.span("add", f"{member} at {site}"):
             await self.node.apart(lambda: total.fold(contribution))
         self._folded(member, site)
@@ -348,6 +369,8 @@ class Invocation:
         if error.remote_traceback is not None and not isinstance(error, RoundFailed) and not self._raised:
             self._raised = True  # the first one is for the user to see
             self.node.tell_in_passing({"kind": "raised", "error": told(error)})
+        if isinstance(error, NoBase) and error.node == member:
+            self.node.keeping.sent.forget(member)
         self.step(Failed(member, None, reason_of(error), error.to_dict()))
 
     def arrived(self, upload: Upload, contribution: Contribution, summary: Summary) -> None:
@@ -369,7 +392,10 @@ class Invocation:
         if step is None or len(site.turns) != self.turns[site.written]:
             raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
         if site not in self._down:
-            self._down[site] = reader_of(step.slots, self.node.me.codec_down, f"{self.node.me.name}, site {site}")
+            where = f"{self.node.me.name}, site {site}"
+            find = self.node.keeping.received.find(self.id, self._base_key(step), where)
+            spec = "none" if site.asks else self.node.me.codec_down
+            self._down[site] = reader_of(step.slots, spec, where, find)
         return self._down[site]
 
     def parent_frame(self, frame: Frame) -> None:
@@ -391,10 +417,21 @@ class Invocation:
             del self._arrived[site]
             reader = self._down.pop(site)
             self.node.parent.let(self.name)
+            values: list[Any]
             if reader.raw_bytes <= INLINE:
-                return reader.decode()
-            values: list[Any] = await self.node.apart(reader.decode)
+                values, base = received(reader, self.order(site))
+            else:
+                values, base = await self.node.apart(lambda: received(reader, self.order(site)))
+            if base is not None and not self.over:
+                self.node.keeping.received.put(self.id, self._base_key(step), base)
             return values
+
+    def _base_key(self, step: Receive) -> BaseKey:
+        return self.compiled.hash, str(step.site)
+
+    def order(self, site: Site) -> Order:
+        """Return where a site stands in the program."""
+        return order_of(site, self._loops[site.written])
 
     async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
@@ -411,16 +448,22 @@ class Invocation:
         site = step.site.at(turns)
         with self.span("fold", str(site)):
             begin = functools.partial(Accumulator, step, env)
-            self._sums[site] = await self.node.apart(begin) if step.site in self._slow else begin()
-            self.step(Reached(site, asyncio.get_running_loop().time() + self.budget))
-            self.node.tell_progress(self)
-            close = await self._future(site)
-            del self._closed[site]
+            total = await self.node.apart(begin) if step.site in self._slow else begin()
+            close = await self.collected(site, total, await self.agreement.settle(step, turns))
             self._summary = _joined(self._summary, close.summary)
-            for member in tuple(self.node.me.children):
-                if self.round.ahead(member.name) < AHEAD:
-                    self.node.child(member.name).let(self.name)
-            return self._sums.pop(site).result()
+            return total.result()
+
+    async def collected(self, site: Site, total: Folding, deadline: float) -> Close:
+        """Fold the children's messages of `site` into `total`; return who is in, once the round has closed the site."""
+        self._sums[site] = total
+        self.step(Reached(site, deadline))
+        self.node.tell_progress(self)
+        close = await self._future(site)
+        del self._closed[site], self._sums[site]
+        for member in tuple(self.node.me.children):
+            if self.round.ahead(member.name) < AHEAD:
+                self.node.child(member.name).let(self.name)
+        return close
 
     async def keep(self, step: Keep, value: Any) -> None:
         """Keep a value for later invocations, if this one is committed."""
@@ -480,7 +523,7 @@ def _loops_around(steps: tuple[Step, ...], loops: tuple[Site, ...] = ()) -> dict
     for step in steps:
         if isinstance(step, Loop):
             found |= _loops_around(step.steps, (*loops, step.site))
-        elif isinstance(step, Receive | Fold):
+        elif isinstance(step, Receive | Fold | Broadcast | Scatter | Send):
             found[step.site] = loops
     return found
 

@@ -11,22 +11,28 @@ then the slice waits for the slowest that still takes part.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import LinkCodec, Stream
 from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
+from tierfed.node.bases import Base
+from tierfed.node.collection import Order
+from tierfed.node.keepers import MessageKeeper, Place, added_up, has_state, slot_in
 from tierfed.node.summary import Summary
 from tierfed.node.uploads import INLINE, codec
 from tierfed.placements import Placement
 from tierfed.topology.assignment import ChildAssignment
 from tierfed.types.values import nbytes
+from tierfed.wire.keeping import has_base
 from tierfed.wire.message import Message, encode_message
+from tierfed.wire.packing import Agreed
 
 if TYPE_CHECKING:
     from tierfed.node.invocation import Invocation
 
 _UNDER_WAY = 8  # messages on their way to one child
+_REMEMBERED = 64  # messages that went upwards
 
 _Frames = list[tuple[dict[str, Any], Any]]
 
@@ -39,6 +45,7 @@ class Sending:
         self._invocation = invocation
         self._going_down = asyncio.Lock()
         self._under_way: Counter[str] = Counter()  # messages to each child
+        self.sent: deque[Order] = deque(maxlen=_REMEMBERED)  # where messages went upwards
 
     async def down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
@@ -55,20 +62,76 @@ class Sending:
             children = [c for c in inv.members if c.placement == step.to.name and self._takes_part(c.name)]
             ident = {"m": "down", "inv": inv.name, "att": inv.attempt, "site": str(site)}
             if isinstance(step, Broadcast):
-                encoded: dict[str, tuple[Message, _Frames]] = {}
+                groups: dict[str, list[ChildAssignment]] = {}
                 for child in children:
-                    if child.codec_down not in encoded:  # once, for all who share the codec
-                        message = _message(ident, step.slots, values, codec(child.codec_down), self._stream(site))
-                        encoded[child.codec_down] = message, await self._encoded(message, step.slots, values)
-                    self._send_to(child, *encoded[child.codec_down])
+                    groups.setdefault("none" if site.asks else child.codec_down, []).append(child)
+                for spec, sharing in groups.items():  # coded once, for all who share the codec
+                    await self._broadcast(step, site, values, ident, spec, sharing)
                 return
             rows = zip(step.slots, values, strict=True)
             parts = [_split(slot, value, inv.node.me.children) for slot, value in rows]
             for child in children:
                 own = [part[child.name] for part in parts]
                 slots = tuple(Slot(s.name, s.type, _still_many(s.many, child)) for s in step.slots)
-                message = _message(ident, slots, own, codec(child.codec_down), self._stream(site, child.name))
+                keeper = self._keeper(child.codec_down, f"> {child.name}", site, [s.name for s in slots if not s.many])
+                coder = codec(child.codec_down)
+                message = _message(ident, slots, own, coder, self.stream(site, child.name), keeper)
                 self._send_to(child, message, await self._encoded(message, slots, own))
+                self._done(keeper)
+
+    async def _broadcast(
+        self,
+        step: Broadcast,
+        site: Site,
+        values: list[Any],
+        ident: dict[str, Any],
+        spec: str,
+        children: list[ChildAssignment],
+    ) -> None:
+        """Send one message to children who share a codec; if it has a base, another to those who have not got that."""
+        inv = self._invocation
+        coder, slots = codec(spec), step.slots
+        added = [s.name for s in slots if s.many is None]
+        key = (inv.compiled.hash, str(step.site), spec)
+        base = inv.node.keeping.sent.get(inv.id, key) if has_base(coder) else None
+        have = [c for c in children if base is not None and c.name in base.holders]
+        lack = [c for c in children if base is None or c.name not in base.holders]
+        made: Base | None = None
+        for sharing, relative in ((have, base), (lack, None)):
+            if sharing:
+                keeper = self._keeper(spec, f"> {spec}", site, added, relative, made)
+                message = _message(ident, slots, values, coder, self.stream(site), keeper)
+                frames = await self._encoded(message, slots, values)
+                self._done(keeper)
+                for child in sharing:
+                    self._send_to(child, message, frames)
+                if keeper is not None and made is None:
+                    made = keeper.new_base()
+        if made is not None and not inv.over:
+            made.holders |= {c.name for c in children if inv.began.get(c.name) == inv.node.epoch(c.name)}
+            inv.node.keeping.sent.put(inv.id, key, made)
+
+    def _keeper(
+        self,
+        spec: str,
+        link: str,
+        site: Site,
+        added: list[str],
+        relative: Base | None = None,
+        exactly: Base | None = None,
+    ) -> MessageKeeper | None:
+        """Return what codes a message where its codec has state, and adds what was lost before to the slots `added`."""
+        if not has_state(codec(spec)):
+            return None
+        inv = self._invocation
+        place = Place(inv.id, inv.compiled.hash, link, str(site.written), inv.order(site))
+        residuals = inv.node.keeping.residuals
+        arrays = None if exactly is None else exactly.arrays
+        return MessageKeeper(place, residuals, lambda path: slot_in(path, added), relative, arrays)
+
+    def _done(self, keeper: MessageKeeper | None) -> None:
+        if keeper is not None and not self._invocation.over:
+            keeper.done()
 
     def _takes_part(self, child: str) -> bool:
         """Return whether a child is there, and not lost to this invocation."""
@@ -109,6 +172,11 @@ class Sending:
         """Send to the parent; it has left when this returns."""
         inv = self._invocation
         me = inv.node.me
+        keeper = None
+        if me.parent is not None and not site.asks:
+            keeper = self._keeper(me.codec_up, f"< {me.parent}", site, added_up(inv.compiled, site.written))
+        coder = await inv.agreement.codec(step, site, values, summary, keeper)
+        self.sent.append(inv.order(site))
         ident = {
             "m": "up",
             "inv": inv.name,
@@ -118,16 +186,16 @@ class Sending:
             "summary": summary.to_dict(),
             "traffic": inv.node.traffic.take(),
         }
-        coder = codec(me.codec_up if me.parent is not None else "none")
-        message = _message(ident, step.slots, values, coder, self._stream(site))
+        message = _message(ident, step.slots, values, coder, self.stream(site), keeper)
         frames = await self._encoded(message, step.slots, values)
+        self._done(keeper)
         if inv.node.history is not None and message.digest is not None:
             now = asyncio.get_running_loop().time()
             inv.node.history.sent(inv.name, inv.attempt, site, message.digest.hex(), summary, now)
         inv.message("sent", site, "up", me.name)
         await inv.node.send_to_parent(frames)
 
-    def _stream(self, site: Site, receiver: str = "") -> Stream:
+    def stream(self, site: Site, receiver: str = "") -> Stream:
         """Return the random numbers of a message that this node sends at `site`; to all who share its bytes if to none.
 
         Of the invocation's name only its number within the session is used, so that a run's seed
@@ -140,11 +208,16 @@ class Sending:
 
 
 def _message(
-    ident: dict[str, Any], slots: tuple[Slot, ...], values: list[Any], coder: LinkCodec, stream: Stream
+    ident: dict[str, Any],
+    slots: tuple[Slot, ...],
+    values: list[Any],
+    coder: LinkCodec | Agreed,
+    stream: Stream,
+    keeper: MessageKeeper | None,
 ) -> Message:
     many = {s.name for s in slots if s.many is not None}
     rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
-    return encode_message(ident, rows, coder, many=many, stream=stream)
+    return encode_message(ident, rows, coder, many=many, stream=stream, keeper=keeper)
 
 
 def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import link_codec
-from tierfed.compiler.slices import Fold, Site, Slot, incoming
+from tierfed.compiler.slices import Fold, Site, Slot
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.accumulator import Contribution
 from tierfed.node.round_events import Failed, Offered
 from tierfed.node.summary import Summary
 from tierfed.node.telling import reason_of
 from tierfed.wire.frame import Frame
+from tierfed.wire.keeping import FindBase
 from tierfed.wire.message import MessageReader
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ INLINE = 1 << 20  # bytes of a message that is coded, checked and folded on the 
 codec = functools.lru_cache(maxsize=64)(link_codec)  # every message names one
 
 
-def reader_of(slots: Iterable[Slot], spec: str, where: str) -> MessageReader:
-    """Return a reader of a message of `slots` under the codec `spec`."""
-    return MessageReader([(s.name, s.type, s.many is not None) for s in slots], codec(spec), where=where)
+def reader_of(slots: Iterable[Slot], spec: str, where: str, find_base: FindBase | None = None) -> MessageReader:
+    """Return a reader of a message of `slots` under the codec `spec`; `find_base` gives what differences are to."""
+    rows = [(s.name, s.type, s.many is not None) for s in slots]
+    return MessageReader(rows, codec(spec), where=where, find_base=find_base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Uploads:
         key = (member, site)
         if key not in self._readers and header.get("seq") == 0:
             child, epoch = inv.node.children[member], inv.node.epoch(member)
-            reader = reader_of(incoming(step.folds), child.codec_up, f"{member}, site {site}")
+            reader = inv.agreement.reader(child, step, site, f"{member}, site {site}")
             self._readers[key] = Upload(member, site, step, reader, epoch)
             inv.step(Offered(member, site, ident["att"], epoch))
         return self._readers.get(key)

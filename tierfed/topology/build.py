@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tierfed.placements import Hierarchy, Member, Placement
+from tierfed.topology.agreements import check_down, check_siblings
 from tierfed.topology.checks import DEFAULT_HOST, check
 from tierfed.topology.graph import Grown, Sprout, grow
 from tierfed.topology.model import Job, Topology
@@ -37,8 +38,11 @@ def build(
         problems.raise_if_any()
         raise AssertionError("a document without a spec has a problem")
     check(spec, document, problems)
+    check_down(spec, document, problems)
     grown = grow(spec, document, problems)
     settings = settle(spec, document, grown, written, problems) if grown is not None else {}
+    if grown is not None:
+        check_siblings(settings, grown, document, problems)
     problems.raise_if_any()
     if grown is None:
         raise AssertionError("a spec without members has a problem")

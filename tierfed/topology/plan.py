@@ -23,7 +23,21 @@ from typing import Any, NamedTuple
 
 from tierfed.codecs import Codec, Rules, link_codec
 from tierfed.codecs.rules import hits
-from tierfed.compiler.slices import Broadcast, Compiled, Fold, Load, Loop, Scatter, Send, Site, Slice, Slot, Step, walk
+from tierfed.compiler.slices import (
+    Broadcast,
+    Compiled,
+    Fold,
+    Load,
+    Loop,
+    Scatter,
+    Send,
+    Site,
+    Slice,
+    Slot,
+    Step,
+    added,
+    walk,
+)
 from tierfed.data import check_use
 from tierfed.errors import CodecError, DataError, IdleRule, TierfedError
 from tierfed.ir.evaluate import evaluate
@@ -39,8 +53,10 @@ from tierfed.topology.model import Node, Topology
 from tierfed.topology.suggest import did_you_mean
 from tierfed.wire import forecast
 from tierfed.wire.forecast import Forecast
+from tierfed.wire.terms import Terms
 
 _INVOCATION = "00000000-10"  # of usual length
+_NONE = link_codec("none")
 _TURNS = 1000  # of a loop that are gone through one by one
 
 
@@ -250,12 +266,14 @@ class _Walk:
 
     def __init__(self, topology: Topology, compiled: Compiled) -> None:
         self._topology = topology
+        self._compiled = compiled
         self._slices: dict[str, Slice] = {p.name: part for p, part in compiled.slices.items()}
         self._active = {name for name, part in self._slices.items() if part.steps}
         self._below: dict[str, dict[str, int]] = {}
         _count(topology.tree.root, self._below)
         self._forecasts: dict[Any, Forecast | None] = {}
         self._sent: dict[tuple[str, Site], _Sent] = {}
+        self._agreeing: dict[tuple[str, Site], Terms] = {}
 
     def links(self, node: Node) -> Iterator[tuple[str, str, list[forecast.Slot], str]]:
         """Yield (child, direction, slots, codec) of each message between `node` and its parent or its children."""
@@ -293,34 +311,79 @@ class _Walk:
                 case Broadcast() | Scatter():
                     ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
                     for child in self._children(node, step.to.name):
-                        made = self._forecast(self._descending(child, step), child.codec_down)
+                        made = self._forecast(self._descending(child, step), child.codec_down, isinstance(step, Scatter))
                         wire, raw = self._add(sums[child.placement], "down", made, ident)
                         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
                     folded: dict[str, int] = {}
                     for child in self._children(node, source.name):
-                        sent = self._sent.pop((child.name, site.at(turns)))
-                        _count_traffic(behind.traffic, child.placement, [sent.wire, sent.raw, 0, 0, 1, 0])
-                        for placement, numbers in sent.traffic.items():
-                            _count_traffic(behind.traffic, placement, numbers)
+                        self._answer(child, site.at(turns), behind, sums)
+                        sent = self._came(child, site.at(turns), behind)
                         for placement, number in sent.counts.items():
                             folded[placement] = folded.get(placement, 0) + number
                     before = behind.counts
                     behind.counts = {p: min(n, before.get(p, n)) for p, n in {**before, **folded}.items()}
                 case Send(site=site) if node.parent is not None:
-                    said = {**behind.counts, node.placement: behind.counts.get(node.placement, 0) + 1}
-                    taken, behind.traffic = behind.traffic, {}
-                    ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site.at(turns)), "member": node.name}
-                    ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
-                    made = self._forecast(self._rising(node, step), node.codec_up)
-                    wire, raw = self._add(sums[node.placement], "up", made, ident)
-                    self._sent[node.name, site.at(turns)] = _Sent(wire, raw, said, taken)
+                    terms = self._terms(node, step)
+                    if terms is None:
+                        made = self._forecast(self._rising(node, step), node.codec_up)
+                    else:
+                        offer = Forecast.of([("offer", terms.offer_type, None)], _NONE)
+                        self._send(node, site.at(turns).before, offer, behind, sums)
+                        made = self._agreed(self._rising(node, step), terms)
+                    self._send(node, site.at(turns), made, behind, sums)
                 case Loop(turns=count):
                     known = _constant(count)
                     if known is None:
                         self._unknown(step.steps, node, sums)
                     for turn in range(known or 0):
                         self._run(node, step.steps, (*turns, turn), behind, sums)
+
+    def _send(
+        self, node: Node, site: Site, made: Forecast | None, behind: _Behind, sums: Mapping[str, _Sum]
+    ) -> None:
+        """Count a message to the parent, with what its header says of those below."""
+        said = {**behind.counts, node.placement: behind.counts.get(node.placement, 0) + 1}
+        taken, behind.traffic = behind.traffic, {}
+        ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
+        ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
+        wire, raw = self._add(sums[node.placement], "up", made, ident)
+        self._sent[node.name, site] = _Sent(wire, raw, said, taken)
+
+    def _came(self, child: Node, site: Site, behind: _Behind) -> _Sent:
+        """Return the message of a child, and count what its header says."""
+        sent = self._sent.pop((child.name, site))
+        _count_traffic(behind.traffic, child.placement, [sent.wire, sent.raw, 0, 0, 1, 0])
+        for placement, numbers in sent.traffic.items():
+            _count_traffic(behind.traffic, placement, numbers)
+        return sent
+
+    def _answer(self, child: Node, site: Site, behind: _Behind, sums: Mapping[str, _Sum]) -> None:
+        """Count the offer of a child, and the answer to it, if it agrees on what it sends at `site`."""
+        if (child.name, site.before) not in self._sent:
+            return
+        self._came(child, site.before, behind)
+        terms = self._agreeing[child.placement, site.written]
+        ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(site.before)}
+        made = Forecast.of([("answer", terms.answer_type, None)], _NONE)
+        wire, raw = self._add(sums[child.placement], "down", made, ident)
+        _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
+
+    def _terms(self, node: Node, step: Send) -> Terms | None:
+        """Return what `node` agrees on with its siblings before it sends, None if it does not."""
+        fold = self._compiled.fold_of(step.site, node.placement)
+        if fold is None:
+            return None
+        terms = Terms.of(tuple((s.name, s.type) for s in added(fold.folds)), link_codec(node.codec_up))
+        if terms is not None:
+            self._agreeing[node.placement, step.site] = terms
+        return terms
+
+    def _agreed(self, slots: list[forecast.Slot], terms: Terms) -> Forecast | None:
+        key = ("agreed", str(terms.link), *slots)
+        if key not in self._forecasts:
+            self._forecasts[key] = Forecast.of(slots, terms.blank())
+        return self._forecasts[key]
 
     def _unknown(self, steps: tuple[Step, ...], node: Node, sums: Mapping[str, _Sum]) -> None:
         """Note the tiers whose bytes depend on how often a loop is taken, which is known only when it runs."""
@@ -360,10 +423,10 @@ class _Walk:
     def _slot(self, slot: Slot, member: str) -> forecast.Slot:
         return slot.name, slot.type, None if slot.many is None else self._below[member].get(slot.many.name, 0)
 
-    def _forecast(self, slots: list[forecast.Slot], spec: str) -> Forecast | None:
-        key = (spec, *slots)
+    def _forecast(self, slots: list[forecast.Slot], spec: str, in_full: bool = False) -> Forecast | None:
+        key = (spec, in_full, *slots)
         if key not in self._forecasts:
-            self._forecasts[key] = Forecast.of(slots, link_codec(spec))
+            self._forecasts[key] = Forecast.of(slots, link_codec(spec), in_full=in_full)
         return self._forecasts[key]
 
 

@@ -24,7 +24,8 @@ from tierfed.errors import CodecError, ValueMismatch
 from tierfed.types import Type
 from tierfed.wire.frame import Sealed, frame_bytes, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, digest_of, told
-from tierfed.wire.packing import Pack, Slab, packing
+from tierfed.wire.keeping import Keeper, has_base
+from tierfed.wire.packing import SMALL, Agreed, Pack, Slab, packing
 from tierfed.wire.plain import Header, pack
 from tierfed.wire.reader import MessageReader
 from tierfed.wire.value import Part, parts_of, raw_bytes
@@ -45,11 +46,13 @@ class Message:
         self,
         ident: Header,
         slots: Sequence[tuple[str, Type, Any]],
-        coder: LinkCodec,
+        coder: LinkCodec | Agreed,
         many: Collection[str] = (),
         stream: Stream = _SAME,
+        keeper: Keeper | None = None,
     ) -> None:
         self._stream = stream
+        self._keeper = keeper
         said: list[list[Any]] = []
         self._parts: list[Part] = []
         self._sizes: list[int] = []
@@ -69,7 +72,12 @@ class Message:
         self._inline = len(self._sizes) <= INLINE_SIZES
         sizes = self._sizes if self._inline else len(self._sizes)
         self._first: Header = {"ident": ident, "seq": 0, "codec": str(coder), "slots": said, "sizes": sizes}
-        self._packs = packing(self._parts, coder)
+        if keeper is not None:
+            coded = [p for p in self._parts if (p.type.size or 0) >= SMALL and not p.structural]
+            keeper.begin([(part.path, part.type, coder.at(part.path)) for part in coded])
+        if has_base(coder):
+            self._first["base"] = None if keeper is None else keeper.base
+        self._packs = packing(self._parts, coder, in_full=self._first.get("base") is None)
         self._begin()
 
     def _begin(self) -> None:
@@ -107,7 +115,10 @@ class Message:
         part = self._parts[pack_.index]
         try:
             chunk = part.array.reshape(-1)[pack_.start : pack_.stop]
-            return Sealed.of(pack_.coder.encode_chunk(chunk, pack_.start, self._stream.at(part.path)))
+            stream = self._stream.at(part.path)
+            if self._keeper is not None and not part.structural:
+                return Sealed.of(self._keeper.encode(pack_.coder, part.path, pack_.start, chunk, stream))
+            return Sealed.of(pack_.coder.encode_chunk(chunk, pack_.start, stream))
         except CodecError as e:
             raise CodecError(e.what, where=part.path, mend=e.mend) from e
 
@@ -115,18 +126,20 @@ class Message:
 def encode_message(
     ident: Header,
     slots: Sequence[tuple[str, Type, Any]],
-    codec: LinkCodec,
+    codec: LinkCodec | Agreed,
     *,
     many: Collection[str] = (),
     stream: Stream = _SAME,
+    keeper: Keeper | None = None,
 ) -> Message:
     """Return the message of `slots`, each a name, a type and a held value, as an iterable of frames.
 
     Slots named in `many` have a list of held values.  Arrays are not copied: they must
     not change until the frames are sent.  A codec that rounds at random takes its numbers
     from `stream`, which is the message's own: another sender has another, a retry the same.
+    One with state has what it needs from `keeper`; without one, it starts from nothing.
 
     Raises ValueMismatch for a value that does not travel, CodecError for one that
     `codec` does not carry (for a value such as NaN, while iterating).
     """
-    return Message(ident, slots, codec, many, stream)
+    return Message(ident, slots, codec, many, stream, keeper)

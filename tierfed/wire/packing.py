@@ -15,11 +15,12 @@ refused before there is memory for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from tierfed.codecs import CHUNK, Codec, LinkCodec, Rules, codec
+from tierfed.codecs.delta import BASE
 from tierfed.codecs.rules import tensor_name
 from tierfed.errors import CodecError
 from tierfed.wire.layout import Column
@@ -76,8 +77,30 @@ class Chunk:
 Pack: TypeAlias = Slab | Chunk
 
 
-def packing(columns: Sequence[Column], coder: LinkCodec) -> list[Pack]:
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The codec of a link whose senders have agreed (terms.py): `chunks` has that of each chunk, by path and start."""
+
+    link: LinkCodec
+    chunks: Mapping[tuple[str, int], Codec]
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codecs that the link has for tensors."""
+        return self.link.codecs if isinstance(self.link, Rules) else (self.link,)
+
+    def at(self, path: str) -> Codec:
+        """Return the codec that the link has for a path."""
+        return self.link.at(path)
+
+    def __str__(self) -> str:
+        return str(self.link)
+
+
+def packing(columns: Sequence[Column], coder: LinkCodec | Agreed, *, in_full: bool = False) -> list[Pack]:
     """Return the frames of a message with `columns`, at least one, in order.
+
+    With `in_full`, what would be sent as a difference to a base is sent as it is.
 
     Raises CodecError if a large column is of a dtype that `coder` does not carry.
     """
@@ -89,9 +112,14 @@ def packing(columns: Sequence[Column], coder: LinkCodec) -> list[Pack]:
         size, nbytes = column.type.size or 0, column.type.nbytes or 0  # of a column, all sizes are known
         if size >= SMALL:
             by = RAW if column.structural else check_carried(column, coder)
-            for at in range(0, size, CHUNK):
-                stop = min(at + CHUNK, size)
-                chunks.append(Chunk(index, at, stop, by, column.type.name, nbytes // size * (stop - at)))
+            if in_full and by.state == BASE:
+                by = by.in_full
+            by = by.of_shape(shape_of(column))
+            grain = size if by.array_stage.grain == "tensor" else CHUNK
+            for at in range(0, size, grain):
+                stop = min(at + grain, size)
+                own = coder.chunks.get((column.path, at), by) if isinstance(coder, Agreed) else by
+                chunks.append(Chunk(index, at, stop, own, column.type.name, nbytes // size * (stop - at)))
             continue
         start = -(-end // _PLACE) * _PLACE
         if places and start + nbytes > SLAB:
@@ -104,7 +132,12 @@ def packing(columns: Sequence[Column], coder: LinkCodec) -> list[Pack]:
     return slabs + chunks
 
 
-def check_carried(column: Column, coder: LinkCodec) -> Codec:
+def shape_of(column: Column) -> tuple[int, ...]:
+    """Return the shape of a column, of which all sizes are known."""
+    return tuple(s or 0 for s in column.type.shape or ())
+
+
+def check_carried(column: Column, coder: LinkCodec | Agreed) -> Codec:
     """Return the codec that a link has for a column; raises CodecError, naming it, if its dtype is not carried."""
     by = coder.at(column.path)
     try:

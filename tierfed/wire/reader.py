@@ -23,13 +23,15 @@ from typing import Any
 import numpy as np
 
 from tierfed.codecs import LinkCodec
+from tierfed.codecs.delta import BASE
 from tierfed.codecs.stage import add
 from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
 from tierfed.types import Type
 from tierfed.wire.frame import Frame, aligned, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, Slot, check_keys, check_slots, digest_of
+from tierfed.wire.keeping import FindBase, has_base, is_base
 from tierfed.wire.layout import Column, Limits, Sizes, columns_of, least_cost
-from tierfed.wire.packing import Chunk, Pack, Slab, packing
+from tierfed.wire.packing import Agreed, Chunk, Pack, Slab, packing
 from tierfed.wire.plain import Header
 from tierfed.wire.sums import Sums
 from tierfed.wire.value import from_raw, value_from
@@ -46,14 +48,17 @@ class MessageReader:
     def __init__(
         self,
         slots: Sequence[tuple[str, Type] | Slot],
-        codec: LinkCodec,
+        codec: LinkCodec | Agreed,
         limits: Limits | None = None,
         where: str = "message",
+        find_base: FindBase | None = None,
     ) -> None:
         self._slots: list[Slot] = [(s[0], s[1], len(s) == 3 and s[2]) for s in slots]
         self._coder = codec
         self._limits = limits or Limits()
         self._where = where
+        self._find_base = find_base
+        self.based: dict[str, Any] = {}  # flat copies of the tensors that a later message may differ from, once decoded
         self.ident: Header = {}
         self.digest: bytes | None = None
         self.complete = False
@@ -144,9 +149,7 @@ class MessageReader:
             return
         for pack_, payload in zip(self._packs, self._payloads, strict=True):
             if isinstance(pack_, Chunk) and not pack_.trusted:
-                column = self._columns[pack_.index]
-                scratch = np.empty(pack_.stop - pack_.start, column.type.dtype)
-                self._decoded(pack_, payload, scratch, adding=False)
+                self._check(pack_, payload)
         self._verified = True
 
     def accumulate_into(self, sums: Sums | Sequence[Any], slots: Collection[str] | None = None) -> None:
@@ -195,6 +198,7 @@ class MessageReader:
                 f"expected the codec {self._coder}, got {str(header['codec'])[:60]}",
                 "name one codec for both ends of the link (see `tierfed show`)",
             )
+        self._check_base(header)
         self._items = check_slots(header, self._slots, self._limits, self._where)
         inline = type(sizes) is list and len(sizes) <= INLINE_SIZES
         if not inline and not (type(sizes) is int and INLINE_SIZES < sizes <= MOST_SIZES):
@@ -207,6 +211,15 @@ class MessageReader:
         if inline:
             self._packs = []
             self._lay_out(sizes)
+
+    def _check_base(self, header: Header) -> None:
+        base = header.get("base")
+        if ("base" in header) != has_base(self._coder) or not is_base(base):
+            raise self._refusal(
+                "a header whose base is none, or one under a codec without", "run one version of tierfed"
+            )
+        if base is not None and self._find_base is None:
+            raise self._refusal("a difference where no base is kept", "send the value in full")
 
     def _lay_out(self, sizes: Sequence[Any]) -> None:
         """Find out all frames, from the types and the open `sizes`."""
@@ -223,7 +236,7 @@ class MessageReader:
             self._spans.append(range(first, len(self._columns)))
             self._sizes.append(left.taken[taken:])
         left.finish(self._where)
-        self._packs += packing(self._columns, self._coder)
+        self._packs += packing(self._columns, self._coder, in_full=self._first.get("base") is None)
 
     def _check_end(self, seq: int, ends: bool) -> None:
         if seq >= len(self._packs):
@@ -291,7 +304,36 @@ class MessageReader:
                     arrays[pack_.index] = np.frombuffer(aligned(t.nbytes or 0), t.dtype).reshape(t.shape or ())
                 flat = arrays[pack_.index].reshape(-1)
                 self._decoded(pack_, payload, flat[pack_.start : pack_.stop], adding=False)
+        if "base" in self._first:
+            self._add_base(arrays)
         return arrays
+
+    def _add_base(self, arrays: dict[int, Any]) -> None:
+        """Add to the differences among `arrays` what they are to, and keep copies for the next ones."""
+        name = self._first["base"]
+        base = self._find_base(name) if name is not None and self._find_base is not None else {}
+        for index in arrays.keys() & {p.index for p in self._packs if isinstance(p, Chunk)}:
+            column, flat = self._columns[index], arrays[index].reshape(-1)
+            if column.structural or self._coder.at(column.path).state != BASE:
+                continue
+            if name is not None:
+                before = base.get(column.path)
+                if before is None or (before.dtype, before.size) != (flat.dtype, flat.size):
+                    raise self._refusal(f"{column.path} is not in its base, or of another type", "send it in full")
+                add(before, flat)
+            self.based[column.path] = flat.copy()
+
+    def _check(self, chunk: Chunk, payload: memoryview) -> None:
+        """Check that a chunk decodes: by its bytes alone, where its codec can tell."""
+        column = self._columns[chunk.index]
+        size = chunk.stop - chunk.start
+        try:
+            known = chunk.coder.check_chunk(payload, size, chunk.dtype)
+        except CodecError as e:
+            path = f"{column.path}, elements {chunk.start} to {chunk.stop}"
+            raise CodecError(e.what, where=path, mend=e.mend) from e
+        if not known:
+            self._decoded(chunk, payload, np.empty(size, column.type.dtype), adding=False)
 
     def _decoded(self, chunk: Chunk, payload: memoryview, out: Any, *, adding: bool) -> None:
         try:
