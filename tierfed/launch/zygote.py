@@ -176,6 +176,7 @@ def _run(request: dict[str, Any], ready: int, listeners: list[int]) -> int:
     from tierfed.topology.assignment import NodeAssignment
 
     gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # a parent of thousands was collecting for a third of its rounds
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # three forks printed the same np.random.rand()
     context = request["context"]

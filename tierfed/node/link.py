@@ -265,7 +265,9 @@ class Link(asyncio.BufferedProtocol):
 
     def _progress(self) -> Progress:
         held = 0 if self._inlet is None else self._inlet.waiting()
-        return Progress(self.received_bytes + held, self._frames, self._decoder.within)
+        within = self._decoder.within
+        left = len(self._decoder.get_buffer()) if within == "payload" else 1
+        return Progress(self.received_bytes + held, self._frames, within, held >= left)
 
     def _too_slow(self, what: str) -> None:
         self._fail(ProtocolError(what, where=self.name, mend="see what slows the peer or its network"))

@@ -3,7 +3,9 @@
 Every `window` seconds, while bytes come, look at the frame in progress.  If it was
 in progress a window ago already, its head must be whole by now, and its payload must
 have made `rate` bytes a second.  A peer that trickles holds a buffer for two windows
-at most; one that is silent between two frames is none of this module's business.
+at most; one that is silent between two frames is none of this module's business, and
+so is a frame of which all that is left has come and is only not read yet: a node with
+thousands of children may take a while to get round to it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ class Progress:
     nbytes: int
     frames: int
     within: str | None  # "head", "payload" or None
+    here: bool = False  # what is left of that part has come, and waits to be read
 
 
 class Pace:
@@ -55,7 +58,7 @@ class Pace:
             return  # until bytes come again
         came = now.nbytes - before.nbytes
         new = before.within is None or now.frames > before.frames
-        if new or (now.within == "payload" and came >= self._wanted):
+        if new or now.here or (now.within == "payload" and came >= self._wanted):
             self.watch()
             return
         expected = f"at least {self._wanted:.0f}" if now.within == "payload" else "a whole one"

@@ -7,11 +7,13 @@
 Sound because both ends see one order of uses, that of the frames on the bulk link, and the
 sender forgets first: of the `KEPT` programs a node keeps, its parent counts on the last
 `COUNTED_ON`.  A program counts as sent when its frames have left, and not before: a sending
-that was cancelled is done again.
+that was cancelled is done again.  Nodes of one process that were sent the same bytes share what
+is made of them, which is never changed.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 
 from tierfed.compiler.serialize import compiled_from_bytes
@@ -30,7 +32,7 @@ class Programs:
 
     def add(self, data: bytes, announced: object, where: str) -> Compiled:
         """Keep the program in `data`; raises ProtocolError if it is not the one announced."""
-        compiled = compiled_from_bytes(data)
+        compiled = _compiled(data)
         if compiled.hash != announced:
             raise ProtocolError(
                 f"the program is {compiled.hash}, announced as {str(announced)[:80]}",
@@ -49,6 +51,11 @@ class Programs:
             return None
         self._programs.move_to_end(hash_)
         return self._programs[hash_]
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _compiled(data: bytes) -> Compiled:
+    return compiled_from_bytes(data)
 
 
 class Deployed:
