@@ -5,12 +5,14 @@
     NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(mktemp -d) python …           # an index out of range in a kernel is an error
 
 The first bytes of an input choose what reads the rest (see `Choice`): any codec of the table, with each of its
-options, in any dtype that it carries, of any size; a decoder of frames; or a reader of messages.  A codec that is
+options, in any dtype that it carries, of any size; what senders agree on; a decoder of frames; or a reader of
+messages.  A codec that is
 listed in the table is fuzzed.  Lengths and checksums are made right for half of the inputs, since guessing them would
 leave nothing behind them to be reached.
 
 What must hold: nothing but a typed error comes out; after an error the array is as it was; adding is decoding and
-`np.add`, bit for bit, or the same error; a lossy codec gives finite values; no input takes more than 32 MiB or 10
+`np.add`, bit for bit, or the same error; so are checking without decoding, and adding what was sent, to
+float32's precision; a lossy codec gives finite values; no input takes more than 32 MiB or 10
 seconds.  Without a directory for the corpus, the golden bytes and some codes are the seeds.
 
 Source: libFuzzer's coverage-guided mutation, through atheris.
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
+import re
 import struct
 import sys
 import tempfile
@@ -34,7 +36,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 with atheris.instrument_imports(include=["tierfed.codecs", "tierfed.wire"]):
-    from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, codec
+    from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, ShortStage, codec
     from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
     from tierfed.types import TensorType, parse
     from tierfed.wire.frame import MAGIC, VERSION, Frame, FrameDecoder, crc32c
@@ -54,7 +56,7 @@ def variants(name: str) -> list[str]:
     """Return the notations of an array stage: as it is, and with each option at other values that it takes."""
     found = {str(codec(name)): name}  # by notation
     for field in dataclasses.fields(TABLE[name]):
-        values = [not field.default] if isinstance(field.default, bool) else range(1, 9)
+        values = [not field.default] if isinstance(field.default, bool) else (1, 2, 3, 4, 8)
         for value in values if isinstance(field.default, bool | int) else ():
             try:
                 c = codec([{name: {field.name: value}}])
@@ -64,9 +66,14 @@ def variants(name: str) -> list[str]:
     return list(found)
 
 
-ARRAYS = [spec for name, cls in TABLE.items() if issubclass(cls, ArrayStage) for spec in variants(name)]
-BYTES = ["", *(f"+{name}" for name, cls in TABLE.items() if issubclass(cls, ByteStage))]
-CODECS = [codec(a + b) for a in ARRAYS for b in BYTES]
+SHORT = [name for name, cls in TABLE.items() if issubclass(cls, ShortStage)]
+ARRAYS = [name for name, cls in TABLE.items() if issubclass(cls, ArrayStage)]
+BYTES = [name for name, cls in TABLE.items() if issubclass(cls, ByteStage)]
+CODECS = [
+    *(codec(spec) for name in (*ARRAYS, *SHORT) for spec in variants(name)),
+    *(codec(f"{name}+{behind}") for name in SHORT for behind in ("int8", "fp16")),
+    *(codec(f"{name}+{behind}") for name in (*ARRAYS, *SHORT) for behind in BYTES),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Choice:
     codec: Codec
     dtype: str
     size: int
-    kind: int  # 0 to 3 a codec, 4 frames, 5 a head with its checksum, 6 and 7 a message
+    kind: int  # 0 to 2 a codec, 3 one whose senders agree, 4 frames, 5 a head with its checksum, 6 and 7 a message
     fits: bool  # whether the bytes are given the length and the checksums that are expected
 
     @staticmethod
@@ -100,15 +107,24 @@ def one_input(data: bytes) -> None:
     if len(data) < 5:
         return
     choice, rest = Choice.of(data), data[5:]
-    had = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    had = peak()
     read(choice, rest)
-    took = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - had
+    took = peak() - had
     assert took < MEMORY, f"{took} KiB were taken for {len(data)} bytes"
+
+
+def peak() -> int:
+    """Return the most memory that this process has ever had, in KiB."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1])
 
 
 def read(choice: Choice, rest: bytes) -> None:
     """Read what follows a choice."""
-    if choice.kind < 4:
+    if choice.kind == 3 and choice.codec.agrees:
+        agreed(choice, rest)
+    elif choice.kind < 4:
         decoded(choice, rest)
     elif choice.kind == 4:
         framed(rest)
@@ -118,35 +134,81 @@ def read(choice: Choice, rest: bytes) -> None:
         messaged(choice, rest)
 
 
-def fitted(choice: Choice, data: bytes) -> bytes:
+def fitted(c: Codec, dtype: str, size: int, data: bytes) -> bytes:
     """Return `data` in the length that the array stage reads, and under the byte stages."""
-    nbytes = choice.codec.nominal_bytes(choice.size, choice.dtype)
+    nbytes = c.nominal_bytes(size, dtype)
     assert nbytes is not None  # it carries the dtype
     data = data[:nbytes].ljust(nbytes, data[-1:] or b"\0")
-    for stage in choice.codec.byte_stages:
+    for stage in c.byte_stages:
         data = bytes(stage.encode(data))
     return data
 
 
 def decoded(choice: Choice, data: bytes) -> None:
-    """Decode and add a chunk."""
-    c, t = choice.codec, TensorType(choice.dtype, (choice.size,))
+    """Decode and add a chunk, after a type of so many elements that there is no memory for them."""
+    c = choice.codec
     refused(lambda: c.decode(data, TensorType(choice.dtype, (HUGE,))), True)
     if choice.fits:
-        data = fitted(choice, data)
-    out = (np.arange(choice.size) % 5).astype(t.dtype)
-    before, total = out.copy(), out.copy()
+        data = fitted(c, choice.dtype, choice.size, data)
+    out = consistent(c, choice.dtype, choice.size, data)
+    if out is not None:
+        assert c.decode(data, TensorType(choice.dtype, (choice.size,))).tobytes() == out.tobytes()
+
+
+def agreed(choice: Choice, data: bytes) -> None:
+    """Decode and add a tensor whose senders have agreed on what `data` begins with, and take that as their offer."""
+    shape = (1 + choice.size % 61, 1 + choice.size // 61 % 400)
+    size = shape[0] * shape[1]
+    c = choice.codec.of_shape(shape)
+    stage = c.agreement
+    if stage is None:  # written as it is
+        decoded(choice, data)
+        return
+    offer, answer = (floats(data, n) for n in (stage.offer_size(size), stage.answer_size(size)))
+    if refused(lambda: stage.check_offer(offer)) is None:
+        with np.errstate(all="ignore"):
+            total = offer.copy()
+            stage.combine(total, offer)
+            assert refused(lambda: c.agreed(stage.answer(total), 7)) is None, "an answer is none"
+    made: list[Codec] = []
+    if refused(lambda: made.append(c.agreed(answer, 7))) is None:
+        consistent(made[0], choice.dtype, size, fitted(made[0], choice.dtype, size, data[4 * answer.size :]))
+
+
+def floats(data: bytes, count: int) -> Any:
+    """Return so many float32 that begin with those of `data`."""
+    return np.frombuffer(data[: 4 * count].ljust(4 * count, b"\0"), "<f4").copy()
+
+
+def consistent(c: Codec, dtype: str, size: int, data: bytes) -> Any:
+    """Decode a chunk in each way that there is, and return it, None if it is refused."""
+    out = (np.arange(size) % 5).astype(TensorType(dtype).dtype)
+    before, total, summed = out.copy(), out.copy(), out.copy()
     why = refused(lambda: c.decode_chunk(memoryview(data), out))
     again = refused(lambda: c.accumulate_chunk(memoryview(data), total))
     assert why == again, f"decoding: {why}, adding: {again}"
+    known: list[bool] = []
+    checked = refused(lambda: known.append(c.check_chunk(memoryview(data), size, dtype)))
+    assert checked is None or why is not None, f"checking: {checked}, decoding: {why}"
+    sums = c.summing(size, dtype) if c.byte_stages or len(data) == c.nominal_bytes(size, dtype) else None
+    if sums is not None:  # which is given what has passed the check of its length
+        refusal = refused(lambda: sums.add(memoryview(data)))
+        assert (refusal is None) == (why is None), f"decoding: {why}, summing: {refusal}"
     if why is not None:
+        assert known != [True], f"checking finds nothing, decoding: {why}"
         assert out.tobytes() == total.tobytes() == before.tobytes(), "an error left its mark"
-        return
+        return None
     with np.errstate(all="ignore"):
         assert np.add(before, out).tobytes() == total.tobytes(), "adding is not decoding and adding"
         assert not c.lossy or np.isfinite(out.astype(np.float64)).all(), "a value is not finite"
-    assert choice.dtype != "bool" or not (out.view(np.uint8) > 1).any()
-    assert c.decode(data, t).tobytes() == out.tobytes()
+        if sums is not None:
+            sums.into(summed)
+            near = np.finfo(np.float32).eps * 100 if dtype in ("float32", "float64") else 0.02
+            far = np.abs(summed.astype(np.float64) - total.astype(np.float64))
+            largest = np.abs(total.astype(np.float64)).max(initial=1)
+            assert not np.isfinite(largest) or (far <= near * largest).all(), "summing is not adding"
+    assert dtype != "bool" or not (out.view(np.uint8) > 1).any()
+    return out
 
 
 def refused(read: Any, always: bool = False) -> str | None:
@@ -191,7 +253,7 @@ def messaged(choice: Choice, data: bytes) -> None:
         return
     value = (np.linspace(-1, 1, 5000, dtype=np.float32), np.int32(7))
     message = [(dict(h), b"".join(bytes(b) for b in bs)) for h, bs in encode_message({"m": 1}, [("v", t, value)], c)]
-    message[-1] = (message[-1][0], fitted(dataclasses.replace(choice, dtype="float32", size=5000), data))
+    message[-1] = (message[-1][0], fitted(c, "float32", 5000, data))
     crcs = [crc32c(payload) for _, payload in message]
     message[-1][0]["digest"] = digest_of(message[0][0], crcs)
     reader, sums = MessageReader([("v", t)], c, LIMITS), [np.ones(5000, np.float32), np.zeros((), np.int32)]
@@ -222,13 +284,13 @@ def write_seeds(into: Path) -> None:
         if c in CODECS and isinstance(t, TensorType) and t.size is not None:
             seeds += [Choice.bytes_of(c, t.name, t.size, fits=False) + bytes.fromhex(entry["code"])]
     for c in CODECS:
-        for size in (40, 4500):
+        for size in (40,) if c.byte_stages else (40, 4500):
             x = (np.random.default_rng(size).standard_normal(size)).astype(np.float32)
             code = c.encode(x)
             seeds.append(Choice.bytes_of(c, "float32", size, fits=False) + code)
             for stage in c.byte_stages[::-1]:
                 code = bytes(stage.decode(memoryview(code), 0, 1 << 20))
-            seeds += [Choice.bytes_of(c, "float32", size) + code, Choice.bytes_of(c, "float32", size, 6) + code]
+            seeds += [Choice.bytes_of(c, "float32", size, kind) + code for kind in ((0, 3, 6) if c.agrees else (0, 6))]
         if not c.byte_stages:  # long enough for compiled kernels; `fitted` goes on with the last byte
             x = np.random.default_rng(0).standard_normal(70_002).astype(np.float32)
             seeds.append(Choice.bytes_of(c, "float32", x.size) + c.encode(x)[:3000])

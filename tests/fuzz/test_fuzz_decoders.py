@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, codec
+from tierfed.codecs import TABLE, ArrayStage, ByteStage, Codec, ShortStage, codec
 from tierfed.errors import CodecError
 from tierfed.wire.message import encode_message
 
@@ -115,8 +115,10 @@ def test_every_codec_is_fuzzed():
     import fuzz_decoders as fuzz
 
     stages = {s.name for c in fuzz.CODECS for s in c.stages}
-    assert stages == {name for name, cls in TABLE.items() if issubclass(cls, ArrayStage | ByteStage)}
-    assert {codec("eden(bits=1)"), codec("qsgd(8)"), codec("int8(stochastic=true)+zstd")} <= set(fuzz.CODECS)
+    assert stages == {name for name, cls in TABLE.items() if issubclass(cls, ArrayStage | ByteStage | ShortStage)}
+    assert {codec("eden(bits=1)"), codec("qsgd(8)"), codec("int8(stochastic=true)"), codec("topk+int8")} <= set(
+        fuzz.CODECS
+    )
     for c in fuzz.CODECS:
         for size in (0, 40, 65_535, 150_000):
             choice = fuzz.Choice.of(fuzz.Choice.bytes_of(c, c.dtypes[-1], size, 3))
