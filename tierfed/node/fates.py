@@ -68,7 +68,10 @@ class Part:
         """Return how far a child counts, if this node counts so far."""
         if counted is False:
             return False
-        bounds = [out] if (out := self.out.get(child)) is not None else []
+        out = self.out.get(child)
+        if out == ():  # before it gave anything
+            return False
+        bounds = [] if out is None else [out]
         if isinstance(counted, tuple):
             inside = [order for order in self.sent if order < counted]
             if not inside:
