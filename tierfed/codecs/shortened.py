@@ -91,6 +91,11 @@ class Shortened(ArrayStage):
             raise
         return b"".join((head, code))
 
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        head, _ = self.split(data, size, dtype)
+        self.short.check(head, size)
+        return True
+
     def decode(self, data: memoryview, out: Array) -> None:
         head, values = self.split(data, out.size, name_of(out.dtype))
         self.short.expand(head, values, out, adding=False)
