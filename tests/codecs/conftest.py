@@ -18,6 +18,7 @@ OPTIONS = {
     "qsgd": ["qsgd(bits=2)", "qsgd(bits=5)", "qsgd(bits=8)"],
     "eden": ["eden(bits=3)"],
     "topk": ["topk(fraction=0.1)"],
+    "thc": ["thc(bits=8)"],
     "randomk": ["randomk(fraction=0.3)", "randomk(fraction=0.5,shared=true)"],
 }
 SPECS = [

@@ -88,6 +88,41 @@ def plain_eden(data, size, bits=1):
     codes = np.array(planes(data[8 + 4 * blocks :], size, bits))
     values = np.array(lloyd(bits), np.float32)[codes % 2 ** (bits - 1)]
     values[codes >= 2 ** (bits - 1)] *= -1
+    return np.concatenate([own * s for own, s in zip(turned_back(values, seed), scale, strict=True)])
+
+
+def plain_thc(data, size, bits):
+    """Seed, sizes, planes of codes: the steps from the middle of each block's grid, turned back."""
+    if not size:
+        return []
+    blocks = max(1, size // 4096)
+    (seed,) = struct.unpack("<Q", data[:8])
+    sizes = struct.unpack(f"<{blocks}f", data[8 : 8 + 4 * blocks])
+    codes = np.array(planes(data[8 + 4 * blocks :], size, bits))
+    reach = {2: 2.24, 3: 2.65, 4: 3.0, 5: 3.32, 6: 3.62, 7: 3.9, 8: 4.17}[bits]
+    steps = np.array([s * (2 * reach / (2**bits - 1)) for s in sizes], np.float32)
+    steps = np.repeat(steps, [4096] * (blocks - 1) + [size - 4096 * (blocks - 1)])
+    middles = codes.astype(np.float32) - np.float32((2**bits - 1) / 2)
+    return np.concatenate([*turned_back(middles * steps, seed)])
+
+
+def plain_powersgd(data, size, rank, shape=()):
+    """Two thin matrices, rows of the one times rows of the other; what is no matrix as it is."""
+    if len(shape) < 2 or rank * (shape[0] + size // shape[0]) >= size:
+        return struct.unpack(f"<{size}f", data)
+    rows, columns = shape[0], size // shape[0]
+    numbers = struct.unpack(f"<{rank * (rows + columns)}f", data)
+    left, right = numbers[: rank * rows], numbers[rank * rows :]
+    return [
+        math.fsum(left[i * rank + r] * right[j * rank + r] for r in range(rank))
+        for i in range(rows)
+        for j in range(columns)
+    ]
+
+
+def turned_back(values, seed):
+    """Yield each block of `values` as it was before two random turns, the last one before six of its own kind."""
+    size, blocks = values.size, max(1, values.size // 4096)
     words = np.random.Philox(key=seed).random_raw(blocks * 2 * 64 + 6 * 128 + 1).astype("<u8")
     minus = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
     done = []
@@ -107,8 +142,7 @@ def plain_eden(data, size, bits=1):
                 front = hadamard(own[:order], [2**i for i in range(order.bit_length() - 1)])
                 own = np.concatenate([front * np.float32(order**-0.5), own[order:]])
                 own = np.where(here[turn * along :][: own.size], -own, own)
-        done.append(own * scale[b])
-    return np.concatenate(done)
+        yield own
 
 
 def hadamard(values, strides):
@@ -229,6 +263,7 @@ PLAIN = {
     "drive": plain_eden,
     "terngrad": plain_terngrad,
     "fp8": plain_fp8,
+    "thc": plain_thc,
 }
 SHORT = {"topk": plain_topk, "randomk": plain_randomk, "sketch": plain_sketch}
 
@@ -262,16 +297,37 @@ def test_golden_bytes_decode_by_another_decoder(entry):
     for stage in c.byte_stages:
         data = plain_bytes(stage.name, data)
     with np.errstate(over="ignore"):
-        values = plain(c.config, data, t.size)
+        values = plain(c.config, data, t.size, shape=t.shape)
         assert np.array(values, np.float64).astype(np.float32).tobytes().hex() == entry["decoded"]
 
 
-def plain(config, data, size):
+def plain(config, data, size, shape=()):
     """Return the values in `data`, by the plain decoder of the first stage, whose floats are the next one's."""
     [(name, options)] = config[0].items()
+    if name == "powersgd":
+        return plain_powersgd(data, size, shape=shape, **options)
     if name in SHORT:
         return SHORT[name](data, size, lambda short, count: plain(config[1:], short, count), **options)
     return PLAIN[name](data, size, **options)
+
+
+@pytest.mark.parametrize("size", [1, 31, 300, 4096, 8191, 12_289])
+@pytest.mark.parametrize("bits", [2, 4, 7])
+def test_thc_decodes_by_another_decoder(bits, size):
+    """Whole blocks and every kind of last block, of sizes that are no powers of two, bit for bit."""
+    x = np.random.default_rng(size).standard_normal(size).astype(np.float32)
+    data = codec(f"thc({bits})").encode(x)
+    y = codec(f"thc({bits})").decode(data, TensorType("float32", (size,)))
+    assert (np.array(plain_thc(data, size, bits), np.float32) == y).all()
+
+
+def test_powersgd_decodes_by_another_decoder():
+    """Matrices whose products are exact in float32, whatever the order of their sums."""
+    random = np.random.default_rng(0)
+    left, right = random.integers(-8, 9, (20, 4)) / 8, random.integers(-99, 100, (24, 4))
+    data = np.concatenate([left.reshape(-1), right.reshape(-1)]).astype("<f4").tobytes()
+    y = codec("powersgd").decode(data, TensorType("float32", (20, 4, 6)))
+    assert y.reshape(-1).tolist() == list(plain_powersgd(data, 480, 4, (20, 4, 6))) == (left @ right.T).ravel().tolist()
 
 
 @pytest.mark.parametrize("size", [31, 32, 300, 4095, 4096, 8191, 12_289])

@@ -17,7 +17,7 @@ from tierfed.types.dtypes import dtype_of
 
 SIZES = [0, 1, 2, 255, 256, 257, 513, TILE - 1, TILE + 257]
 PRECISION = {"float16": (2.0**-10, 2.0**-24), "bfloat16": (2.0**-7, 2.0**-133)}  # spacing at 1, and at 0
-FAR = ("sign", "qsgd", "terngrad", "eden", "drive", "randomk", "sketch")  # may decode to far more than was coded
+FAR = ("sign", "qsgd", "terngrad", "eden", "drive", "randomk", "sketch", "thc")  # may decode to far more than was coded
 
 
 def assert_within_bound(c, x, y):
@@ -47,12 +47,14 @@ def test_the_bound_is_not_slack(lossy_codec):
     """Some element comes near the stated bound, so a tighter code would state less.
 
     That of a random rotation is eight standard deviations, of which 2^14 elements see four or five; and that of
-    sums of random signs about as many.
+    sums of random signs about as many.  A projection errs as it says where a column has a direction of its own.
     """
     x = np.random.default_rng(1).standard_normal(1 << 14).astype(np.float32)
+    if lossy_codec.array_stage.name == "powersgd":
+        x = np.diag(np.repeat(np.float32([1000, 1]), [4, 124]))
     y = lossy_codec.decode(lossy_codec.encode(x), TensorType("float32", x.shape))
-    least = 0.45 if lossy_codec.array_stage.name in ("eden", "drive", "sketch") else 0.95
-    bound = lossy_codec.array_stage.bound(x)
+    least = 0.45 if lossy_codec.array_stage.name in ("eden", "drive", "sketch", "thc") else 0.95
+    bound = lossy_codec.of_shape(x.shape).array_stage.bound(x.reshape(-1)).reshape(x.shape)
     assert (np.abs(y.astype(np.float64) - x)[bound > 0] / bound[bound > 0]).max() > least
 
 
@@ -166,9 +168,10 @@ def test_chunks_and_arrays_have_one_code(carried, sample):
     c, name = carried
     x = sample(name, (30, 20))
     data = c.encode(x)
-    assert bytes(c.encode_chunk(x.reshape(-1))) == data
+    own = c.of_shape(x.shape)
+    assert bytes(own.encode_chunk(x.reshape(-1))) == data
     out = np.empty(600, x.dtype)
-    c.decode_chunk(memoryview(data), out)
+    own.decode_chunk(memoryview(data), out)
     assert out.tobytes() == c.decode(data, TensorType(name, (30, 20))).tobytes()
 
 

@@ -20,6 +20,7 @@ SIZE = 1 << 19
 MANTISSA = {"fp8": 3, "fp16": 10, "bf16": 7}
 LOWEST = {"fp8": -126, "fp16": -14, "bf16": -126}  # exponent of the smallest normal number
 EDEN = {1: np.pi / 2 - 1, 2: 0.13312, 3: 0.03578, 4: 0.009592}
+THC = {4: 0.02700, 8: 0.0001811}  # Δ² f (1 - f) of a normal number within the range, what is cut of it beyond
 
 
 def on_a_grid(x, levels, stochastic):
@@ -68,6 +69,8 @@ ERROR = {
     "topk": lambda x, fraction, **_: of_the_rest(x, fraction),
     "randomk": lambda x, fraction, **_: 1 / fraction - 1,
     "sketch": lambda x, fraction, **_: 1 / fraction,
+    "thc": lambda x, bits: THC[bits],
+    "powersgd": lambda x, rank: 0,  # of what is no matrix, which travels as it is
 }
 BITS = {
     "none": lambda: 32,
@@ -83,6 +86,8 @@ BITS = {
     "topk": lambda fraction, **_: 32 * fraction + min(16 * fraction, 1),
     "randomk": lambda fraction, **_: 32 * fraction,
     "sketch": lambda fraction, **_: 32 * fraction,
+    "thc": lambda bits: bits,
+    "powersgd": lambda rank: 32,
 }
 
 

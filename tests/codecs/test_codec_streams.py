@@ -8,7 +8,7 @@ import pytest
 from tierfed.codecs import CHUNK, Stream, codec
 from tierfed.types import TensorType
 
-RANDOM = ["int8(stochastic=true)", "qsgd", "qsgd(2)", "eden", "drive", "terngrad", "randomk"]
+RANDOM = ["int8(stochastic=true)", "qsgd", "qsgd(2)", "eden", "drive", "terngrad", "randomk", "thc"]
 
 
 def errors(spec, x, stream):
