@@ -79,15 +79,14 @@ def _is_auto(stage: Written) -> bool:
 
 def _text(stage: Written) -> str:
     """Return a stage as it was written, with bits for auto."""
-    if _is_auto(stage):
-        rest = {name: value for name, value in stage.named.items() if name != "bits"}
-        return grammar.show(stage.name, {"bits": _ANY, **rest})
-    told = [_value(value) for value in stage.unnamed]
-    told += [f"{name}={_value(value)}" for name, value in stage.named.items()]
+    told = [_value(value, stage) for value in stage.unnamed]
+    told += [f"{name}={_value(value, stage)}" for name, value in stage.named.items()]
     return f"{stage.name}({','.join(told)})"
 
 
-def _value(value: grammar.Value) -> str:
+def _value(value: grammar.Value, stage: Written) -> str:
+    if value == "auto" and stage.name == "eden":
+        return str(_ANY)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
