@@ -38,14 +38,18 @@ from tierfed.errors import CodecError
 def refuse(*_):
     raise CodecError("nothing is agreed yet", where="stubborn", mend="ask on a link")
 
+def fail(*_):
+    raise ZeroDivisionError("nobody thought of this")
+
 @dataclass(frozen=True, slots=True)
 class Stubborn(ArrayStage):
     name: ClassVar[str] = "stubborn"
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
     lossy: ClassVar[bool] = True
     rank: int = 2
-    unbiased = property(refuse)
-    nbytes = encode = decode = bound = refuse
+    unbiased = property(fail)
+    nbytes = decode = bound = refuse
+    encode = fail
 '''
 LONG = "int8(stochastic=true)+zstd(level=19)"
 
@@ -159,6 +163,9 @@ def test_packages_that_are_broken_hide_no_other(here: Run, packages: Any) -> Non
     assert document["codecs"][-1]["bits"] is document["codecs"][-1]["unbiased"] is None
     assert document["codecs"][-1]["package"] == "shy 1.0"
     assert "torn8" in document["broken"][0]["what"]
+    np.save("ones.npy", np.ones(5000, np.float32))
+    code, out, _ = here("codecs", "--bench", "ones.npy", "--codec", "stubborn", "--codec", "none")
+    assert code == 0 and "\nstubborn refused it: ZeroDivisionError: nobody thought of this\n" in out
 
 
 @pytest.mark.parametrize(

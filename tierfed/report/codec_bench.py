@@ -128,6 +128,9 @@ def measure(sample: Sample, codecs: Sequence[Codec], told: Callable[[str], None]
         except TierfedError as e:
             refused.append(Refused(str(one), e.what))
             continue
+        except Exception as e:  # a third party's stage may raise anything
+            refused.append(Refused(str(one), f"{type(e).__name__}: {e}"))
+            continue
         rows.append((one, error, size, took))
         copies.append(copy)
     copy = min(copies, default=0.0)

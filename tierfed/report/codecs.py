@@ -20,7 +20,7 @@ from typing import Any
 from tierfed.codecs import CHUNK, TABLE, ArrayStage, ByteStage, Codec, FloatStage, ShortStage, codec, names
 from tierfed.codecs.grammar import Value, show
 from tierfed.codecs.table import GROUP, options_of, stage_class
-from tierfed.errors import TierfedError
+from tierfed.errors import CodecError, TierfedError
 from tierfed.report.table import table
 
 HEADS = ("STAGE", "KIND", "BITS", "LOSSY", "UNBIASED", "STATE", "ADDS AS")
@@ -89,7 +89,14 @@ def described(name: str) -> Described:
     paragraphs = [part for part in re.split(r"\n\s*\n", doc) if part.strip()]
     says = _CLASS_SAYS.match(" ".join((cls.__doc__ or "").split()))
     about = getattr(cls, "about", None) or (_untitled(_joined(paragraphs[0]), name) if paragraphs else "")
-    stage = cls()
+    try:
+        stage = cls()
+    except Exception as e:  # a third party's stage may raise anything
+        raise CodecError(
+            f"{name} cannot be built with its defaults: {type(e).__name__}: {e}",
+            where="codecs",
+            mend="repair or uninstall the package that registered it",
+        ) from e
     alone = _alone(name)
     coded = alone.array_stage if alone is not None and isinstance(stage, ArrayStage) else stage
     return Described(
@@ -200,7 +207,7 @@ def _declared(stage: Any, attribute: str) -> Any:
     """Return what a stage declares, None if it declares nothing or cannot say on its own."""
     try:
         return getattr(stage, attribute, None)
-    except TierfedError:
+    except Exception:  # a third party's, as above
         return None
 
 
@@ -208,7 +215,7 @@ def _alone(name: str) -> Codec | None:
     """Return the chain of that stage alone, as it codes a matrix; None if it needs another."""
     try:
         return codec(name).of_shape(_MATRIX)
-    except TierfedError:
+    except Exception:
         return None
 
 
@@ -218,7 +225,7 @@ def _bits(stage: Any, alone: Codec | None) -> float | None:
         return None
     try:
         size = alone.nominal_bytes(CHUNK, "float32")
-    except TierfedError:
+    except Exception:
         return None
     return None if size is None else size * 8 / CHUNK
 
