@@ -64,7 +64,7 @@ KINDS = ["dense", "lognormal", "sparse", "huge", "tiny", "zeros", "equal", "mixe
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     name=st.sampled_from(FLOATS),
     size=st.sampled_from(SIZES) | st.integers(4096, 30000),

@@ -135,7 +135,7 @@ def encode(name: str, bits: int, chunk: Array, first: int, stream: Stream) -> Bu
         if odd:
             x = as_float32(chunk[full:], np.empty(odd, np.float32))
             a, b = np.zeros((2, _LONGEST), np.float32)
-            odd_exponents = _scaled(x.reshape(1, 1, -1), a[:odd].reshape(1, 1, -1))
+            odd_exponents = _scaled(x.reshape(1, -1), a[:odd].reshape(1, 1, -1))
             if odd_exponents is None:
                 refuse(name, chunk, first)
             a[:odd] = rotate_odd(a[:odd], signs, full // BLOCK)
@@ -230,9 +230,8 @@ def _code(
 
     Returns the exponents of what they were scaled by, and the sums of `_quantised`; None if a value is not finite.
     """
-    grid = x.reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
-    a, b = (w.reshape(grid.shape) for w in (work, scratch))
-    exponents = _scaled(grid, a)
+    a, b = (w.reshape(SIDE, -1, SIDE) for w in (work, scratch))
+    exponents = _scaled(x.reshape(-1, BLOCK), a)
     if exponents is None:
         return None
     rotate(a, b, signs)
@@ -242,17 +241,18 @@ def _code(
 
 
 def _scaled(x: Array, into: Array) -> Array | None:
-    """Write `x`, of (row, block, column), to `into`, each block times a power of two that brings it near 1.
+    """Write blocks `x` to `into`, of (row, block, column), each times a power of two that brings it near 1.
 
     Returns the exponents, None if a value is a NaN or an infinity.  An exponent is at least
     -120; blocks below that stay below 1.
     """
-    magnitudes = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=into.view(np.uint32))
-    tops = magnitudes.max(axis=0).max(axis=1)
+    magnitudes = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=into.view(np.uint32).reshape(x.shape))
+    tops = magnitudes.max(axis=1)
     if tops.max() >= INFINITY:
         return None
     exponents: Array = np.clip((tops >> np.uint32(23)).astype(np.int32) - 127, -120, 126)
-    np.multiply(x, np.ldexp(np.float32(1), -exponents)[:, None], out=into)
+    grid = x.reshape(len(x), len(into), -1).transpose(1, 0, 2)
+    np.multiply(grid, np.ldexp(np.float32(1), -exponents)[:, None], out=into)
     return exponents
 
 
@@ -268,10 +268,11 @@ def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, A
     codes = np.signbit(r).view(np.uint8)
     np.left_shift(codes, np.uint8(bits - 1), out=codes)
     magnitudes = np.abs(r, out=r)
+    flat = magnitudes.reshape(len(r), -1)  # rows of all blocks: long ones, which numpy is fast at
     indices = np.zeros(codes.shape, np.uint8)
     above = np.empty(codes.shape, np.bool_)
     for edge in (centroids[1:] + centroids[:-1]) / np.float32(2):
-        np.greater(magnitudes, (edge * unit)[:, None], out=above)
+        np.greater(flat, np.repeat(edge * unit, r.shape[2]), out=above.reshape(flat.shape))
         np.add(indices, above.view(np.uint8), out=indices)
     np.take(centroids, indices, out=scratch, mode="clip")
     np.multiply(scratch, magnitudes, out=scratch)
