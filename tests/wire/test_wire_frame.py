@@ -9,7 +9,7 @@ import msgpack
 import numpy as np
 import pytest
 import wire_second_decoder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_strategies import cuts, seeds
 
@@ -104,6 +104,32 @@ def test_frames_survive_any_segmentation(told: list[tuple[dict[str, Any], list[b
     assert [(f.header, bytes(f.payload)) for f in found] == expected
     assert sum(f.nbytes for f in found) == len(stream)
     assert [(h, p) for h, p, _ in wire_second_decoder.frames(stream)] == expected
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(headers, payloads), min_size=2, max_size=4), seeds)
+def test_decoders_of_one_thread_do_not_mix_their_bytes(
+    told: list[tuple[dict[str, Any], list[bytes]]], seed: int
+) -> None:
+    """Streams that come in pieces, in turn, each come out as they went in; between frames no decoder holds memory."""
+    streams = [joined(header, *buffers) for header, buffers in told]
+    decoders = [FrameDecoder() for _ in streams]
+    frames: list[list[Frame]] = [[] for _ in streams]
+    rng = np.random.default_rng(seed)
+    pieces = [cuts(rng, stream) for stream in streams]
+    while any(pieces):
+        for decoder, found, left in zip(decoders, frames, pieces, strict=True):
+            if left:
+                piece = memoryview(left.pop(0))
+                while piece:
+                    buffer = decoder.get_buffer()
+                    n = min(len(buffer), len(piece))
+                    buffer[:n] = piece[:n]
+                    found += decoder.buffer_updated(n)
+                    piece = piece[n:]
+    for (header, buffers), (frame,) in zip(told, frames, strict=True):
+        assert frame.header == header and bytes(frame.payload) == b"".join(buffers)
+    assert len({id(d.get_buffer().obj) for d in decoders}) == 1
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 4000, 4096, 70_000])

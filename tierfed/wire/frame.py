@@ -28,6 +28,7 @@ CRC32C is Castagnoli's polynomial, as in RFC 3720, appendix B.4.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -133,6 +134,16 @@ def _crc_of(buffers: Sequence[Any]) -> int:
     return crc
 
 
+class _Common(threading.local):
+    """The stage that the decoders of a thread share: what they are given is read before the next is asked."""
+
+    def __init__(self) -> None:
+        self.stage = memoryview(bytearray(_STAGE))
+
+
+_common = _Common()
+
+
 class FrameDecoder:
     """Bytes in, frames out, shaped for `asyncio.BufferedProtocol`.
 
@@ -156,7 +167,7 @@ class FrameDecoder:
         self._limit = limit
         self._allocate = allocate
         self._where = where
-        self._stage = memoryview(bytearray(_STAGE))
+        self._stage = _common.stage  # a stage of its own only while there is something in it
         self._read = 0  # the bytes of the stage in _read.._end are still to be looked at
         self._end = 0
         self._skip = 0  # zeros still to come after the last payload
@@ -180,7 +191,9 @@ class FrameDecoder:
             raise self._broken
         if self._header is not None:
             return self._payload[self._got :]
-        if self._end == len(self._stage):  # and something in front was used, or there would be room already
+        if self._read == self._end:
+            self._stage, self._read, self._end = _common.stage, 0, 0  # this thread's
+        elif self._end == len(self._stage):  # and something in front was used, or there would be room already
             self._restage(len(self._stage))
         return self._stage[self._end :]
 
@@ -195,7 +208,10 @@ class FrameDecoder:
             if self._header is not None:
                 return self._received(nbytes)
             self._end += nbytes
-            return self._parse()
+            frames = self._parse()
+            if self._read < self._end and self._stage is _common.stage:
+                self._restage(_STAGE)
+            return frames
         except Exception as e:
             self._broken = e
             raise
@@ -260,7 +276,7 @@ class FrameDecoder:
             elif self._take_staged():
                 frames.append(self._finished())
         if self._read == self._end:
-            self._read = self._end = 0
+            self._stage, self._read, self._end = _common.stage, 0, 0
         return frames
 
     def _parse_prefix(self) -> bool:
