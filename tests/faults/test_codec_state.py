@@ -1,4 +1,4 @@
-"""What codecs keep between rounds, on a virtual clock: residuals and bases when rounds fail, words are lost, members leave.
+"""What codecs keep between rounds, on a virtual clock: when rounds fail, words are lost, members leave and come back.
 
 server ── e-0 ── c-0 c-1      or      server ── c-0 c-1 c-2
        └─ e-1 ── c-2 c-3
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tierfed import CLIENTS, SERVER, FederatedType
 from tierfed.errors import LeafError, RoundFailed
 from tierfed.node.fates import Part, heard, said
 from tierfed.node.memory_transport import Leg, MemoryTransport
+from tierfed.node.saving import folder_of
 from tierfed.topology import Topology
 from tierfed.topology import tree as fan_out
 
@@ -162,7 +164,7 @@ async def reconnected(tree: Served, net: MemoryTransport, name: str) -> None:
 
 
 def test_residuals_of_every_tier_make_good_what_was_lost() -> None:
-    """Over rounds, the results and what is still here are the updates: clients and edges feed back, the root has none."""
+    """Over rounds, the results and what is still here are the updates; clients and edges feed back."""
 
     async def main() -> None:
         topology = three_tiers(UP)
@@ -214,7 +216,7 @@ def test_a_failed_round_leaves_everything_as_it_was() -> None:
 
 
 def test_a_member_that_was_lost_in_one_round_is_as_it_was_in_the_next() -> None:
-    """Only what counted is in the results and the residuals, also where it was an edge that was lost, with its clients."""
+    """Only what counted is in results and residuals, also where it was an edge that was lost, with its clients."""
 
     async def main() -> None:
         topology = three_tiers(UP, "50%")
@@ -235,7 +237,7 @@ def test_a_member_that_was_lost_in_one_round_is_as_it_was_in_the_next() -> None:
 
 
 def test_a_member_lost_later_has_fed_back_what_counted_before() -> None:
-    """Lost in the second phase, after the first one counted: the residual of the first is used up, that of the second not."""
+    """Lost in the second phase after the first one counted: its residual of that is used up, the other one not."""
 
     async def main() -> None:
         async with served(MemoryTransport(), two_tiers(UP, "60%")) as tree:
@@ -261,7 +263,7 @@ def test_a_member_lost_later_has_fed_back_what_counted_before() -> None:
 
 
 def test_turns_of_a_loop_feed_each_other() -> None:
-    """Five messages of one site in one invocation chain their residuals, and the last one's is that of the next round."""
+    """Five messages of one site in one invocation chain their residuals; the last one's is that of the next round."""
 
     async def main() -> None:
         async with served(MemoryTransport(), three_tiers(UP)) as tree:
@@ -278,7 +280,7 @@ def test_turns_of_a_loop_feed_each_other() -> None:
 
 
 def test_two_rounds_at_once_share_what_was_lost_without_counting_it_twice() -> None:
-    """Of two rounds of one program at once, one takes the residuals, the other starts from nothing; all of it adds up."""
+    """Of two rounds at once of one program, one takes the residuals, the other starts from nothing; it all adds up."""
 
     async def main() -> None:
         async with served(MemoryTransport(delay=lambda leg: 0.5), three_tiers(UP)) as tree:
@@ -352,6 +354,50 @@ def test_another_codec_or_program_starts_from_nothing() -> None:
     virtually(main())
 
 
+def test_a_run_that_goes_on_has_the_results_of_one_that_was_never_interrupted(tmp_path: Path) -> None:
+    """Four rounds, and two and two with all nodes new in between, give the same bits; without the files they do not."""
+
+    async def rounds(numbers: Sequence[int], before: Path | None, after: Path | None) -> list[bytes]:
+        async with served(MemoryTransport(delay=lambda leg: 0.1), three_tiers(UP)) as tree:
+            for name, node in tree.nodes.items():
+                node._checkpoints = after
+                if before is not None:
+                    node.keeping.restore(before, name)
+            results = [(await tree.ask(total, updates(number, 4)))[0].tobytes() for number in numbers]
+            if after is not None:
+                await tree.driver.save(1)
+                files = sorted(p.stem for p in folder_of(after, 1).iterdir())
+                assert files == sorted(name for name in tree.nodes if name != tree.root)
+            return results
+
+    whole = virtually(rounds(range(4), None, None))
+    assert virtually(rounds([0, 1], None, tmp_path)) == whole[:2]
+    assert virtually(rounds([2, 3], folder_of(tmp_path, 1), None)) == whole[2:]
+    assert virtually(rounds([2, 3], None, None)) != whole[2:]
+
+
+def test_a_tree_saves_without_those_who_are_gone(tmp_path: Path) -> None:
+    """A member that cannot be reached does not hold up a checkpoint; one that is lost meanwhile neither."""
+
+    async def main() -> None:
+        topology = two_tiers(UP, "60%")
+        one, other, third = clients(topology)
+        slow: dict[str, float] = {}
+        net = MemoryTransport(delay=lambda leg: slow.get(leg.child, 0.01) if leg.plane == "control" else 0.01)
+        async with served(net, topology, absent=[other]) as tree:
+            for node in tree.nodes.values():
+                node._checkpoints = tmp_path
+            await tree.ask(total, updates(0, 3))
+            slow[third] = 5.0
+            saving = asyncio.create_task(tree.driver.save(0))
+            await until(lambda: tree.nodes[tree.root]._unsaved == {0: {third}})
+            net.sever(third)
+            await saving
+            assert sorted(p.stem for p in folder_of(tmp_path, 0).iterdir()) == sorted([one, third])
+
+    virtually(main())
+
+
 # -- differences
 
 
@@ -408,7 +454,7 @@ def test_who_lacks_the_base_gets_what_the_others_have(how: str) -> None:
         names = clients(topology)
         net = MemoryTransport()
         async with served(net, topology) as tree:
-            m, x, root = start(), [0] * 3, tree.nodes[tree.root]
+            m, x = start(), [0] * 3
             await tree.ask(spread, m, [0, 1, 0] if how == "missed the first" else x)
             if how == "missed a round":
                 await tree.ask(spread, m := moved(m, 0), [0, 1, 0])

@@ -58,11 +58,14 @@ def command(
     from tierfed.jobs import attach, bring_up
     from tierfed.jobs.checkpoint import of_run
     from tierfed.launch import runs
+    from tierfed.node.saving import CHECKPOINTS, folder_of
 
     given = _params(params)
     before = runs.find(resume) if resume is not None else None
+    kept = None
     if before is not None:
-        of_run(before.path)  # raises, before anything starts, if there is no checkpoint
+        number, _ = of_run(before.path)  # raises, before anything starts, if there is no checkpoint
+        kept = folder_of(before.path / CHECKPOINTS, number)
     running = None if file is not None or (before is not None and on is None) else runs.find(on, running=True)
     topology = _topology(file, sets, running or before)
     spec, defaults = _job(topology, program, before)
@@ -71,7 +74,7 @@ def command(
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         if running is not None:
             return attach(running, on_event=on_event)
-        return bring_up(topology, wait_timeout=wait_timeout, on_event=on_event)
+        return bring_up(topology, wait_timeout=wait_timeout, on_event=on_event, resumed=kept)
 
     conduct(topology, start, what, output, leave=running is not None)
 

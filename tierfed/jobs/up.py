@@ -91,10 +91,12 @@ def bring_up(
     wait_timeout: float = 60.0,
     on_event: Callable[[Event], None] = lambda event: None,
     trace: bool = False,
+    resumed: Path | None = None,
 ) -> RunTree:
     """Start the processes of `topology`, wait until all are ready, and return the tree.
 
     With `keep`, the tree outlives this process once it is ready; with `trace`, `tierfed trace` can draw the run.
+    `resumed` is where nodes of another run have saved what their codecs go on with (node/saving.py).
     """
     user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
@@ -120,6 +122,7 @@ def bring_up(
             main_script=user_code.calling_script(),
             preload=preload,
             trace=trace,
+            resumed=resumed,
             info={
                 "topology": topology.name,
                 "source": None if topology.source is None else str(topology.source.absolute()),

@@ -80,6 +80,7 @@ def launch(
     grace: float = runs.GRACE,
     entry: str = ENTRY,
     trace: bool = False,
+    resumed: Path | None = None,
 ) -> Deployment:
     """Start the processes of `assignments` and return as soon as every address is known; none may be ready yet.
 
@@ -88,7 +89,8 @@ def launch(
     and `main_script` (see `user_code.calling_script`) are for user code, which
     nodes import after the fork; `preload` names what the zygote imports before
     it: modules, or "module:function word …" to call.  `info` is kept in the manifest.
-    With `trace`, nodes write what they spend their time on to the run's folder.
+    With `trace`, nodes write what they spend their time on to the run's folder.  `resumed` is where nodes
+    of another run have saved what they go on with (node/saving.py).
 
     Raises TierfedError if this process is a node itself, or if the supervisor
     could not begin.
@@ -103,6 +105,7 @@ def launch(
         "main_script": main_script,
         "log_level": _log_level(),
         "trace": trace,
+        "resumed": None if resumed is None else str(resumed.absolute()),
     }
     config = {
         "run": run_id,

@@ -29,6 +29,7 @@ from tierfed.node.naming import NODE
 from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.reception import Transport
+from tierfed.node.saving import CHECKPOINTS
 from tierfed.node.spans import TRACES
 from tierfed.topology.assignment import NodeAssignment
 
@@ -48,11 +49,14 @@ async def serve_nodes(
     pulse: Pulse = PULSE,
     traces: Path | None = None,
     lag: Lag | None = None,
+    checkpoints: Path | None = None,
+    resumed: Path | None = None,
 ) -> None:
     """Run nodes on this loop until cancelled; `on_ready` is called with each as it is connected.
 
-    With `traces`, each writes its spans to a file of that folder.  Raises the first error of a node, at
-    which the others end too.
+    With `traces`, each writes its spans to a file of that folder.  What their codecs keep, they save in
+    `checkpoints`, and have it at first from `resumed`, the folder of a round (saving.py).  Raises the
+    first error of a node, at which the others end too.
     """
     leaves = ThreadPoolExecutor(1, thread_name_prefix="leaves")
     nodes: list[Node] = []
@@ -75,7 +79,10 @@ async def serve_nodes(
                     spool,
                     pulse=pulse,
                     metrics=metrics,
+                    checkpoints=checkpoints,
                 )
+                if resumed is not None:
+                    node.keeping.restore(resumed, one.name)
                 if traces is not None:
                     node.spans.open(traces, one.name)
                 nodes.append(node)
@@ -131,6 +138,8 @@ def run_process(
                 spool=None if folder is None else Path(folder),
                 traces=Path(folder) / TRACES if folder is not None and context.get("trace") else None,
                 lag=lag,
+                checkpoints=None if folder is None else Path(folder) / CHECKPOINTS,
+                resumed=None if not context.get("resumed") else Path(context["resumed"]),
                 enter=lambda name: NODE.set(name) and None,
             )
         except asyncio.CancelledError:

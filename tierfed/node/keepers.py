@@ -11,27 +11,30 @@ missed the model itself, and what was lost on the way to them is made good to wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tierfed.codecs import Codec, LinkCodec, Rules, Stream
+from tierfed.codecs import Codec, LinkCodec, Rules, Stream, link_codec
 from tierfed.codecs.delta import BASE, difference
 from tierfed.codecs.error_feedback import RESIDUAL, fed, feed_back, residual_dtype
 from tierfed.codecs.stage import Array, Buffer
 from tierfed.compiler.slices import Compiled, Fold, Site
+from tierfed.errors import TierfedError
 from tierfed.node.bases import HELD, SENT, Base, Bases
 from tierfed.node.collection import Order
 from tierfed.node.fates import Attempt, Counted, Fates, Part
 from tierfed.node.residuals import Key, Residuals
+from tierfed.node.saving import load, save
 from tierfed.types import TensorType
 from tierfed.wire.keeping import base_name
 from tierfed.wire.message import MessageReader
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+log = logging.getLogger("tierfed.node.keepers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,12 @@ def has_state(coder: LinkCodec) -> bool:
     return any(one.state in (RESIDUAL, BASE) for one in (coder.codecs if isinstance(coder, Rules) else (coder,)))
 
 
+def has_residual(spec: str) -> bool:
+    """Return whether errors are fed back on a link of this codec."""
+    coder = link_codec(spec)
+    return any(one.state == RESIDUAL for one in (coder.codecs if isinstance(coder, Rules) else (coder,)))
+
+
 def added_up(compiled: Compiled, site: Site) -> list[str]:
     """Return the slots of the messages of `site` that whoever collects them adds up, and does nothing else with."""
     folds = [
@@ -168,6 +177,27 @@ class Keeping:
         for child, of_child in own.items():
             self.fates.told(child, attempt, of_child)
         return dict(own)
+
+    def saving(self, checkpoints: Path | None, number: int, node: str) -> Callable[[], None]:
+        """Return what writes the residuals that are here now to the folder of a round; it may be called in a thread."""
+        found = list(self.residuals.all())
+
+        def write() -> None:
+            try:
+                if found and checkpoints is not None:
+                    save(checkpoints, number, node, found)
+            except OSError as error:
+                log.warning("residuals cannot be saved: %s", error.strerror)
+
+        return write
+
+    def restore(self, folder: Path, node: str) -> None:
+        """Go on with the residuals that a node has saved in the folder of a round; with none, if they are damaged."""
+        try:
+            for key, array in load(folder, node):
+                self.residuals.restore(key, array)
+        except TierfedError as error:
+            log.warning("%s", error)
 
     def heard(self, attempt: Attempt, counted: Counted | None) -> dict[str, Counted | None]:
         """It is heard how far an attempt counts that is over here; return what there is to tell of it to each child."""

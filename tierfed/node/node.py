@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,7 @@ ANOTHER_DRIVER = "another driver is at work"
 
 _PROGRESS = 0.1  # seconds between two reports of one fold
 _REMEMBERED = 1024  # invocations known to be over
+_ROUNDS = 1_000_000  # that can be saved
 _UNREAD = 64 * 1024  # bytes that the parent may be behind with before it is spared what is not needed
 _GOODBYE = "it said goodbye"
 _DIALLING = 60.0  # seconds until the log says that the parent does not answer
@@ -82,6 +83,7 @@ class Node:
 
     `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
     without them, some of the default budget that spill to `spool`.  `metrics` tells of the whole process.
+    What codecs keep is saved in the folder `checkpoints`, when a job says so.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Node:
         buffers: ReceiveBuffers | None = None,
         pulse: Pulse = PULSE,
         metrics: Callable[[], bytes] = bytes,
+        checkpoints: Path | None = None,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
@@ -118,6 +121,9 @@ class Node:
         self._programs = Programs()
         self.kept = Kept()
         self.keeping = Keeping()
+        self._checkpoints = checkpoints
+        self._saving: set[asyncio.Task[None]] = set()
+        self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
         self._invocations: dict[str, Invocation] = {}
         self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._told: dict[str, float] = {}
@@ -303,6 +309,8 @@ class Node:
         epoch = peer.epoch
         peer.drop(why, reason)
         self.keeping.sent.forget(peer.name)
+        for number in tuple(self._unsaved):
+            self._saved(number, peer.name)
         self._listening.forget(peer.name)
         if peer is self._driver:
             self._give_up("the driver is gone")
@@ -383,6 +391,8 @@ class Node:
                 self.tell_in_passing(report_of(header, member))
             case "raised":
                 self.tell_in_passing({"kind": "raised", "error": told(heard(header.get("error"), member))})
+            case "saved":
+                self._saved(header.get("round"), member)
             case kind:
                 raise ProtocolError(
                     f"a {short(kind)} of a child", where=member, mend="run one version of tierfed in the whole tree"
@@ -492,6 +502,42 @@ class Node:
                 end = {"kind": "end", "inv": name, "att": attempt, "committed": own is True, "reason": reason}
                 self.tell_child(child, {**end, "counted": said(own)})
 
+    def _hear_again(self, header: Mapping[str, Any]) -> None:
+        """Take what a frame on the bulk link says of attempts before: on the other link it may still be on its way."""
+        for name, attempt, counted in ended_of(header, self.me.name):
+            self._end(name, attempt, {"committed": counted is True, "counted": said(counted)})
+
+    def _save(self, header: Mapping[str, Any]) -> None:
+        """Save what is kept for codecs, beside the checkpoint of a job, and have the children do so."""
+        number = header.get("round")
+        if type(number) is not int or not 0 <= number < _ROUNDS:
+            raise ProtocolError("a round that cannot be saved", where=self.me.name, mend="run one version of tierfed")
+        self._hear_again(header)
+        present = [child.name for child in self._links.values() if child.up]
+        self._unsaved[number] = {self.me.name, *present}
+        self._beside(self._write(number, self.keeping.saving(self._checkpoints, number, self.me.name)))
+        for child in present:
+            again = {"kind": "save", "round": number, "ended": self.keeping.fates.again(child)}
+            self._beside(self.send_to_child(child, [(again, ())]))
+
+    async def _write(self, number: int, write: Callable[[], None]) -> None:
+        await self.apart(write)
+        self._saved(number, self.me.name)
+
+    def _saved(self, number: object, member: str) -> None:
+        """A child, or this node, has saved; when all have, the parent is told."""
+        if type(number) is not int or member not in self._unsaved.get(number, ()):
+            return
+        self._unsaved[number].discard(member)
+        if not self._unsaved[number]:
+            del self._unsaved[number]
+            self.tell_parent({"kind": "saved", "round": number})
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
     def _release(self, header: Mapping[str, Any]) -> None:
         """Nobody can ask any more for what is kept here, or below, under these keys; under any, if there are none."""
         keys = header.get("keys")
@@ -516,6 +562,8 @@ class Node:
                 log.info("program %s deployed", compiled.hash[:12])
             case "begin":
                 self._begin(frame.header)
+            case "save":
+                self._save(frame.header)
             case None:
                 ident = ident_of(frame.header, self._parent.name)
                 invocation = self._invocations.get(ident["inv"])
@@ -532,8 +580,7 @@ class Node:
         if not isinstance(name, str) or type(attempt) is not int or not isinstance(budget, int | float):
             raise ProtocolError("a beginning without its identity", where=self.me.name)
         recalled = recalled_of(header, self.me.name)
-        for earlier_name, its_attempt, counted in ended_of(header, self.me.name):
-            self._end(earlier_name, its_attempt, {"committed": counted is True, "counted": said(counted)})
+        self._hear_again(header)
         known = self._programs.get(header.get("hash"))
         if known is None:
             raise ProtocolError(f"program {short(header.get('hash'))} was never deployed", where=self.me.name)

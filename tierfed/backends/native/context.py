@@ -99,6 +99,10 @@ class NativeContext:
                 self._compiled[computation, recalled, keep] = found
             return found
 
+    async def save(self, round_number: int) -> None:
+        """Have the nodes save what they keep for their codecs, beside the checkpoint of that round."""
+        await self._loop.arun(self._driver.save(round_number))
+
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
         """Return the result of `computation` at these arguments."""
         program, argument = applied(computation, args, kwargs)

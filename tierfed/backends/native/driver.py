@@ -101,6 +101,7 @@ class Driver:
         self._pending: dict[str, _Pending] = {}
         self._deployed = Deployed()
         self._ended: deque[list[Any]] = deque(maxlen=TOLD_AGAIN)
+        self._saving: dict[int, asyncio.Future[None]] = {}
         self._listening = Listening(pulse, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._session = uuid.uuid4().hex[:8]
@@ -206,6 +207,14 @@ class Driver:
         if self._control is not None and keys:
             self._control.post({"kind": "release", "keys": list(keys)})
 
+    async def save(self, round_number: int) -> None:
+        """Have all nodes that are there save what they keep for their codecs, as it is after the rounds that ended."""
+        if self._bulk is None:
+            raise self._gone()
+        saved = self._saving.setdefault(round_number, asyncio.get_running_loop().create_future())
+        await self._bulk.send_all([({"kind": "save", "round": round_number, "ended": list(self._ended)}, ())])
+        await asyncio.shield(saved)
+
     async def _begin(
         self,
         bulk: Link,
@@ -247,6 +256,10 @@ class Driver:
                 self._on_raised(_shown(heard(header.get("error"), self._root)))
             case "progress":
                 self._on_progress(header)
+            case "saved":
+                saved = self._saving.pop(header.get("round", -1), None)
+                if saved is not None and not saved.done():
+                    saved.set_result(None)
             case "beat" | "accepted" | "rejected":
                 pass
             case kind:
@@ -281,9 +294,11 @@ class Driver:
             if link is not None:
                 link.close()
                 self._why_not = reason
-        for pending in self._pending.values():
-            if not pending.done.done():
-                pending.done.set_exception(self._gone())
+        for future in (*(pending.done for pending in self._pending.values()), *self._saving.values()):
+            if not future.done():
+                future.set_exception(self._gone())
+                future.exception()  # read: nobody may be waiting for it
+        self._saving.clear()
 
     def _gone(self) -> TierfedError:
         """Return why nothing can be invoked."""
