@@ -38,7 +38,17 @@ def phase(site):
 
 def turns(site):
     """Return the turns of the loops around a site written `3.0[2,5]`, the outermost first."""
-    return [int(t) for t in site.partition("[")[2].rstrip("]").split(",") if t]
+    return [int(t) for t in site.partition("[")[2].rstrip("]?").split(",") if t]
+
+
+def asks(site):
+    """Return whether a site is written `3.0?`: members agree there on what they send at 3.0, and add up nothing."""
+    return site.endswith("?")
+
+
+def written(site, of=()):
+    """Return a site in other turns."""
+    return site.partition("[")[0].rstrip("?") + (f"[{','.join(map(str, of))}]" if of else "") + "?" * asks(site)
 
 
 class Part:
@@ -67,7 +77,7 @@ class Part:
 
     def what(self, site):
         """Return what the beginning says of `site`, in whatever turn, None if it does not name it."""
-        found = self.looped.get(site.partition("[")[0]) if turns(site) else self.begun["sites"].get(site)
+        found = self.looped.get(written(site)) if turns(site) else self.begun["sites"].get(site)
         return found if found is None or len(found.get("loops", ())) == len(turns(site)) else None
 
     @cached_property
@@ -83,7 +93,8 @@ class Part:
         """Return where `site` stands: in loops, where these do, turn by turn."""
         loops = (self.what(site) or {}).get("loops", ()) if self.begun else ()
         around = [(*map(int, loop.split(".")), turn) for loop, turn in zip(loops, turns(site), strict=False)]
-        return (*((p, 1, i, turn) for p, i, turn in around), (phase(site), 0, 0, 0))
+        own = (-1, int(written(site).rstrip("?").split(".")[1]), 0) if asks(site) else (0, 0, 0)
+        return (*((p, 1, i, turn) for p, i, turn in around), (phase(site), *own))
 
     def due(self, site):
         """Return when `site` had to be collected, in this node's time."""
@@ -155,7 +166,7 @@ class Run:
             ups = [
                 s
                 for s, what in above.collected.items()
-                if part.node in what["children"] and above.order(s) > part.order(site)
+                if part.node in what["children"] and above.order(s) > part.order(site) and not asks(s)
             ]
             ups = [s for s in ups if above.order(s) == min(map(above.order, ups))]
             if not ups or not all(part.node in above.closed.get(s, {}).get("contributors", ()) for s in ups):
@@ -300,7 +311,7 @@ def turn_by_turn(run):
                 yield f"{part}: reached {after} after {before}"
         for site in reached:
             if turns(site)[-1]:
-                one_less = f"{site.partition('[')[0]}[{','.join(map(str, [*turns(site)[:-1], turns(site)[-1] - 1]))}]"
+                one_less = written(site, [*turns(site)[:-1], turns(site)[-1] - 1])
                 if one_less not in reached:
                     yield f"{part}: reached {site}, and never {one_less}"
         closed = sorted((e for s, e in part.closed.items() if part.what(s)), key=lambda e: part.order(e["site"]))

@@ -85,6 +85,7 @@ class Member:
         self.bulk: Link
         self.control: Link
         self.told: list[dict[str, Any]] = []  # what came over the control link, without beats
+        self.came: list[Frame] = []  # what came over the bulk link
         self._begun: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._news = asyncio.Condition()
 
@@ -102,6 +103,7 @@ class Member:
             self.told.append(frame.header)
 
     def _bulk(self, frame: Frame) -> None:
+        self.came.append(frame)
         if frame.header.get("kind") == "begin":
             self._begun.put_nowait(frame.header)
 

@@ -154,10 +154,10 @@ class SharedDirections(ArrayStage):
     name: ClassVar[str] = _NAME
     dtypes: ClassVar[tuple[str, ...]] = FLOATS
     lossy: ClassVar[bool] = True
-    agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     reach: ClassVar[float] = _REACH
     grain: ClassVar[str] = "tensor"
+    linear: ClassVar[bool] = True
     sum_domain: ClassVar[str] = "floats"
     __dataclass_fields__ = Powersgd.__dataclass_fields__
 
