@@ -11,7 +11,7 @@ from tierfed.errors import CodecError
 from tierfed.types import TensorType
 from tierfed.types.dtypes import dtype_of
 
-SIZE = 9000
+SIZE = 5000
 
 
 def behind(specs: list[str]) -> list[str]:
@@ -56,7 +56,7 @@ def test_what_was_sent_and_the_residual_are_what_was_given(specs):
         for name in ("float32", "float64", "float16", "bfloat16"):
             if not c.carries(name):
                 continue
-            xs = messages(dtype_of(name), 5)
+            xs = messages(dtype_of(name), 3)
             decoded, left = sent(c, xs)
             assert left.dtype == (np.float64 if name == "float64" else np.float32)
             total = sum(x.astype(np.float64) for x in xs)
