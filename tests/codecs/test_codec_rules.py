@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tierfed.codecs import Codec, Rules, codec, link_codec
 from tierfed.codecs.rules import LONGEST, MOST_RULES, hits, tensor_name
-from tierfed.errors import CodecError
+from tierfed.errors import CodecError, UnsupportedError
 from tierfed.types import to_type
 from tierfed.wire.layout import layout_of
 
@@ -131,6 +131,17 @@ def test_any_rules_read_back(spec: dict[str, str], default: str) -> None:
         assert "pattern" in error.what or "two rules" in error.what
         return
     assert link_codec(str(made)) == made
+
+
+@given(st.one_of(st.text(max_size=80), st.text('{}[]":, \\ud*/bias.default+int8none', max_size=80)))
+def test_any_text_reads_or_is_a_typed_error(text: str) -> None:
+    """What a hostile parent might tell a node as its codec is a CodecError at worst."""
+    for given_text in (text, "{" + text, '{"default": "int8", ' + text + "}"):
+        try:
+            made = link_codec(given_text)
+        except (CodecError, UnsupportedError):
+            continue
+        assert link_codec(str(made)) == made
 
 
 @pytest.mark.parametrize(
