@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ["zstandard", "ml_dtypes", "importlib.metadata", "tierfed.ir", "tierfed.wire"]
+HEAVY = ["zstandard", "ml_dtypes", "numba", "importlib.metadata", "tierfed.ir", "tierfed.wire"]
 
 
 def loaded_after(program: str) -> list[str]:
@@ -23,7 +23,7 @@ def test_codecs_of_numpy_import_numpy_alone():
             "from tierfed.codecs import TABLE, codec\n"
             "from tierfed.types import TensorType\n"
             "x = np.ones(300, np.float32)\n"
-            "for spec in [n for n in TABLE if n != 'zstd']:\n"
+            "for spec in [n for n in TABLE if n not in ('zstd', 'auto', 'error_feedback')]:\n"
             "    codec(spec + '+zstd').most_bytes(300, 'bfloat16')\n"
             "    codec(spec).decode(codec(spec).encode(x), TensorType('float32', (300,)))\n"
         )
