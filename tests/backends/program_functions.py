@@ -11,6 +11,7 @@ import numpy as np
 import program_leaves as leaves
 from hypothesis import strategies as st
 from oracle import each, zeros
+from program_trees import sampled
 
 import tierfed
 from tierfed.language.trace import Value, as_node
@@ -114,7 +115,7 @@ def functions(draw: st.DrawFn, t: Type, unplaced: dict[int, Type], deep: bool = 
                 StructType([t, u], tuple), lambda x, v: (x, v[k]), lambda x, v: (x, v[k]), f"with {k}"
             )
         )
-    first = draw(st.sampled_from(choices))()
+    first = choices[draw(sampled(range(len(choices))))]()
     if not deep or not draw(st.booleans()):
         return first
     second = draw(functions(first.gives, unplaced, deep=False))
@@ -132,7 +133,7 @@ def on_sequences(draw: st.DrawFn, t: SequenceType, unplaced: dict[int, Type]) ->
     e = t.element
     kinds = ["map", "count"] + ["sum", "sum", "doubled"] * (of_numbers(e) and all(p.is_static for p in tensors_in(e)))
     plus = lambda a, b: each(e, np.add, a, b)  # noqa: E731
-    match draw(st.sampled_from(kinds)):
+    match draw(sampled(kinds)):
         case "map":
             fn = draw(functions(e, unplaced, deep=False).filter(lambda fn: not fn.gives.contains(SequenceType)))
             return Function(

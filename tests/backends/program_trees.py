@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,23 @@ HIERARCHIES = {
 }
 
 
+@functools.lru_cache(maxsize=1 << 14, typed=True)
+def _one_of(*options: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(options)
+
+
+def sampled(options: Sequence[Any]) -> st.SearchStrategy[Any]:
+    """One of hashable `options`; the same strategy each time, since half of drawing is checking a new one."""
+    return _one_of(*options)
+
+
+@functools.lru_cache(maxsize=1 << 14, typed=True)
+def few_of(least: int, most: int, *options: Any) -> st.SearchStrategy[list[Any]]:
+    """From `least` to `most` of hashable options."""
+    return st.lists(st.sampled_from(options), min_size=least, max_size=most)
+
+
+@functools.cache
 def held(t: Type) -> st.SearchStrategy[Any]:
     """Held values of `t`: numbers small and large, now and then no numbers at all."""
     return st.integers(0, 9999).map(lambda seed: _held(np.random.default_rng(seed), t, strange=seed % 7 == 0))
@@ -68,6 +87,7 @@ def _numbers(rng: np.random.Generator, t: TensorType, shape: tuple[int, ...], st
         return np.asarray(array).astype(t.dtype)[()]
 
 
+@functools.cache
 @st.composite
 def trees(draw: st.DrawFn, hierarchy: Hierarchy, least: int = 0, most: int = 18) -> Tree:
     """A tree of `hierarchy`: uneven, and with aggregators that have no children unless `least` is 1."""
@@ -79,7 +99,7 @@ def trees(draw: st.DrawFn, hierarchy: Hierarchy, least: int = 0, most: int = 18)
         numbers_of[str(p)] += 1
         children = []
         for below in hierarchy.children(p):
-            count = 1 if below.singleton else draw(st.sampled_from([2, 1, 3, 2, least]))
+            count = 1 if below.singleton else draw(sampled((2, 1, 3, 2, least)))
             for _ in range(min(count, room[0]) or (1 if below.singleton else least)):
                 room[0] -= 1
                 children.append(grow(below))
@@ -96,7 +116,12 @@ def argument(t: Type, tree: Tree) -> st.SearchStrategy[Any]:
     """A held argument of type `t` on `tree`."""
     if isinstance(t, FederatedType) and not t.all_equal:
         count = len(tree.members(t.placement))
-        return st.lists(held(t.member), min_size=count, max_size=count).map(tuple)
+        return _so_many(t.member, count)
     if is_struct_of_placed(t):
         return st.tuples(*(argument(e, tree) for e in t.parts()))
     return held(t.member if isinstance(t, FederatedType) else t)
+
+
+@functools.cache
+def _so_many(t: Type, count: int) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(held(t), min_size=count, max_size=count).map(tuple)

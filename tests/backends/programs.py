@@ -7,6 +7,7 @@ A program is a list of steps (`program_steps`), each on results of earlier ones.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ from program_steps import (
     Zero,
     Zip,
 )
-from program_trees import HIERARCHIES, argument, held, is_struct_of_placed, trees
+from program_trees import HIERARCHIES, argument, few_of, held, is_struct_of_placed, sampled, trees
 
 from tierfed.placements import Hierarchy, Placement, Tree
 from tierfed.types import FederatedType, SequenceType, StructType, TensorType, Type
@@ -79,6 +80,10 @@ values: st.SearchStrategy[Type] = st.one_of(
         SequenceType
     ),
 )
+constants = values.filter(lambda t: isinstance(t, TensorType) and t.is_static)
+zeroes = values.filter(of_numbers).filter(lambda t: all(p.is_static for p in tensors_in(t)))
+measures = numbers | numbers.filter(lambda t: of_numbers(t, FLOATS))
+turns = st.integers(0, 3).map(np.int32)
 
 
 class _Drafted:
@@ -104,7 +109,7 @@ class _Drafted:
     def pick(self, fits: Callable[[Step], bool]) -> int | None:
         """A step that fits; later ones come first, so that programs get deep."""
         found = [i for i, s in enumerate(self.steps) if self._here(s) and fits(s)]
-        return None if not found else self.draw(st.sampled_from(found[::-1]))
+        return None if not found else self.draw(sampled(found[::-1]))
 
     def _here(self, s: Step) -> bool:
         return (s.at is None or s.at in self.placements) and not s.whole
@@ -119,16 +124,16 @@ class _Drafted:
         return [q for q in self.hierarchy.path_to_root(p)[1:] if q in self.placements]
 
     def place(self) -> Placement:
-        return self.draw(st.sampled_from(self.placements))
+        return self.draw(sampled(self.placements))
 
     # -- one method a kind of step: the index of what was added, None if nothing fits
 
     def constant(self) -> int | None:
-        t = self.draw(values.filter(lambda t: isinstance(t, TensorType) and t.is_static))
+        t = self.draw(constants)
         return self.add(Place(FederatedType(t, self.place(), True), self.add(Constant(t, self.draw(held(t))))))
 
     def zero(self) -> int | None:
-        t = self.draw(values.filter(of_numbers).filter(lambda t: all(p.is_static for p in tensors_in(t))))
+        t = self.draw(zeroes)
         return self.add(Zero(t))
 
     def value(self) -> int | None:
@@ -143,7 +148,7 @@ class _Drafted:
 
     def data(self) -> int | None:
         uri, t = self.draw(
-            st.sampled_from([("rows", leaves.ROWS), ("vector", TensorType("float32", (3,))), ("number", INT32)])
+            sampled([("rows", leaves.ROWS), ("vector", TensorType("float32", (3,))), ("number", INT32)])
         )
         return self.add(Data(FederatedType(t, self.place(), False), uri))
 
@@ -198,7 +203,7 @@ class _Drafted:
             )
         )
         names = [*BINARY, "divide"] if of_numbers(member, FLOATS) else list(BINARY)[:3]
-        name = self.draw(st.sampled_from(names))
+        name = self.draw(sampled(names))
         called = self.draw(st.booleans())
         b = self.steps[right]
         p = a.at or b.at
@@ -216,8 +221,8 @@ class _Drafted:
             return None
         p = self.steps[x].at
         rest = [i for i, s in enumerate(self.steps) if s.at == p]
-        parts = (x, *self.draw(st.lists(st.sampled_from(rest), max_size=2)))
-        form = self.draw(st.sampled_from(["tuple", "dict", "nested"]))
+        parts = (x, *self.draw(few_of(0, 2, *rest)))
+        form = self.draw(sampled(["tuple", "dict", "nested"]))
         types = [self.steps[i].t.member for i in parts]
         if form == "dict":
             t = StructType([(f"e{i}", e) for i, e in enumerate(types)], dict)
@@ -232,16 +237,16 @@ class _Drafted:
         if x is None:
             return None
         t = self.steps[x].t
-        to = self.draw(st.sampled_from(self.lower(t.placement)))
+        to = self.draw(sampled(self.lower(t.placement)))
         return self.add(Broadcast(FederatedType(t.member, to, t.all_equal), x))
 
     def rising(self, fits: Callable[[Type], bool] = lambda t: True) -> tuple[int, Placement] | None:
         def far(s: Step) -> bool:
             return s.at is not None and len(self.higher(s.at)) > nearest and fits(s.t.member)
 
-        nearest = self.draw(st.sampled_from([1, 0]))  # over several tiers, if anything is
+        nearest = self.draw(sampled([1, 0]))  # over several tiers, if anything is
         x = self.pick(far)
-        return None if x is None else (x, self.draw(st.sampled_from(self.higher(self.steps[x].at)[::-1])))
+        return None if x is None else (x, self.draw(sampled(self.higher(self.steps[x].at)[::-1])))
 
     def static(self, t: Type, names: Sequence[str] = NUMBERS) -> bool:
         return of_numbers(t, names) and all(p.is_static for p in tensors_in(t))
@@ -258,7 +263,7 @@ class _Drafted:
         if found is None:
             return None
         x, to = found
-        name = self.draw(st.sampled_from(["min", "max"]))
+        name = self.draw(sampled(["min", "max"]))
         self.must.append(self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), name, x)))
         return self.must[-1]
 
@@ -268,7 +273,7 @@ class _Drafted:
             return None
         x, to = found
         weights = [i for i in self.weights if self.steps[i].at == self.steps[x].at]
-        weight = self.draw(st.sampled_from([None, *weights]))
+        weight = self.draw(sampled([None, *weights]))
         self.must.append(self.add(Fold(FederatedType(self.steps[x].t.member, to, to.singleton), "mean", x, weight)))
         return self.must[-1]
 
@@ -295,12 +300,12 @@ class _Drafted:
             return None
         below = self.lower(t.placement)
         x = self.pick(lambda s: s.at in below and s.t.member == INT32)
-        p = self.draw(st.sampled_from(below)) if x is None else self.steps[x].at
+        p = self.draw(sampled(below)) if x is None else self.steps[x].at
         return self.add(Keyed(FederatedType(SequenceType(fn.gives), p, p.singleton), fn, x, (table,)))
 
     def fold(self) -> int | None:
         own = self.unplaced()
-        kind = self.draw(st.sampled_from(["own", "own", "affine", "noted", "counted"]))
+        kind = self.draw(sampled(["own", "own", "affine", "noted", "counted"]))
         fits: dict[str, Callable[[Type], bool]] = {
             "own": lambda t: t in own.values() and not isinstance(t, SequenceType),
             "affine": self.static,
@@ -315,7 +320,7 @@ class _Drafted:
         match kind:
             case "own":  # the zero is of the value's own type, and given: no unit of anything
                 sums = [added_up(t), taken_away(t)] * 2 if self.static(t) else []
-                fold, zero = self.draw(st.sampled_from([FIRST, LAST, *sums])), t
+                fold, zero = self.draw(sampled([FIRST, LAST, *sums])), t
             case "affine":
                 fold, zero = affine(t), StructType([("a", t), ("b", t)], dict)
             case "noted":
@@ -323,7 +328,7 @@ class _Drafted:
             case _:
                 fold, zero = COUNTED, INT32
         starts = [i for i, u in own.items() if u == zero]
-        k = self.draw(st.sampled_from(starts)) if kind == "own" or (starts and self.draw(st.booleans())) else None
+        k = self.draw(sampled(starts)) if kind == "own" or (starts and self.draw(st.booleans())) else None
         if k is None:
             k = self.add(Constant(zero, unit(zero)))
         reduce = self.draw(st.booleans())
@@ -347,9 +352,9 @@ class _Drafted:
             return None
         static = [i for i in here if self.static(self.steps[i].t.member)]
         talks = [i for i in static if inner.lower(self.steps[i].t.placement)]
-        first = self.draw(st.sampled_from([*talks, *talks, *(static or here)][::-1]))
-        parts = [first, *self.draw(st.lists(st.sampled_from(here), max_size=2))]
-        data = self.draw(st.lists(st.sampled_from(here), max_size=2))
+        first = self.draw(sampled([*talks, *talks, *(static or here)][::-1]))
+        parts = [first, *self.draw(few_of(0, 2, *here))]
+        data = self.draw(few_of(0, 2, *here))
         known, shown = len(self.steps), len(parts)
         for i in parts:
             t = self.steps[i].t
@@ -358,7 +363,7 @@ class _Drafted:
             inner.add(Given(self.steps[i].t))
         inner.there_and_back(known, self.draw(st.integers(0, 2)))
         for _ in range(self.draw(st.integers(0, 4))):
-            getattr(inner, self.draw(st.sampled_from(_KINDS)))()
+            getattr(inner, self.draw(sampled(_KINDS)))()
         if self.draw(st.integers(0, 3)) == 3:
             inner.loop()
         ends = [inner.end(known + k) for k in range(shown)]
@@ -367,10 +372,10 @@ class _Drafted:
             parts.append(self.add(Place(FederatedType(t.member, t.placement, True), self.add(Zero(t.member)))))
             ends.append(i)
         types = [inner.steps[known + k].t for k in range(shown)] + [inner.steps[i].t for i in inner.must]
-        form = self.draw(st.sampled_from(["tuple", "dict"] if len(parts) > 1 else ["one", "one", "tuple"]))
+        form = self.draw(sampled(["tuple", "dict"] if len(parts) > 1 else ["one", "one", "tuple"]))
         named = [(f"s{k}", t) for k, t in enumerate(types)]
         whole = types[0] if form == "one" else StructType(named, dict) if form == "dict" else StructType(types, tuple)
-        count = self.draw(st.sampled_from([None, *self.few]))
+        count = self.draw(sampled([None, *self.few]))
         loop = Loop(
             whole,
             where,
@@ -381,7 +386,7 @@ class _Drafted:
             shown,
             tuple(inner.steps[known + shown + len(data) :]),
             tuple(ends),
-            self.draw(st.sampled_from([2, 3, 1, 0])),
+            self.draw(sampled([2, 3, 1, 0])),
             count,
         )
         x = self.add(loop)
@@ -400,8 +405,8 @@ class _Drafted:
             sent = self.add(Broadcast(FederatedType(t.member, to, t.all_equal), state))
             own = [i for i, s in enumerate(self.steps) if s.at == to and s.t.member == t.member]
             mixed = FederatedType(t.member, to, to.singleton)
-            y = self.add(Arithmetic(mixed, "plus", sent, self.draw(st.sampled_from(own)), False))
-            name = self.draw(st.sampled_from(["plus", "minus"]))
+            y = self.add(Arithmetic(mixed, "plus", sent, self.draw(sampled(own)), False))
+            name = self.draw(sampled(["plus", "minus"]))
             self.add(Arithmetic(here, name, self.add(Fold(here, "sum", y)), state, False))
 
     def end(self, state: int) -> int:
@@ -410,8 +415,8 @@ class _Drafted:
         fits = [i for i, s in enumerate(self.steps) if s.at == t.placement and s.t.member == t.member]
         new = [i for i in fits if i > state and not isinstance(self.steps[i], Given)]
         if not new and of_numbers(t.member):
-            new = [self.add(Arithmetic(t, "multiply", state, self.draw(st.sampled_from(fits)), False))]
-        return self.draw(st.sampled_from(new[::-1] or fits))
+            new = [self.add(Arithmetic(t, "multiply", state, self.draw(sampled(fits)), False))]
+        return self.draw(sampled(new[::-1] or fits))
 
 
 def unit(t: Type) -> Any:
@@ -447,6 +452,7 @@ def unused(steps: Sequence[Step]) -> list[int]:
     return [i for i, s in enumerate(steps) if i not in used and not (isinstance(s, Argument | Constant) or s.whole)]
 
 
+@functools.cache
 @st.composite
 def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 10) -> Program:
     """A program for `hierarchy`."""
@@ -464,35 +470,36 @@ def programs(draw: st.DrawFn, hierarchy: Hierarchy, most: int = 10) -> Program:
                 if part.member.shape == ():
                     drafted.weights.append(at)
     for _ in range(draw(st.integers(2, most))):
-        getattr(drafted, draw(st.sampled_from(_KINDS)))()
+        getattr(drafted, draw(sampled(_KINDS)))()
     whole = [i for i, s in enumerate(drafted.steps) if not (isinstance(s, Constant) or s.whole)]
-    shown = [i for i in unused(drafted.steps) if draw(st.sampled_from([True, True, True, False]))]  # some are dead code
-    chosen = [*drafted.must, *shown, *draw(st.lists(st.sampled_from(whole), min_size=0 if shown else 1, max_size=2))]
+    shown = [i for i in unused(drafted.steps) if draw(sampled([True, True, True, False]))]  # some are dead code
+    chosen = [*drafted.must, *shown, *draw(few_of(0 if shown else 1, 2, *whole))]
     results = tuple(dict.fromkeys(chosen))
-    form = draw(st.sampled_from(["dict", "tuple", "one"] if len(results) == 1 else ["dict", "tuple"]))
+    form = draw(sampled(["dict", "tuple", "one"] if len(results) == 1 else ["dict", "tuple"]))
     return Program(tuple(parameters), tuple(drafted.steps), results, form, few)
 
 
 WEIGHTS = ("uint8", "uint64")
 
 
+@functools.cache
 @st.composite
 def _parameters(draw: st.DrawFn, hierarchy: Hierarchy) -> list[Type]:
-    leaf = draw(st.sampled_from([p for p in hierarchy.placements if not hierarchy.children(p)]))
-    first = draw(numbers | numbers.filter(lambda t: of_numbers(t, FLOATS)))
+    leaf = draw(sampled([p for p in hierarchy.placements if not hierarchy.children(p)]))
+    first = draw(measures)
     found: list[Type] = [FederatedType(first, leaf, False)]
     if draw(st.booleans()):
-        found.append(FederatedType(draw(st.sampled_from(["uint8", "uint64"])), leaf, False))
-    if draw(st.sampled_from([True, True, False])):
+        found.append(FederatedType(draw(sampled(["uint8", "uint64"])), leaf, False))
+    if draw(sampled([True, True, False])):
         found.append(first)  # unplaced, and of a type that fits
     for _ in range(draw(st.integers(0, 4 - len(found)))):
         t = draw(values)
-        kind = draw(st.sampled_from(["placed", "placed", "all-equal", "unplaced", "struct"]))
-        p = draw(st.sampled_from(hierarchy.placements))
+        kind = draw(sampled(["placed", "placed", "all-equal", "unplaced", "struct"]))
+        p = draw(sampled(hierarchy.placements))
         if kind == "unplaced":
             found.append(t)
         elif kind == "struct":
-            other = FederatedType(draw(values), draw(st.sampled_from(hierarchy.placements)), draw(st.booleans()))
+            other = FederatedType(draw(values), draw(sampled(hierarchy.placements)), draw(st.booleans()))
             found.append(StructType([FederatedType(t, p, False), other], tuple))
         else:
             found.append(FederatedType(t, p, kind == "all-equal"))
@@ -525,7 +532,7 @@ class Case:
 @st.composite
 def cases(draw: st.DrawFn, on: Sequence[Hierarchy] = tuple(HIERARCHIES.values()), least: int = 0) -> Case:
     """A program on a tree, in which aggregators have `least` children, with arguments."""
-    hierarchy = draw(st.sampled_from(list(on)))
+    hierarchy = draw(sampled(list(on)))
     program = draw(programs(hierarchy))
     return draw(given_to(program, draw(trees(hierarchy, least))))
 
@@ -535,6 +542,5 @@ def given_to(draw: st.DrawFn, program: Program, tree: Tree) -> Case:
     """A case of this program on this tree; what the result has all-equal is somewhere."""
     shown = [program.steps[i].t for i in program.results]
     assume(all(tree.members(t.placement) for t in shown if isinstance(t, FederatedType) and t.all_equal))
-    turns = st.integers(0, 3).map(np.int32)
     given = (turns if i in program.few else argument(t, tree) for i, t in enumerate(program.parameters))
     return Case(program, tree, tuple(map(draw, given)))

@@ -22,14 +22,14 @@ HARNESS = Path(__file__).parent / "fuzz_decoders.py"
 def test_a_short_run_finds_nothing(tmp_path):
     """Some thousand inputs, grown from the golden bytes; a longer run is one command, in the harness."""
     ran = subprocess.run(
-        [sys.executable, str(HARNESS), "-seed=1", "-runs=4000"],
+        [sys.executable, str(HARNESS), "-seed=1", "-runs=2500"],
         check=False,
         capture_output=True,
         text=True,
         timeout=100,
         cwd=tmp_path,  # where an input that fails would be left
     )
-    assert ran.returncode == 0 and "Done 4000 runs" in ran.stderr, ran.stdout[-1500:] + ran.stderr[-3000:]
+    assert ran.returncode == 0 and "Done 2500 runs" in ran.stderr, ran.stdout[-1500:] + ran.stderr[-3000:]
     assert list(tmp_path.iterdir()) == []
 
 
