@@ -19,7 +19,7 @@ OPTIONS = {
     "eden": ["eden(bits=3)"],
     "topk": ["topk(fraction=0.1)"],
     "thc": ["thc(bits=8)"],
-    "randomk": ["randomk(fraction=0.3)", "randomk(fraction=0.5,shared=true)"],
+    "randomk": ["randomk(fraction=0.4,shared=true)"],
 }
 SPECS = [
     *(spec for a in ARRAY_STAGES for spec in (a, *OPTIONS.get(a, ()))),

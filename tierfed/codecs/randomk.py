@@ -26,6 +26,7 @@ pivotal sampling".
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -109,18 +110,25 @@ def _places(head: memoryview, size: int, count: int) -> Array:
     Whether a stratum takes the element that lies across its end depends on whether it may take the one across
     its start, if at all: where it does not, that is known at once, and elsewhere it is as for the stratum before.
     """
-    strata = np.arange(count, dtype=np.int64)
-    starts, left = np.divmod(strata * size, max(count, 1))
+    starts, ends, first, rest = _strata(size, count)
     drawn = Stream(int.from_bytes(head, "little")).sixteen(0, 2 * count).astype("<u2", copy=False).view("<u4")
     u = drawn * _UNIT
-    first = (count - left) / (size * 1.0 - left)  # b / (w - a)
-    rest = (size - count + left) / max(count, 1)  # w - b
     with np.errstate(all="ignore"):
-        free = np.where(u < first, 0, 1 + np.floor((u - first) / (1 - first) * rest))  # places after the start
-    held = 1 + np.floor(u * rest)  # if the first one is taken
-    ends = np.append(starts[1:], size) - starts
-    last = np.maximum.accumulate(np.where((free == ends) == (held == ends), strata, -1))
-    taken = (free == ends)[last] & (last >= 0)
-    before = np.append(False, taken[:-1])[:count]
-    places: Array = starts + np.where(before, held, free).astype(np.int64)
+        free = np.where(u < first, 0, 1 + ((u - first) / (1 - first) * rest).astype(np.int64))  # after the start
+    if size % max(count, 1):
+        held = 1 + (u * rest).astype(np.int64)  # if the first one is taken
+        to_end = free == ends
+        known = np.where(to_end == (held == ends), np.arange(count), -1)
+        last = np.maximum.accumulate(known)
+        taken = to_end[last] & (last >= 0)
+        np.copyto(free[1:], held[1:], where=taken[:-1])
+    places: Array = np.add(starts, free, out=free)
     return places
+
+
+@functools.lru_cache(maxsize=2)  # chunks of one size follow each other
+def _strata(size: int, count: int) -> tuple[Array, Array, Array, Array]:
+    """Return the first element of each stratum and how far the next one's is, b / (w - a), and w - b."""
+    starts, left = np.divmod(np.arange(count, dtype=np.int64) * size, max(count, 1))
+    ends = np.diff(starts, append=size)
+    return starts, ends, (count - left) / (size * 1.0 - left), (size - count + left) / max(count, 1)
