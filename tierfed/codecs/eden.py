@@ -4,7 +4,7 @@
     x̂ = scale · q, rotated back                eden(bits=4): vNMSE 0.0096;  bits=1: 0.571
 
 After a random rotation (rotation.py) the coordinates of a block of m elements are nearly normal,
-so the best quantiser of the normal distribution (Lloyd's) fits every block.  The scale
+so the best quantiser of the normal distribution (lloyd.py) fits every block.  The scale
 makes <x̂, x> = ‖x‖²; what is left of the error is orthogonal to x, and as the rotation is
 random, no direction of it is preferred: its mean is zero.  With D the error of the centroids
 the squared error is D / (1 - D) of ‖x‖².
@@ -18,10 +18,9 @@ elements, the last up to 8191.  n elements take 8 + 4 floor(n / 4096) + b ceil(n
 bits an element.  Fewer than 32 elements, too few for a random rotation, are written as
 float32: 4 n bytes.
 
-The signs of the rotation are those of `Stream(seed)`.  Sums of products are made by adding the
-upper half to the lower until one is left, so that all machines write the same bytes.  A block
-is brought near 1 by a power of two first, or squares would overflow.  Values decoded
-beyond the declared dtype, which only blocks of nearly its largest values have, are clipped to it.
+The signs of the rotation are those of `Stream(seed)`.  A block is brought near 1 by a power of two
+first, or squares would overflow.  Values decoded beyond the declared dtype, which only blocks of
+nearly its largest values have, are clipped to it.
 
 Source: Vargaftik et al. 2022, arXiv:2108.08842, algorithm 1 and theorem 2.3; one bit is
 DRIVE, Vargaftik et al. 2021, arXiv:2105.08339.
@@ -34,9 +33,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import compiled, planes
+from tierfed.codecs import compiled, lloyd, planes
 from tierfed.codecs.chunks import CHUNK, TILE
-from tierfed.codecs.floats import INFINITY, LARGEST, MAGNITUDE, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.floats import INFINITY, as_float32, ceiling, refuse, unpack
 from tierfed.codecs.rotation import BLOCK, SIDE, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
@@ -45,12 +44,6 @@ from tierfed.types.dtypes import FLOATS
 
 SMALLEST = 32  # elements that are rotated; fewer are written as they are
 ERRORS = {1: 0.57079633, 2: 0.13312117, 3: 0.03578402, 4: 0.00959214}  # D / (1 - D) by bits
-CENTROIDS = {
-    1: (0.79788456,),
-    2: (0.45278003, 1.51041761),
-    3: (0.24509418, 0.75600528, 1.34390928, 2.1519457),
-    4: (0.12839503, 0.3880483, 0.65675912, 0.94234046, 1.2562312, 1.61804639, 2.06901723, 2.73258957),
-}
 _SEED = np.dtype("<u8")
 _SCALE = np.dtype("<f4")
 _FLOAT = np.dtype("<f4")
@@ -77,7 +70,7 @@ class Eden(ArrayStage):
             raise CodecError(
                 "bits=auto is settled by a topology, for what its members send up", where=_NAME, mend=_BITS
             )
-        if type(self.bits) is not int or self.bits not in CENTROIDS:
+        if type(self.bits) is not int or self.bits not in lloyd.CENTROIDS:
             raise CodecError(f"bits is {self.bits!r}", where=_NAME, mend=_BITS)
 
     @property
@@ -123,24 +116,23 @@ def encode(name: str, bits: int, chunk: Array, first: int, stream: Stream) -> Bu
             x = as_float32(chunk[tile], scratch[: tile.stop - at])
             first_block, turned = at // BLOCK, Signs(signs, at // BLOCK, x.size // BLOCK)
             if loops is not None:
-                sums = loops.code(x, turned.bytes, _centroids(bits), codes, first_block)
+                sums = loops.code(x, turned.bytes, lloyd.centroids(bits), codes, first_block)
             else:
                 sums = _code(x, turned, work[: x.size], scratch[: x.size], codes, tile)
             if sums is None:
                 refuse(name, chunk, first)
             exponents, squares, products = sums
-            scales[first_block:][: squares.size] = _scales(
-                squares, products, exponents - 12
-            )  # rotated is 2**12 as large
+            rotated_scales = lloyd.scales(squares, products, exponents - 12)  # rotated is 2**12 as large
+            scales[first_block:][: squares.size] = rotated_scales
         if odd:
             x = as_float32(chunk[full:], np.empty(odd, np.float32))
             a, b = np.zeros((2, _LONGEST), np.float32)
-            odd_exponents = _scaled(x.reshape(1, -1), a[:odd].reshape(1, 1, -1))
+            odd_exponents = lloyd.scaled(x.reshape(1, -1), a[:odd].reshape(1, 1, -1))
             if odd_exponents is None:
                 refuse(name, chunk, first)
             a[:odd] = rotate_odd(a[:odd], signs, full // BLOCK)
-            tile_codes, squares, products = _quantised(a.reshape(-1, 1, SIDE), b.reshape(-1, 1, SIDE), bits, odd)
-            scales[-1:] = _scales(squares, products, odd_exponents)
+            tile_codes, squares, products = lloyd.quantised(a.reshape(-1, 1, SIDE), b.reshape(-1, 1, SIDE), bits, odd)
+            scales[-1:] = lloyd.scales(squares, products, odd_exponents)
             planes.write(tile_codes.reshape(-1)[:odd], codes, slice(full, size))
     return data.data
 
@@ -155,29 +147,25 @@ def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding
     seed, scales, codes = _checked(name, bits, data, out)
     full, odd = split(out.size)
     signs = Stream(seed)
-    centroids = _centroids(bits)
+    centroids = lloyd.centroids(bits)
     centroids = np.concatenate([centroids, -centroids])
     rotated_back = centroids * np.float32(2.0**-12)
     largest = ceiling(out.dtype)
     loops = compiled.kernels(KERNELS, out)
-    clipped = float(scales.max()) * CENTROIDS[bits][-1] * _LONGEST**0.5 > float(largest)
+    clipped = float(scales.max()) * lloyd.CENTROIDS[bits][-1] * _LONGEST**0.5 > float(largest)
     work, scratch = np.empty((2, min(full, TILE)), np.float32)
 
-    def write_compiled(tile: slice, values: Array, adding: bool) -> None:
-        assert loops is not None
+    def write(tile: slice, _: int, values: Array, adding: bool = False) -> None:
         at = tile.start // BLOCK
         turned = Signs(signs, at, values.size // BLOCK)
-        loops.decode(codes, at, turned.bytes, _centroids(bits), scales[at:], largest, values, adding)
-
-    def write(tile: slice, _: int, values: Array) -> None:
         if loops is not None:
-            return write_compiled(tile, values, False)
+            loops.decode(codes, at, turned.bytes, lloyd.centroids(bits), scales[at:], largest, values, adding)
+            return
         grid = values.reshape(-1, SIDE, SIDE)
         by_row = grid.transpose(1, 0, 2)
         a, b = (w[: values.size].reshape(by_row.shape) for w in (work, scratch))
         np.take(rotated_back, planes.read(codes, tile).reshape(grid.shape).transpose(1, 0, 2), out=a, mode="clip")
-        at = tile.start // BLOCK
-        rotate_back(a, b, Signs(signs, at, len(grid)))
+        rotate_back(a, b, turned)
         np.multiply(a, scales[at : at + len(grid), None], out=by_row)
         clip(values)
 
@@ -194,7 +182,7 @@ def unpack_rotated(name: str, bits: int, data: memoryview, out: Array, *, adding
         if loops is not None and out.dtype == np.float32:
             for low in range(0, full, CHUNK):
                 tile = slice(low, min(low + CHUNK, full))
-                write_compiled(tile, out[tile], adding)
+                write(tile, BLOCK, out[tile], adding)
         else:
             unpack(out[:full], write, width=BLOCK, adding=adding)
         if odd:
@@ -219,84 +207,21 @@ def _header(size: int) -> int:
     return _SEED.itemsize + blocks(size) * _SCALE.itemsize
 
 
-def _centroids(bits: int) -> Array:
-    return np.array(CENTROIDS[bits], np.float32)
-
-
 def _code(
     x: Array, signs: Signs, work: Array, scratch: Array, codes: Array, tile: slice
 ) -> tuple[Array, Array, Array] | None:
     """Write the codes of a tile's blocks `x`, which may be `scratch`, to the planes `codes`; `work` is as long.
 
-    Returns the exponents of what they were scaled by, and the sums of `_quantised`; None if a value is not finite.
+    Returns the exponents of what they were scaled by, and the sums of `lloyd.quantised`; None if a value is not finite.
     """
     a, b = (w.reshape(SIDE, -1, SIDE) for w in (work, scratch))
-    exponents = _scaled(x.reshape(-1, BLOCK), a)
+    exponents = lloyd.scaled(x.reshape(-1, BLOCK), a)
     if exponents is None:
         return None
     rotate(a, b, signs)
-    tile_codes, squares, products = _quantised(a, b, len(codes), BLOCK)
+    tile_codes, squares, products = lloyd.quantised(a, b, len(codes), BLOCK)
     planes.write(tile_codes.transpose(1, 0, 2).reshape(-1), codes, tile)
     return exponents, squares, products
-
-
-def _scaled(x: Array, into: Array) -> Array | None:
-    """Write blocks `x` to `into`, of (row, block, column), each times a power of two that brings it near 1.
-
-    Returns the exponents, None if a value is a NaN or an infinity.  An exponent is at least
-    -120; blocks below that stay below 1.
-    """
-    magnitudes = np.bitwise_and(x.view(np.uint32), MAGNITUDE, out=into.view(np.uint32).reshape(x.shape))
-    tops = magnitudes.max(axis=1)
-    if tops.max() >= INFINITY:
-        return None
-    exponents: Array = np.clip((tops >> np.uint32(23)).astype(np.int32) - 127, -120, 126)
-    grid = x.reshape(len(x), len(into), -1).transpose(1, 0, 2)
-    np.multiply(grid, np.ldexp(np.float32(1), -exponents)[:, None], out=into)
-    return exponents
-
-
-def _quantised(r: Array, scratch: Array, bits: int, size: int) -> tuple[Array, Array, Array]:
-    """Return the codes of blocks of `size` elements, their sums of squares, and of products with their centroids.
-
-    `r`, of (row, block, column), is overwritten.  There are powers of two of rows and columns; what they
-    hold beyond `size` elements is zero.
-    """
-    centroids = _centroids(bits)
-    squares = _sums(np.multiply(r, r, out=scratch))
-    unit = np.sqrt(squares / np.float32(size))
-    codes = np.signbit(r).view(np.uint8)
-    np.left_shift(codes, np.uint8(bits - 1), out=codes)
-    magnitudes = np.abs(r, out=r)
-    flat = magnitudes.reshape(len(r), -1)  # rows of all blocks: long ones, which numpy is fast at
-    indices = np.zeros(codes.shape, np.uint8)
-    above = np.empty(codes.shape, np.bool_)
-    for edge in (centroids[1:] + centroids[:-1]) / np.float32(2):
-        np.greater(flat, np.repeat(edge * unit, r.shape[2]), out=above.reshape(flat.shape))
-        np.add(indices, above.view(np.uint8), out=indices)
-    np.take(centroids, indices, out=scratch, mode="clip")
-    np.multiply(scratch, magnitudes, out=scratch)
-    products = _sums(scratch)
-    return np.bitwise_or(codes, indices, out=codes), squares, products
-
-
-def _sums(values: Array) -> Array:
-    """Return the sum of each block of (row, block, column), adding halves to halves; `values` are overwritten."""
-    while len(values) > 1:
-        half = len(values) // 2
-        values = np.add(values[:half], values[half:], out=values[:half])
-    columns = values[0]
-    while columns.shape[1] > 1:
-        half = columns.shape[1] // 2
-        columns = np.add(columns[:, :half], columns[:, half:], out=columns[:, :half])
-    sums: Array = columns[:, 0].copy()
-    return sums
-
-
-def _scales(squares: Array, products: Array, exponents: Array) -> Array:
-    """Return the scales of blocks, times two to `exponents`, the largest float32 at most."""
-    scale = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
-    return np.minimum(np.ldexp(scale, exponents), np.float32(LARGEST))
 
 
 def _raw(name: str, chunk: Array, first: int) -> Buffer:

@@ -1,14 +1,11 @@
 """Kernels of eden and drive; see codecs/eden.py and codecs/rotation.py, which say the same in numpy.
 
-    x → [scaled, signs, rows 1 2 4] [rows 8 16 32] [transposed, rows 1 2 4] … [planes, sums] → codes
+    x → [scaled, signs, rows 1 2 4] … turns.py … [rows 8 16 32, squares] [planes, products] → codes
 
-A block of 4096 is 16 KiB, so all is done to one block before the next is read.  Its 64 rows take the six steps of
-butterflies in two passes of three, 8 rows in registers at a time: rows 8 k … 8 k + 7 (`near`), then k, k + 8,
-k + 16 … (`far`).  What comes before a pass or after one joins it: a sum that adds halves to halves starts
-with the rows that `far` holds.
+A block of 4096 is 16 KiB, so all is done to one block before the next is read.
 
-Same bits: butterflies of the same strides in the same order add the same pairs, whichever pair is first.  The code of
-a magnitude is found by halving: edges do not fall, so it is the number of edges that are below.  Codes of fewer
+Same bits: a sum that adds halves to halves starts with the rows that the last pass holds.  The code of a magnitude is
+found by halving: edges do not fall, so it is the number of edges that are below.  Codes of fewer
 than four bits have edges of infinity; the sign is in the last plane in any case.
 """
 
@@ -20,12 +17,10 @@ import numpy as np
 
 from tierfed.codecs.fast.jit import as_float, kernel, part
 from tierfed.codecs.fast.lanes import LANES, Lanes, Value, straight
+from tierfed.codecs.fast.turns import BLOCK, FAR, HELD, NEAR, SIDE, TURN, between, flipped, rows_at, write
 
-_BLOCK, _SIDE = 4096, 64
-_NEAR, _FAR = _SIDE, 8 * _SIDE  # between the rows that a pass holds
-_PLANE, _PLANES = _BLOCK // 8, 4  # bytes of a plane of a block; planes
+_PLANE, _PLANES = BLOCK // 8, 4  # bytes of a plane of a block; planes
 _LEVELS = 8
-_TURN = _BLOCK // 8  # bytes of the signs of a turn
 _U = np.uint32
 _INFINITY = _U(0x7F80_0000)
 _ROTATED = np.float32(2.0**-12)  # what a rotation and its inverse leave to divide by
@@ -42,7 +37,7 @@ def code(x: Any, signs: Any, centroids: Any, codes: Any, first: int) -> tuple[An
     """
     edges = np.full(_LEVELS - 1, np.inf, np.float32)
     edges[: centroids.size - 1] = (centroids[1:] + centroids[:-1]) / np.float32(2)
-    count = x.size // _BLOCK
+    count = x.size // BLOCK
     exponents, squares, products = np.empty(count, np.int32), *np.empty((2, count), np.float32)
     bits, flat = len(codes), codes.reshape(-1)
     if not _code(x, signs, edges, _padded(centroids), flat, bits, first, exponents, squares, products):
@@ -70,71 +65,58 @@ def _padded(centroids: Any) -> Any:
 def _scaled_near(
     lanes: Lanes, x: Value, at: Value, scale: Value, signs: Value, sign: Value, to: Value, into: Value
 ) -> None:
+    """Scale, flip signs, and take the first pass."""
     scales = lanes.all(scale)
-    rows = [lanes.b.fmul(row, scales) for row in _rows(lanes, x, at, _NEAR)]
-    _write(lanes, lanes.butterflies(_flipped(lanes, rows, signs, sign, _NEAR)), to, into, _NEAR)
-
-
-@straight
-def _flipped_near(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value) -> None:
-    rows = _flipped(lanes, _rows(lanes, x, at, _NEAR), signs, sign, _NEAR)
-    _write(lanes, lanes.butterflies(rows), x, at, _NEAR)
-
-
-@straight
-def _transposed_near(lanes: Lanes, x: Value, at: Value, to: Value, into: Value) -> None:
-    rows = lanes.transposed([lanes.load(x, lanes.plus(at, _SIDE * i)) for i in range(LANES)])
-    for i in range(0, LANES, 8):
-        _write(lanes, lanes.butterflies(rows[i : i + 8]), to, lanes.plus(into, _SIDE * i), _NEAR)
+    rows = [lanes.b.fmul(row, scales) for row in rows_at(lanes, x, at, NEAR)]
+    write(lanes, lanes.butterflies(flipped(lanes, rows, signs, sign, NEAR)), to, into, NEAR)
 
 
 @straight
 def _looked_up_near(lanes: Lanes, codes: Value, at: Value, table: Value, to: Value, into: Value) -> None:
+    """Look codes up, and take the first pass."""
     levels, rows = lanes.each(table, _LEVELS), []
-    for i in range(8):
-        byte = lanes.plus(at, _NEAR // 8 * i)
+    for i in range(HELD):
+        byte = lanes.plus(at, NEAR // 8 * i)
         *index, minus = (lanes.mask(codes, lanes.plus(byte, _PLANE * p)) for p in range(_PLANES))
         rows.append(lanes.flipped(minus, lanes.picked(index, levels)))
-    _write(lanes, lanes.butterflies(rows), to, into, _NEAR)
-
-
-@straight
-def _far(lanes: Lanes, x: Value, at: Value) -> None:
-    _write(lanes, lanes.butterflies(_rows(lanes, x, at, _FAR)), x, at, _FAR)
+    write(lanes, lanes.butterflies(rows), to, into, NEAR)
 
 
 @straight
 def _far_squares(lanes: Lanes, x: Value, at: Value, sums: Value) -> None:
-    rows = lanes.butterflies(_rows(lanes, x, at, _FAR))
-    _write(lanes, rows, x, at, _FAR)
+    """Take the second pass, and begin to sum squares."""
+    rows = lanes.butterflies(rows_at(lanes, x, at, FAR))
+    write(lanes, rows, x, at, FAR)
     lanes.store(lanes.halves_added([lanes.b.fmul(row, row) for row in rows]), sums, at)
 
 
 @straight
 def _far_scaled(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value, scale: Value, largest: Value) -> None:
-    rows = lanes.butterflies(_rows(lanes, x, at, _FAR))
+    """Take the second pass, flip signs, scale and clip."""
+    rows = lanes.butterflies(rows_at(lanes, x, at, FAR))
     scales, top = lanes.all(scale), lanes.all(largest)
     low, clipped = lanes.b.fneg(top), []
-    for row in _flipped(lanes, rows, signs, sign, _FAR):
+    for row in flipped(lanes, rows, signs, sign, FAR):
         row = lanes.b.fmul(row, scales)
         row = lanes.b.select(lanes.above(low, row), low, row)
         clipped.append(lanes.b.select(lanes.above(row, top), top, row))
-    _write(lanes, clipped, x, at, _FAR)
+    write(lanes, clipped, x, at, FAR)
 
 
 @straight
 def _quantised(
     lanes: Lanes, x: Value, at: Value, edges: Value, table: Value, codes: Value, byte: Value, sums: Value
 ) -> None:
+    """Write the four planes, and begin to sum products; `edges` are those of the block."""
     e, levels, products = lanes.each(edges, _LEVELS - 1), lanes.each(table, _LEVELS), []
-    for i, row in enumerate(_rows(lanes, x, at, _FAR)):
+    for i, row in enumerate(rows_at(lanes, x, at, FAR)):
         magnitudes = lanes.magnitudes(row)
         high = lanes.above(magnitudes, e[3])
         middle = lanes.above(magnitudes, lanes.picked([high], [e[1], e[5]]))
         low = lanes.above(magnitudes, lanes.picked([middle, high], [e[0], e[2], e[4], e[6]]))
         products.append(lanes.b.fmul(lanes.picked([low, middle, high], levels), magnitudes))
         for p, mask in enumerate((low, middle, high, lanes.minuses(row))):
-            lanes.store_mask(mask, codes, lanes.plus(byte, _PLANE * p + _FAR // 8 * i))
+            lanes.store_mask(mask, codes, lanes.plus(byte, _PLANE * p + FAR // 8 * i))
     lanes.store(lanes.halves_added(products), sums, at)
 
 
@@ -145,49 +127,11 @@ def _copied(lanes: Lanes, codes: Value, at: Value, to: Value, into: Value) -> No
 
 @straight
 def _tops(lanes: Lanes, x: Value, at: Value, tops: Value, to: Value) -> None:
+    """Raise `tops` to the magnitudes that are larger."""
     highest = lanes.load(tops, to)
-    for row in _rows(lanes, x, at, LANES):
+    for row in rows_at(lanes, x, at, LANES):
         highest = lanes.larger(highest, lanes.magnitudes(row))
     lanes.store(highest, tops, to)
-
-
-def _rows(lanes: Lanes, x: Value, at: Value, stride: int) -> list[Value]:
-    return [lanes.load(x, lanes.plus(at, stride * i)) for i in range(8)]
-
-
-def _write(lanes: Lanes, rows: list[Value], to: Value, at: Value, stride: int) -> None:
-    for i, row in enumerate(rows):
-        lanes.store(row, to, lanes.plus(at, stride * i))
-
-
-def _flipped(lanes: Lanes, rows: list[Value], signs: Value, at: Value, stride: int) -> list[Value]:
-    return [lanes.flipped(lanes.mask(signs, lanes.plus(at, stride // 8 * i)), row) for i, row in enumerate(rows)]
-
-
-@part
-def _between(a: Any, b: Any, signs: Any, at: Any) -> None:
-    """Do what follows the first pass of two turns and comes before the last; `at` is of the signs between them."""
-    _far_rows(a)
-    _transpose(a, b)
-    _far_rows(b)
-    for row in range(0, _BLOCK, 8 * _SIDE):
-        for i in range(row, row + _SIDE, LANES):
-            _flipped_near(b, i, signs, at + i // 8)
-    _far_rows(b)
-    _transpose(b, a)
-
-
-@part
-def _far_rows(a: Any) -> None:
-    for i in range(0, 8 * _SIDE, LANES):
-        _far(a, i)
-
-
-@part
-def _transpose(a: Any, b: Any) -> None:
-    for row in range(0, _SIDE, LANES):
-        for column in range(0, _SIDE, LANES):
-            _transposed_near(a, row * _SIDE + column, b, column * _SIDE + row)
 
 
 @part
@@ -205,7 +149,7 @@ def _sum(sums: Any) -> Any:
 def _exponent(x: Any, at: Any, tops: Any) -> Any:
     """Return that of the power of two below the largest magnitude, -120 at least; 128 if one is not finite."""
     tops[:] = 0
-    for i in range(at, at + _BLOCK, 8 * LANES):
+    for i in range(at, at + BLOCK, HELD * LANES):
         _tops(x, i, tops, 0)
     bits, top = tops.view(np.uint32), _U(0)
     for i in range(LANES):
@@ -236,26 +180,26 @@ def _code(
     squares: Any,
     products: Any,
 ) -> bool:
-    a, b, sums = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(8 * _SIDE, np.float32)
+    a, b, sums = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(FAR, np.float32)
     own, tops = np.empty(_LEVELS - 1, np.float32), np.empty(LANES, np.float32)
     codes = np.empty(_PLANES * _PLANE, np.uint8)
-    for block in range(x.size // _BLOCK):
-        at, sign = block * _BLOCK, block * 2 * _TURN
+    for block in range(x.size // BLOCK):
+        at, sign = block * BLOCK, block * 2 * TURN
         exponent = _exponent(x, at, tops)
         if exponent > 126:
             return False
         scale = as_float(_U(127 - exponent) << _U(23))
-        for row in range(0, _BLOCK, 8 * _SIDE):
-            for i in range(row, row + _SIDE, LANES):
+        for row in range(0, BLOCK, FAR):
+            for i in range(row, row + SIDE, LANES):
                 _scaled_near(x, at + i, scale, signs, sign + i // 8, a, i)
-        _between(a, b, signs, sign + _TURN)
-        for i in range(0, 8 * _SIDE, LANES):
+        between(a, b, signs, sign + TURN)
+        for i in range(0, FAR, LANES):
             _far_squares(a, i, sums)
         square = _sum(sums)
-        unit = np.sqrt(square / np.float32(_BLOCK))
+        unit = np.sqrt(square / np.float32(BLOCK))
         for i in range(_LEVELS - 1):
             own[i] = edges[i] * unit
-        for i in range(0, 8 * _SIDE, LANES):
+        for i in range(0, FAR, LANES):
             _quantised(a, i, own, table, codes, i // 8, sums)
         exponents[block], squares[block], products[block] = exponent, square, _sum(sums)
         for plane in range(bits):
@@ -269,22 +213,22 @@ def _code(
 def _decode(
     planes: Any, bits: Any, first: Any, signs: Any, table: Any, scales: Any, largest: Any, out: Any, adding: Any
 ) -> None:
-    a, b = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    a, b = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     codes = np.zeros(_PLANES * _PLANE, np.uint8)
-    for block in range(out.size // _BLOCK):
+    for block in range(out.size // BLOCK):
         for plane in range(bits):
             _copied(planes, planes.size // bits * plane + (first + block) * _PLANE, codes, _held(plane, bits))
-        at, sign = block * _BLOCK, block * 2 * _TURN
-        for row in range(0, _BLOCK, 8 * _SIDE):
-            for i in range(row, row + _SIDE, LANES):
+        at, sign = block * BLOCK, block * 2 * TURN
+        for row in range(0, BLOCK, FAR):
+            for i in range(row, row + SIDE, LANES):
                 _looked_up_near(codes, i // 8, table, a, i)
-        _between(a, b, signs, sign + _TURN)
-        for i in range(0, 8 * _SIDE, LANES):
+        between(a, b, signs, sign + TURN)
+        for i in range(0, FAR, LANES):
             _far_scaled(a, i, signs, sign + i // 8, scales[block], largest)
-        to = out[at : at + _BLOCK]
+        to = out[at : at + BLOCK]
         if adding:
-            for i in range(_BLOCK):
+            for i in range(BLOCK):
                 to[i] += a[i]
         else:
-            for i in range(_BLOCK):
+            for i in range(BLOCK):
                 to[i] = a[i]
