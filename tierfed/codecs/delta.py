@@ -61,9 +61,9 @@ def difference(coder: Codec, chunk: Array, base: Array, after: Array, first: int
     rest = coder.stages_behind_state
     with np.errstate(all="ignore"):
         given = chunk - base
-        fine = np.isfinite(given)
-    if not fine.all():
-        at = int(np.argmin(fine))
+        fine = not given.size or (np.isfinite(given.max()) and np.isfinite(given.min()))
+    if not fine:
+        at = int(np.argmin(np.isfinite(given)))
         raise CodecError(
             f"{float(chunk[at]):g} at element {first + at}, after {float(base[at]):g}, is no finite difference",
             where=Delta.name,

@@ -80,41 +80,41 @@ def feed_back(coder: Codec, chunk: Array, before: Array | None, after: Array, fi
     `coder` has this stage; `before` and `after` are of `residual_dtype` and the size of the chunk, of which
     only `after` is changed.  Raises CodecError as `encode_chunk` does.
     """
-    wide, given = fed(coder, chunk, before, after.dtype, first)
+    given = _added(coder, chunk, before, after, first)
     rest = coder.stages_behind_state
     data = rest.encode_chunk(given, first, stream)
+    if np.may_share_memory(np.frombuffer(data, np.uint8), after):  # some codes are views of what they are of
+        data = bytes(data)
     decoded = np.empty_like(given)
     rest.decode_chunk(data, decoded)
     with np.errstate(all="ignore"):
-        np.subtract(wide, decoded, out=after)
+        np.subtract(after, decoded, out=after)
     return data
 
 
-def fed(
-    coder: Codec, chunk: Array, before: Array | None, dtype: np.dtype[np.floating], first: int
-) -> tuple[Array, Array]:
-    """Return `chunk` and the residual, added up in `dtype`, and as they are given to the stages behind this one."""
+def fed(coder: Codec, chunk: Array, before: Array | None, dtype: np.dtype[np.floating], first: int) -> Array:
+    """Return `chunk` and the residual, added up in `dtype`, as the stages behind this one are given it."""
+    return _added(coder, chunk, before, np.empty(chunk.size, dtype), first)
+
+
+def _added(coder: Codec, chunk: Array, before: Array | None, wide: Array, first: int) -> Array:
+    """Fill `wide` with `chunk` and the residual; return that as the stages behind this one are given it."""
     for stage in coder.stages_before_state:
         chunk = stage.apply(chunk, first)
+    most = min(_largest(chunk.dtype), coder.stages_behind_state.array_stage.reach)
     with np.errstate(all="ignore"):
-        wide = chunk.astype(dtype)
-        if before is not None:
-            wide += before
-            if not (fine := np.isfinite(wide)).all():  # beyond float32, which is lost
-                over = ~fine & np.isfinite(chunk)
-                wide[over] = np.copysign(np.finfo(dtype).max, before[over])
+        if before is None:
+            np.copyto(wide, chunk)
+        else:
+            np.add(chunk, before, out=wide, dtype=wide.dtype)
+        if not wide.size or (wide.max() <= most and wide.min() >= -most):  # false where there is a NaN
+            return wide if wide.dtype == chunk.dtype else wide.astype(chunk.dtype)
+        over = np.isinf(wide) & np.isfinite(chunk)  # beyond float32, which is lost
+        wide[over] = np.copysign(np.finfo(wide.dtype).max, wide[over])
         given = wide.astype(chunk.dtype)
-        _hold_back(given, chunk, coder.stages_behind_state.array_stage.reach)
-    return wide, given
-
-
-def _hold_back(given: Array, chunk: Array, reach: float) -> None:
-    """Cut `given` where the code has no room for it and had for `chunk`: the rest stays in the residual."""
-    most = min(_largest(chunk.dtype), reach)
-    far = ~(np.abs(given) <= most)
-    if far.any():
-        room = far & (np.abs(chunk) <= most)
-        given[room] = np.copysign(np.asarray(most, np.float64), given[room].astype(np.float64)).astype(given.dtype)
+        held = ~(np.abs(given) <= most) & (np.abs(chunk) <= most)  # there is room for it later
+        given[held] = np.copysign(most, wide[held])
+    return given
 
 
 def _largest(dtype: np.dtype[np.floating]) -> float:

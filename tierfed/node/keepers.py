@@ -107,7 +107,7 @@ class MessageKeeper:
             return coder, chunk
         _, before, after = self._fed[path]
         here = None if before is None else before[start : start + chunk.size]
-        return coder.stages_behind_state, fed(coder, chunk, here, after.dtype, start)[1]
+        return coder.stages_behind_state, fed(coder, chunk, here, after.dtype, start)
 
     def done(self) -> None:
         """The message is coded: what it leaves is for the next one, if it counts."""
