@@ -11,13 +11,11 @@ from collections.abc import Iterable
 
 from tierfed.codecs import compiled
 from tierfed.codecs.rules import Rules, link_codec
-from tierfed.codecs.stage import ArrayStage
 
 
 def wanted(links: Iterable[str]) -> list[str]:
     """Return what a zygote is to preload for links with these codecs or rules."""
     found = [link_codec(text) for text in dict.fromkeys(links)]
     codecs = [one for link in found for one in (link.codecs if isinstance(link, Rules) else (link,))]
-    stages = [stage for one in codecs for stage in one.stages if isinstance(stage, ArrayStage)]
-    names = sorted({stage.kernels for stage in stages if stage.kernels})
+    names = sorted({name for one in codecs for stage in one.stages if (name := getattr(stage, "kernels", ""))})
     return [f"{compiled.__name__}:{compiled.load.__name__} {name}" for name in names] if compiled.wanted() else []
