@@ -155,3 +155,13 @@ def test_it_is_of_topologies_and_of_what_rises() -> None:
     ):
         with pytest.raises(TopologyError):
             tree({"A": 3}, codec={"A": {"up": wrong}})
+
+
+def test_names_of_other_codecs_beside_it_are_no_trouble() -> None:
+    """Checks that read the codecs of a link before the bits are shared out read this one too."""
+    topology = tree({"A": 3}, codec={"A": {"up": {"default": AUTO, "delta/w": "none"}}})
+    assert bits(topology) == ['{"default": "eden", "delta/w": "none"}']
+    with pytest.raises(TopologyError, match="delta is for what comes down"):
+        tree({"A": 3}, codec={"A": {"up": f"delta+{AUTO}"}})
+    topology = tree({"A": 3, "B": 16}, codec={"A": {"up": f"error_feedback+{AUTO}"}, "B": {"up": AUTO}})
+    assert bits(topology) == ["error_feedback+eden", "eden(bits=2)"]

@@ -143,10 +143,10 @@ def _differences_up(spec: TopologySpec, document: Document, problems: Problems) 
     for path, settings in holders(spec):
         up = settings.codec.up if settings.codec is not None else None
         if up is not None and "delta" in up:  # else the codecs need not be imported
-            from tierfed.codecs import link_codec
-            from tierfed.wire.keeping import has_base
+            from tierfed.codecs import Rules, link_codec
 
-            if has_base(link_codec(up.replace("bits=auto", "bits=4"))):  # which is settled later
+            link = link_codec(up.replace("bits=auto", "bits=4"))  # they are shared out later
+            if any(one.state == "base" for one in (link.codecs if isinstance(link, Rules) else [link])):
                 at = (*path, "codec", "up")
                 told = "delta is for what comes down, since a parent keeps nothing of its children; "
                 problems.add(document.value(at), at, told + "write it in codec.down, or error_feedback in its place")

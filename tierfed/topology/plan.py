@@ -311,7 +311,9 @@ class _Walk:
                 case Broadcast() | Scatter():
                     ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
                     for child in self._children(node, step.to.name):
-                        made = self._forecast(self._descending(child, step), child.codec_down, isinstance(step, Scatter))
+                        made = self._forecast(
+                            self._descending(child, step), child.codec_down, isinstance(step, Scatter)
+                        )
                         wire, raw = self._add(sums[child.placement], "down", made, ident)
                         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
@@ -339,9 +341,7 @@ class _Walk:
                     for turn in range(known or 0):
                         self._run(node, step.steps, (*turns, turn), behind, sums)
 
-    def _send(
-        self, node: Node, site: Site, made: Forecast | None, behind: _Behind, sums: Mapping[str, _Sum]
-    ) -> None:
+    def _send(self, node: Node, site: Site, made: Forecast | None, behind: _Behind, sums: Mapping[str, _Sum]) -> None:
         """Count a message to the parent, with what its header says of those below."""
         said = {**behind.counts, node.placement: behind.counts.get(node.placement, 0) + 1}
         taken, behind.traffic = behind.traffic, {}
