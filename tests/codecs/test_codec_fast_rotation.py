@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -89,6 +93,28 @@ def test_the_bytes_and_bits_are_those_of_numpy(spec, name, size, kind, seed):
     assert added == same
     blocks = size >= 8192 or size == 4096
     assert [used, used_to_decode, used_to_add] == [blocks] * 3
+
+
+def test_any_processor_gives_the_same_bits():
+    """Code for the plainest processor of this family, without wide registers, codes and adds as numpy does."""
+    program = (
+        "import hashlib, numpy as np\n"
+        "from tierfed.codecs import codec, compiled\n"
+        "from tierfed.codecs.fast import lanes\n"
+        "x = np.exp(np.random.default_rng(0).standard_normal(1 << 16)).astype(np.float32)\n"
+        "assert compiled.kernels('rotation', x) and lanes.LANES == 8\n"
+        "data = codec('eden(3)').encode(x)\n"
+        "codec('eden(3)').accumulate_chunk(data, x)\n"
+        "print(hashlib.sha256(data + x.tobytes()).hexdigest())\n"
+    )
+    plain = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    ran = subprocess.run([sys.executable, "-c", program], env=plain, capture_output=True, text=True, timeout=100)
+    assert not ran.stderr
+    x = np.exp(np.random.default_rng(0).standard_normal(1 << 16)).astype(np.float32)
+    with mock.patch.object(compiled, "kernels", lambda name, chunk: None):
+        data = codec("eden(3)").encode(x)
+        codec("eden(3)").accumulate_chunk(data, x)
+    assert ran.stdout.strip() == hashlib.sha256(data + x.tobytes()).hexdigest()
 
 
 def test_several_chunks_at_once():

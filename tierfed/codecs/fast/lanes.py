@@ -25,11 +25,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-LANES = 16 if binding.get_host_cpu_features().get("avx512vl") else 8
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the processor that numba compiles for
+LANES = 16 if "+avx512vl" in _FEATURES else 8
 _FLOAT, _BITS, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _FLOATS, _WORDS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_BITS, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
