@@ -68,13 +68,18 @@ class Codec:
         first = next((s for s in self.stages if not isinstance(s, FloatStage | ShortStage)), None)
         if not isinstance(first, ArrayStage):
             raise CodecError("a chain starts with an array", where="codec", mend="let its first stage take arrays")
-        short = [s.name for s in self.stages if isinstance(s, ShortStage)]
-        if len(short) > 1:
-            raise CodecError(
-                f"{short[1]} takes a whole array, and {short[0]} before it leaves a part",
-                where=grammar.quote(str(self)),
-                mend=f"keep one of the two: {short[0]} or {short[1]}",
-            )
+        short = next((i for i, s in enumerate(self.stages) if isinstance(s, ShortStage)), len(self.stages))
+        for stage in self.stages[short + 1 :]:
+            with_state = isinstance(stage, FloatStage) and stage.state != "none"
+            if isinstance(stage, ShortStage) or with_state or (isinstance(stage, ArrayStage) and stage.agrees):
+                before = self.stages[short]
+                raise CodecError(
+                    f"{stage.name} takes a whole array, and {before.name} before it leaves a part",
+                    where=grammar.quote(str(self)),
+                    mend=f"write {stage.name} first"
+                    if with_state
+                    else f"keep one of the two: {before.name} or {stage.name}",
+                )
         for before, stage in zip(self.stages, self.stages[1:], strict=False):
             if not isinstance(before, FloatStage | ShortStage) and not isinstance(stage, ByteStage):
                 floats = isinstance(stage, FloatStage | ShortStage)
@@ -85,14 +90,14 @@ class Codec:
                     if floats
                     else f"keep one of the two: {before.name} or {stage.name}",
                 )
-        with_state = [s for s in self.float_stages if s.state != "none"]
-        if len(with_state) > 1:
+        stateful = [s for s in self.float_stages if s.state != "none"]
+        if len(stateful) > 1:
             raise CodecError(
-                f"{with_state[0].name} and {with_state[1].name} would both send again what was lost",
+                f"{stateful[0].name} and {stateful[1].name} would both send again what was lost",
                 where=grammar.quote(str(self)),
-                mend=f"keep one of the two: {with_state[0].name} or {with_state[1].name}",
+                mend=f"keep one of the two: {stateful[0].name} or {stateful[1].name}",
             )
-        for stage in with_state:
+        for stage in stateful:
             stage.check_rest(self.stages_behind_state)
 
     @property

@@ -33,6 +33,7 @@ from typing import ClassVar
 import numpy as np
 
 from tierfed.codecs import sparse
+from tierfed.codecs.chunks import CHUNK
 from tierfed.codecs.stage import Array, ArrayStage, Buffer, ShortStage
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
@@ -110,7 +111,7 @@ def _places(head: memoryview, size: int, count: int) -> Array:
     Whether a stratum takes the element that lies across its end depends on whether it may take the one across
     its start, if at all: where it does not, that is known at once, and elsewhere it is as for the stratum before.
     """
-    starts, ends, first, rest = _strata(size, count)
+    starts, ends, first, rest = (_kept_strata if size <= CHUNK else _strata)(size, count)
     drawn = Stream(int.from_bytes(head, "little")).sixteen(0, 2 * count).astype("<u2", copy=False).view("<u4")
     u = drawn * _UNIT
     with np.errstate(all="ignore"):
@@ -126,9 +127,11 @@ def _places(head: memoryview, size: int, count: int) -> Array:
     return places
 
 
-@functools.lru_cache(maxsize=2)  # chunks of one size follow each other
 def _strata(size: int, count: int) -> tuple[Array, Array, Array, Array]:
     """Return the first element of each stratum and how far the next one's is, b / (w - a), and w - b."""
     starts, left = np.divmod(np.arange(count, dtype=np.int64) * size, max(count, 1))
     ends = np.diff(starts, append=size)
     return starts, ends, (count - left) / (size * 1.0 - left), (size - count + left) / max(count, 1)
+
+
+_kept_strata = functools.lru_cache(maxsize=2)(_strata)  # of chunks, which mostly are of one size

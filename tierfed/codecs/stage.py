@@ -78,6 +78,7 @@ class ShortStage(ABC):
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
     reach: ClassVar[float] = float(np.finfo(np.float32).max)  # the largest magnitude that it carries
+    state: ClassVar[str] = "none"  # nothing is kept from message to message
 
     @property
     @abstractmethod
