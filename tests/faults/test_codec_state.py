@@ -23,6 +23,7 @@ from tierfed.node.memory_transport import Leg, MemoryTransport
 from tierfed.node.saving import folder_of
 from tierfed.topology import Topology
 from tierfed.topology import tree as fan_out
+from tierfed.topology.plan import predicted
 
 SIZE = 5000
 MODEL = tierfed.to_type(f"float32[{SIZE}]")
@@ -528,6 +529,73 @@ def test_what_is_fed_back_on_the_way_down_is_one_residual_a_codec() -> None:
             ((key, rest),) = tree.nodes[tree.root].keeping.residuals.all()
             assert key.link == "> error_feedback+sign"
             assert np.abs(sum(g.astype(np.float64) for g in got) + rest - 5.0 * m).max() < 1e-4
+
+    virtually(main())
+
+
+def test_traffic_is_as_predicted() -> None:
+    """From the second round on, a tier's bytes are what `tierfed show` tells: int8's, and the name of the base."""
+
+    async def main() -> None:
+        topology = three_tiers({"up": "error_feedback+sign", "down": "delta+int8"})
+        async with served(MemoryTransport(), topology) as tree:
+            m = start()
+            for number in range(2):
+                _, record = await tree.ask(spread, moved(m, number), [0] * 4)
+            for tier, found in predicted(topology, tree.compiled(spread)).items():
+                assert found is not None and found.exact_up and found.exact_down
+                up, raw_up, down, raw_down, ups, downs = record.traffic[tier]
+                assert (raw_up, raw_down) == (found.raw_up, found.raw_down)
+                assert 0 <= found.up - up <= 64 * ups and 0 <= found.down - down <= 64 * downs
+
+    virtually(main())
+
+
+def test_rules_give_some_tensors_what_others_have_not() -> None:
+    """By their names, one tensor has its errors fed back, one goes as a difference, one in another codec."""
+    rules = {"default": "bf16", "*/fed": "error_feedback+sign", "*/moved": "delta+int8"}
+    three = tierfed.to_type(f"<fed=float32[{SIZE}],moved=float32[{SIZE}],plain=float32[{SIZE}]>")
+
+    @tierfed.py_computation(three, returns=three)
+    def as_it_is(m: Any) -> Any:
+        return m
+
+    @tierfed.federated_computation(FederatedType(three, SERVER, all_equal=True))
+    def shown(m: Any) -> Any:
+        return tierfed.federated_mean(tierfed.federated_map(as_it_is, tierfed.federated_broadcast(m)))
+
+    async def main() -> None:
+        topology = fan_out({"CLIENTS": 2}, codec={"CLIENTS": {"down": rules}})
+        async with served(MemoryTransport(), topology) as tree:
+            m, got = start(), []
+            for number in range(3):
+                result, _ = await tree.ask(shown, {"fed": m, "moved": moved(m, number), "plain": m})
+                got.append(result)
+            await over(tree)
+            root = tree.nodes[tree.root].keeping
+            ((key, rest),) = root.residuals.all()
+            assert key.path.endswith("fed") and key.codec == "error_feedback+sign"
+            assert np.abs(summed([g[0] for g in got]) + rest - 3.0 * m).max() < 1e-4
+            assert got[0][1].tobytes() == moved(m, 0).tobytes() and 0 < np.abs(got[2][1] - moved(m, 2)).max() < 1e-3
+            (base,) = root.sent._held.values()
+            assert [path.rpartition(".")[2] for path in base.arrays] == ["moved"]
+            assert 0 < np.abs(got[2][2] - m).max() < 0.02
+
+    virtually(main())
+
+
+def test_senders_who_agree_offer_what_they_feed_back() -> None:
+    """Under thc the range agreed on is that of the updates with their residuals, and nothing is lost for good."""
+
+    async def main() -> None:
+        async with served(MemoryTransport(), three_tiers({"up": "error_feedback+thc"})) as tree:
+            results, given = [], []
+            for number in range(3):
+                given += updates(number, 4)
+                results.append((await tree.ask(total, given[-4:]))[0])
+                await over(tree)
+                assert np.abs(summed(results) + left(tree) - summed(given)).max() < 2e-4
+            assert np.abs(summed(results) - summed(given)).max() > 0.1
 
     virtually(main())
 

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tierfed.codecs.error_feedback import RESIDUAL
 from tierfed.errors import JobError
 from tierfed.jobs import checkpoint
 from tierfed.language import context as contexts
 from tierfed.language.computation import Computation
 from tierfed.language.job import Job
-from tierfed.node.keepers import has_residual
+from tierfed.node.keepers import states
 from tierfed.node.saving import CHECKPOINTS
 from tierfed.topology import Topology
 from tierfed.user_line import located
@@ -100,7 +101,7 @@ class RunTree:
 
     async def checkpoint(self, round: int, state: Any) -> None:
         """Keep `state`, from which `--resume` goes on after `round`."""
-        if any(has_residual(c) for m in self.topology.nodes.values() for c in (m.codec_up, m.codec_down)):
+        if any(RESIDUAL in states(c) for m in self.topology.nodes.values() for c in (m.codec_up, m.codec_down)):
             await self._context.save(round)
         await asyncio.to_thread(checkpoint.save, self.run_dir / CHECKPOINTS, round, state)
         self.recorder.event("checkpoint", round=round)

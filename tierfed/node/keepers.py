@@ -11,6 +11,7 @@ missed the model itself, and what was lost on the way to them is made good to wh
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.codecs import Codec, LinkCodec, Rules, Stream, link_codec
+from tierfed.codecs import Codec, Rules, Stream, link_codec
 from tierfed.codecs.delta import BASE, difference
 from tierfed.codecs.error_feedback import RESIDUAL, fed, feed_back, residual_dtype
 from tierfed.codecs.stage import Array, Buffer
-from tierfed.compiler.slices import Compiled, Fold, Site
+from tierfed.compiler.slices import Compiled, Fold, Site, added
 from tierfed.errors import TierfedError
 from tierfed.node.bases import HELD, SENT, Base, Bases
 from tierfed.node.collection import Order
@@ -125,27 +126,18 @@ def received(reader: MessageReader, order: Order) -> tuple[list[Any], Base | Non
     return values, Base(reader.based, base_name(reader.based), order) if reader.based else None
 
 
-def has_state(coder: LinkCodec) -> bool:
-    """Return whether something is kept for a link of this codec."""
-    return any(one.state in (RESIDUAL, BASE) for one in (coder.codecs if isinstance(coder, Rules) else (coder,)))
-
-
-def has_residual(spec: str) -> bool:
-    """Return whether errors are fed back on a link of this codec."""
+@functools.lru_cache(maxsize=64)  # every message asks
+def states(spec: str) -> frozenset[str]:
+    """Return what is kept for a link of this codec: residuals, bases or both."""
     coder = link_codec(spec)
-    return any(one.state == RESIDUAL for one in (coder.codecs if isinstance(coder, Rules) else (coder,)))
+    codecs = coder.codecs if isinstance(coder, Rules) else (coder,)
+    return frozenset(one.state for one in codecs) & {RESIDUAL, BASE}
 
 
 def added_up(compiled: Compiled, site: Site) -> list[str]:
     """Return the slots of the messages of `site` that whoever collects them adds up, and does nothing else with."""
-    folds = [
-        f
-        for part in compiled.slices.values()
-        for s in part.walk()
-        if isinstance(s, Fold) and s.site == site
-        for f in s.folds
-    ]
-    return [name for name in {f.incoming.name for f in folds} if all(f.plus for f in folds if f.incoming.name == name)]
+    folds = (s for part in compiled.slices.values() for s in part.walk() if isinstance(s, Fold) and s.site == site)
+    return [slot.name for fold in folds for slot in added(fold.folds)]
 
 
 def slot_in(path: str, slots: Iterable[str]) -> bool:

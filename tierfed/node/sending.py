@@ -15,16 +15,16 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import LinkCodec, Stream
+from tierfed.codecs.delta import BASE
 from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
 from tierfed.node.bases import Base
 from tierfed.node.collection import Order
-from tierfed.node.keepers import MessageKeeper, Place, added_up, has_state, slot_in
+from tierfed.node.keepers import MessageKeeper, Place, added_up, slot_in, states
 from tierfed.node.summary import Summary
 from tierfed.node.uploads import INLINE, codec
 from tierfed.placements import Placement
 from tierfed.topology.assignment import ChildAssignment
 from tierfed.types.values import nbytes
-from tierfed.wire.keeping import has_base
 from tierfed.wire.message import Message, encode_message
 from tierfed.wire.packing import Agreed
 
@@ -93,7 +93,7 @@ class Sending:
         coder, slots = codec(spec), step.slots
         added = [s.name for s in slots if s.many is None]
         key = (inv.compiled.hash, str(step.site), spec)
-        base = inv.node.keeping.sent.get(inv.id, key) if has_base(coder) else None
+        base = inv.node.keeping.sent.get(inv.id, key) if BASE in states(spec) else None
         have = [c for c in children if base is not None and c.name in base.holders]
         lack = [c for c in children if base is None or c.name not in base.holders]
         made: Base | None = None
@@ -121,7 +121,7 @@ class Sending:
         exactly: Base | None = None,
     ) -> MessageKeeper | None:
         """Return what codes a message where its codec has state, and adds what was lost before to the slots `added`."""
-        if not has_state(codec(spec)):
+        if not states(spec):
             return None
         inv = self._invocation
         place = Place(inv.id, inv.compiled.hash, link, str(site.written), inv.order(site))
@@ -173,7 +173,7 @@ class Sending:
         inv = self._invocation
         me = inv.node.me
         keeper = None
-        if me.parent is not None and not site.asks:
+        if me.parent is not None and not site.asks and states(me.codec_up):
             keeper = self._keeper(me.codec_up, f"< {me.parent}", site, added_up(inv.compiled, site.written))
         coder = await inv.agreement.codec(step, site, values, summary, keeper)
         self.sent.append(inv.order(site))
