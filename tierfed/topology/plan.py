@@ -17,6 +17,7 @@ often as an argument says, it is not known.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -56,7 +57,8 @@ from tierfed.wire.forecast import Forecast
 from tierfed.wire.terms import Terms
 
 _INVOCATION = "00000000-10"  # of usual length
-_NONE = link_codec("none")
+_link = functools.lru_cache(maxsize=256)(link_codec)  # most members share one
+_NONE = _link("none")
 _TURNS = 1000  # of a loop that are gone through one by one
 
 
@@ -146,10 +148,15 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
     """Return why a program cannot run on this topology: codecs that do not carry its values, data that is not there."""
     found: dict[str, TierfedError] = {}
     walk = _Walk(topology, compiled)
+    seen: set[Any] = set()  # most members send the same
     for node in topology.nodes.values():
         for name, direction, slots, spec in walk.links(node):
+            key = (topology.nodes[name].placement, direction, spec, *slots)
+            if key in seen:
+                continue
+            seen.add(key)
             try:
-                forecast.check_carried(slots, link_codec(spec))
+                forecast.check_carried(slots, _link(spec))
             except CodecError as error:
                 at = f"placements.{topology.nodes[name].placement}.codec.{direction}"
                 told = f"{error.what} ({error.where}, on its way {direction})"
@@ -173,16 +180,19 @@ def idle_rules(
     `origins` are those of nodes' settings, where the topology's own are not those of the file that a reader has.
     """
     names: dict[tuple[str, str, str], dict[str, None]] = {}  # by origin, direction and codec
+    seen: set[Any] = set()  # most members send the same
     walk = _Walk(topology, compiled)
     for node in topology.nodes.values():
         for name, direction, slots, spec in walk.links(node):
             if spec.startswith("{"):
                 known = (origins or {}).get(name) or topology.nodes[name].settings.origins
-                there = names.setdefault((known[f"codec.{direction}"], direction, spec), {})
-                there.update(dict.fromkeys(forecast.tensor_names(slots)))
+                key = (known[f"codec.{direction}"], direction, spec)
+                if (key, *slots) not in seen:
+                    seen.add((key, *slots))
+                    names.setdefault(key, {}).update(dict.fromkeys(forecast.tensor_names(slots)))
     found = []
     for (origin, direction, spec), there in names.items():
-        coder = link_codec(spec)
+        coder = _link(spec)
         for pattern, _ in coder.rules if isinstance(coder, Rules) else ():
             if not any(hits(pattern, name) for name in there):
                 what = f'"{pattern}" names no tensor that the program sends {direction} there'
@@ -222,7 +232,7 @@ def summed(topology: Topology, compiled: Compiled) -> dict[str, Mix]:
         slots = walk.summed(node)
         key = (node.codec_up, *slots)
         if key not in known:
-            known[key] = forecast.shares(slots, link_codec(node.codec_up))
+            known[key] = forecast.shares(slots, _link(node.codec_up))
         mix = known[key]
         if mix:
             found[node.name] = mix
@@ -374,7 +384,7 @@ class _Walk:
         fold = self._compiled.fold_of(step.site, node.placement)
         if fold is None:
             return None
-        terms = Terms.of(tuple((s.name, s.type) for s in added(fold.folds)), link_codec(node.codec_up))
+        terms = Terms.of(tuple((s.name, s.type) for s in added(fold.folds)), _link(node.codec_up))
         if terms is not None:
             self._agreeing[node.placement, step.site] = terms
         return terms
@@ -426,7 +436,7 @@ class _Walk:
     def _forecast(self, slots: list[forecast.Slot], spec: str, in_full: bool = False) -> Forecast | None:
         key = (spec, in_full, *slots)
         if key not in self._forecasts:
-            self._forecasts[key] = Forecast.of(slots, link_codec(spec), in_full=in_full)
+            self._forecasts[key] = Forecast.of(slots, _link(spec), in_full=in_full)
         return self._forecasts[key]
 
 

@@ -17,6 +17,7 @@ placement, the rest at the member.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -111,11 +112,15 @@ def _put(data: dict[str, Any], key: Path, value: str) -> None:
 
 def as_written(text: str) -> str | dict[str, str]:
     """Return a link's codec as a file says it, of rules by tensor name a mapping."""
-    if not text.startswith("{"):
-        return text
+    return dict(_rules(text)) if text.startswith("{") else text
+
+
+@functools.lru_cache(maxsize=256)
+def _rules(text: str) -> Mapping[str, str]:
     from tierfed.codecs import link_codec, rules  # numpy: kept off the path where no file has rules
 
-    return rules.as_written(link_codec(text))
+    written = rules.as_written(link_codec(text))
+    return {rules.DEFAULT: written} if isinstance(written, str) else written
 
 
 def _write(data: Mapping[str, Any], path: Path, told: Mapping[Path, str], lines: list[str]) -> None:
