@@ -301,6 +301,77 @@ def test_values_share_no_memory_with_payloads() -> None:
         reader.decode()
 
 
+def landed(data: bytes, reader: MessageReader) -> list[int]:
+    """Read a message as a link does, into the memory that its reader gives; return how long each of it was."""
+    given: list[int] = []
+
+    def allocate(header: dict[str, Any], nbytes: int) -> memoryview:
+        memory = reader.memory(header, nbytes)
+        if memory is None:
+            return memoryview(bytearray(nbytes))
+        given.append(nbytes)
+        return memory
+
+    decoder, left = FrameDecoder(allocate=allocate), memoryview(data)
+    while left:
+        buffer = decoder.get_buffer()
+        n = min(len(buffer), len(left), 100_000)
+        buffer[:n] = left[:n]
+        for frame in decoder.buffer_updated(n):
+            reader.feed(frame)
+        left = left[n:]
+    return given
+
+
+def test_raw_chunks_are_received_where_they_are_read() -> None:
+    """A large raw tensor is one array from the socket on; bools, coded and small ones are decoded as ever."""
+    t = parse("<a=float32[600000],b=bool[5000],c=int16[300000],d=float32[7]>")
+    rng = np.random.default_rng(3)
+    value = (
+        rng.normal(size=600_000).astype(np.float32),
+        rng.random(5000) < 0.5,
+        rng.integers(-9, 9, 300_000).astype(np.int16),
+        np.arange(7, dtype=np.float32),
+    )
+    reader = MessageReader([("delta", t)], NONE)
+    given = landed(stream_of(encode_message(IDENT, [("delta", t, value)], NONE)), reader)
+    assert given == [1 << 20, 1 << 20, 4 * 75_712, 1 << 19, 2 * 37_856]
+    (first,), (again,) = reader.decode(), reader.decode()
+    assert same(first, value, t) and same(again, value, t)
+    assert not np.shares_memory(first[0], again[0]) and not np.shares_memory(first[2], again[2])
+
+    coded = MessageReader([("delta", parse("float32[600000]"))], codec("int8"))
+    assert landed(stream_of(one(value[0], "float32[600000]", "int8")[0]), coded) == []
+    assert np.abs(coded.decode()[0] - value[0]).max() < 0.05
+
+
+def test_receiving_a_raw_value_takes_its_size_once() -> None:
+    """40 MB are 40 MB at the peak, from the first byte to the value."""
+    t = parse("float32[10000000]")
+    data = stream_of(encode_message(IDENT, [("model", t, np.ones(10_000_000, np.float32))], NONE))
+    reader = MessageReader([("model", t)], NONE)
+    tracemalloc.start()
+    try:
+        landed(data, reader)
+        (value,) = reader.decode()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (value == 1).all() and peak < 1.06 * 40_000_000
+
+
+def test_no_memory_is_given_to_a_frame_that_is_not_due() -> None:
+    """What does not follow is refused before there is an array for it."""
+    message, slots_ = one(np.ones(600_000, np.float32), "float32[600000]")
+    for change in ({"seq": 2}, {"ident": {"site": "9.9"}}):
+        reader = MessageReader(slots_, NONE)
+        first, second, _ = frames_of(message)
+        assert len(reader.memory(first.header, 1 << 20) or b"") == 1 << 20
+        reader.feed(first)
+        with pytest.raises(ProtocolError):
+            reader.memory({**second.header, **change}, 1 << 20)
+
+
 def test_bytes_are_counted_as_they_are_and_as_they_would_be() -> None:
     """`wire_bytes` are those of the frames, `raw_bytes` what they would be with raw payloads, at both ends."""
     message, expected = one(np.ones(CHUNK + 1, "f4"), f"float32[{CHUNK + 1}]", "int8+zstd")

@@ -553,6 +553,15 @@ class Node:
         )
 
     def _memory_for_parent(self, header: dict[str, Any], size: int) -> memoryview:
+        """Return memory for the payload of the parent's frame: in the value that it is part of, where that can be."""
+        if header.get("kind") is None:
+            ident = ident_of(header, self._parent.name)
+            invocation = self._invocations.get(ident["inv"])
+            if invocation is not None and invocation.attempt == ident["att"]:
+                reader = invocation.parent_reader(header)
+                memory = None if reader is None else reader.memory(header, size)
+                if memory is not None:
+                    return memory
         return aligned(size)
 
     def _bulk_from_parent(self, frame: Frame) -> None:

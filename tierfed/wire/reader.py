@@ -17,6 +17,7 @@ dies half-way, or lies, has changed nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -74,6 +75,25 @@ class MessageReader:
         self._payloads: list[memoryview] = []
         self._crcs: list[int] = []
         self._verified = False
+        self._landing: dict[int, Any] = {}  # by column: the array that raw chunks are received into
+        self._lent: tuple[int, memoryview] | None = None  # the memory of a frame that is under way, by its seq
+        self._landed: set[int] = set()  # the frames that came there
+
+    def memory(self, header: Header, nbytes: int) -> memoryview | None:
+        """Return where the payload of the next frame belongs in the decoded value, None if it has to be decoded.
+
+        For the decoder's `allocate`: raw chunks are received into the arrays that `decode` returns, so that a
+        value of 400 MB takes 400 MB.  Raises as `admit` does.
+        """
+        self.admit(header, nbytes)
+        pack_ = self._packs[header["seq"]]
+        if not isinstance(pack_, Chunk) or not pack_.trusted or "base" in self._first or sys.byteorder == "big":
+            return None
+        if pack_.index not in self._landing:
+            self._landing[pack_.index] = self._array(pack_.index)
+        chunk = self._landing[pack_.index].reshape(-1)[pack_.start : pack_.stop]
+        self._lent = header["seq"], memoryview(chunk.view(np.uint8))
+        return self._lent[1]
 
     def admit(self, header: Header, nbytes: int) -> None:
         """Check that a frame with this header and a payload of `nbytes` is the next one.
@@ -108,6 +128,9 @@ class MessageReader:
         pack_ = self._packs[seq]
         if pack_ is None:
             self._lay_out(np.frombuffer(frame.payload, "<i8").tolist())
+        if self._lent is not None and self._lent[0] == seq and frame.payload.obj is self._lent[1].obj:
+            self._landed.add(seq)
+        self._lent = None
         self._crcs.append(frame.crc)
         self._payloads.append(frame.payload)
         self._admitted = None
@@ -124,8 +147,8 @@ class MessageReader:
     def decode(self, slots: Collection[str] | None = None) -> list[Any]:
         """Return the held values of `slots` (of all, if None) in the order of the message, lists where many.
 
-        No value shares memory with a payload.  Raises CodecError or ValueMismatch for
-        bytes that are no value of their type.
+        No value shares memory with a payload, but for what was received in its place (`memory`), the first
+        time.  Raises CodecError or ValueMismatch for bytes that are no value of their type.
         """
         wanted = self._wanted(slots)
         arrays = self._arrays([i for s in wanted for i in self._spans[s]])
@@ -292,21 +315,28 @@ class MessageReader:
 
     def _arrays(self, wanted: Sequence[int]) -> dict[int, Any]:
         """Return new arrays of the `wanted` columns, by index."""
-        arrays: dict[int, Any] = dict.fromkeys(wanted)
-        for pack_, payload in zip(self._packs, self._payloads, strict=True):
+        arrays: dict[int, Any] = {index: self._landing.pop(index, None) for index in wanted}
+        there = {index for index, array in arrays.items() if array is not None}
+        for seq, (pack_, payload) in enumerate(zip(self._packs, self._payloads, strict=True)):
             if isinstance(pack_, Slab):
                 for index, offset in pack_.places:
                     if index in arrays:
                         arrays[index] = from_raw(payload, self._columns[index].type, offset)
             elif pack_ is not None and pack_.index in arrays:
-                t = self._columns[pack_.index].type
                 if arrays[pack_.index] is None:
-                    arrays[pack_.index] = np.frombuffer(aligned(t.nbytes or 0), t.dtype).reshape(t.shape or ())
+                    arrays[pack_.index] = self._array(pack_.index)
+                if seq in self._landed and pack_.index in there:
+                    continue
                 flat = arrays[pack_.index].reshape(-1)
                 self._decoded(pack_, payload, flat[pack_.start : pack_.stop], adding=False)
         if "base" in self._first:
             self._add_base(arrays)
         return arrays
+
+    def _array(self, index: int) -> Any:
+        """Return a new array of a column."""
+        t = self._columns[index].type
+        return np.frombuffer(aligned(t.nbytes or 0), t.dtype).reshape(t.shape or ())
 
     def _add_base(self, arrays: dict[int, Any]) -> None:
         """Add to the differences among `arrays` what they are to, and keep copies for the next ones."""
