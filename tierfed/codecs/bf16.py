@@ -26,7 +26,7 @@ from tierfed.codecs.normal import as_float
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
-from tierfed.types.dtypes import FLOATS
+from tierfed.types.dtypes import FLOATS, dtype_of
 
 _CODE = np.dtype("<u2")
 _SIGN = 0x8000
@@ -75,6 +75,11 @@ class Bf16(ArrayStage):
 
     def accumulate(self, data: memoryview, out: Array) -> None:
         _unpack(data, out, adding=True)
+
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
+        _checked(data, like, compiled.kernels("bf16", like))
+        return True
 
     def bound(self, chunk: Array) -> Array:
         return np.maximum(np.abs(chunk.astype(np.float64)) * 2.0**-8, 2.0**-134)

@@ -26,7 +26,7 @@ from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
-from tierfed.types.dtypes import FLOATS
+from tierfed.types.dtypes import FLOATS, dtype_of
 
 BITS = range(2, 9)
 
@@ -93,6 +93,11 @@ class Qsgd(ArrayStage):
 
     def accumulate(self, data: memoryview, out: Array) -> None:
         self._unpack(data, out, adding=True)
+
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
+        self._checked(data, like)
+        return True
 
     def bound(self, chunk: Array) -> Array:
         return grids.bound(chunk, self._levels, stochastic=True)

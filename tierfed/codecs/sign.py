@@ -29,7 +29,7 @@ from tierfed.codecs.normal import by_sign
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
-from tierfed.types.dtypes import FLOATS
+from tierfed.types.dtypes import FLOATS, dtype_of
 
 BLOCK = 4096  # elements that share a magnitude
 _MEAN = np.dtype("<f4")
@@ -80,6 +80,11 @@ class Sign(ArrayStage):
 
     def accumulate(self, data: memoryview, out: Array) -> None:
         _unpack(data, out, adding=True)
+
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
+        _checked(data, like)
+        return True
 
     def bound(self, chunk: Array) -> Array:
         """How far the magnitude is from the mean of its block, in float32."""

@@ -30,7 +30,7 @@ from tierfed.codecs.normal import on_grid
 from tierfed.codecs.stage import Array, ArrayStage, Buffer
 from tierfed.codecs.stream import Stream
 from tierfed.errors import CodecError
-from tierfed.types.dtypes import FLOATS
+from tierfed.types.dtypes import FLOATS, dtype_of
 
 BLOCK = 4096  # elements that share a scale
 _SCALE = np.dtype("<f4")
@@ -98,6 +98,11 @@ class Terngrad(ArrayStage):
 
     def accumulate(self, data: memoryview, out: Array) -> None:
         _unpack(data, out, adding=True)
+
+    def check(self, data: memoryview, size: int, dtype: str) -> bool:
+        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
+        _checked(data, like)
+        return True
 
     def bound(self, chunk: Array) -> Array:
         """How far the farther one of zero and the scale is."""
