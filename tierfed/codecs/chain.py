@@ -16,7 +16,7 @@ compared before an array is allocated.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,41 @@ def codec(spec: object) -> Codec:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Codec:
-    """A chain of stages; made by `codec`."""
+    """A chain of stages; made by `codec`.
+
+    `array_stage` is the one that turns an array into bytes, and with one that shortens before it the two as
+    one; `float_stages` and `byte_stages` are those before and behind it, and `dtypes` the names of
+    the dtypes that all of its stages carry.
+    """
 
     stages: tuple[Stage, ...]
+    float_stages: tuple[FloatStage, ...] = field(init=False, compare=False)
+    array_stage: ArrayStage = field(init=False, compare=False)
+    byte_stages: tuple[ByteStage, ...] = field(init=False, compare=False)
+    dtypes: tuple[str, ...] = field(init=False, compare=False)  # all four are asked for with each chunk
 
     def __post_init__(self) -> None:
+        self._check_order()
+        floats = tuple(itertools.takewhile(lambda s: isinstance(s, FloatStage), self.stages))
+        at = len(floats)
+        stage = self.stages[at]
+        if isinstance(stage, ShortStage):
+            between = tuple(s for s in self.stages[at:] if isinstance(s, FloatStage))
+            inner = self.stages[at + len(between) + 1]
+            assert isinstance(inner, ArrayStage)  # checked
+            stage = Shortened(stage, between, inner)
+        assert isinstance(stage, ArrayStage)  # checked
+        dtypes = tuple(d for d in stage.dtypes if all(d in s.dtypes for s in floats if isinstance(s, FloatStage)))
+        for name, value in {
+            "float_stages": floats,
+            "array_stage": stage,
+            "byte_stages": tuple(s for s in self.stages if isinstance(s, ByteStage)),
+            "dtypes": dtypes,
+        }.items():
+            object.__setattr__(self, name, value)
+        self._check_state()
+
+    def _check_order(self) -> None:
         first = next((s for s in self.stages if not isinstance(s, FloatStage | ShortStage)), None)
         if not isinstance(first, ArrayStage):
             raise CodecError("a chain starts with an array", where="codec", mend="let its first stage take arrays")
@@ -90,6 +120,8 @@ class Codec:
                     if floats
                     else f"keep one of the two: {before.name} or {stage.name}",
                 )
+
+    def _check_state(self) -> None:
         stateful = [s for s in self.float_stages if s.state != "none"]
         if len(stateful) > 1:
             raise CodecError(
@@ -121,34 +153,6 @@ class Codec:
     def in_full(self) -> Codec:
         """The codec of a value that no base is known of: `none` in the place of what codes differences."""
         return Codec((*self.stages_before_state, Raw(), *self.byte_stages))
-
-    @property
-    def array_stage(self) -> ArrayStage:
-        """The stage that turns an array into bytes; with one that shortens before it, the two as one."""
-        at = len(self.float_stages)
-        stage = self.stages[at]
-        if isinstance(stage, ShortStage):
-            between = tuple(s for s in self.stages[at:] if isinstance(s, FloatStage))
-            inner = self.stages[at + len(between) + 1]
-            assert isinstance(inner, ArrayStage)  # checked when built
-            return Shortened(stage, between, inner)
-        assert isinstance(stage, ArrayStage)  # checked when built
-        return stage
-
-    @property
-    def float_stages(self) -> tuple[FloatStage, ...]:
-        """The stages before it."""
-        return tuple(itertools.takewhile(lambda s: isinstance(s, FloatStage), self.stages))  # type: ignore[arg-type]
-
-    @property
-    def byte_stages(self) -> tuple[ByteStage, ...]:
-        """The stages behind it."""
-        return tuple(s for s in self.stages if isinstance(s, ByteStage))
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """The names of the dtypes that all of its stages carry."""
-        return tuple(d for d in self.array_stage.dtypes if all(d in s.dtypes for s in self.float_stages))
 
     @property
     def lossy(self) -> bool:
