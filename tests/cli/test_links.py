@@ -77,3 +77,9 @@ def test_a_correlation_is_a_share(value: str, here: Run) -> None:
     """Zero to one, or it is exit code 2."""
     code, _, err = here("show", "tree.yaml", f"--correlation={value}")
     assert code == 2 and "--correlation" in err
+
+
+def test_the_resolved_form_has_no_error_to_predict(here: Run) -> None:
+    """An option that would do nothing is refused."""
+    code, _, err = here("show", "tree.yaml", "--resolved", "--correlation", "0.3")
+    assert code == 2 and "--resolved predicts no error; leave --correlation out" in err

@@ -43,12 +43,10 @@ _FORMATS = ("tree", "json", "mermaid", "dot")
 @click.option(
     "--correlation",
     type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="What two clients' values have in common, for the error at the root.",
+    help="What two clients' values have in common, for the error at the root.  [default: 0.5]",
 )
 @options.sets
-def command(file: str, form: str, resolved: bool, correlation: float, sets: tuple[str, ...]) -> None:
+def command(file: str, form: str, resolved: bool, correlation: float | None, sets: tuple[str, ...]) -> None:
     """Draw the topology in FILE, with the bytes that a round of its job will move, and the error of its codecs.
 
     Raw bytes are those of the values as they are, nominal ones those after the codec's array stage; what
@@ -63,10 +61,12 @@ def command(file: str, form: str, resolved: bool, correlation: float, sets: tupl
     if resolved:
         if form not in ("tree", "json"):
             raise click.UsageError(f"--resolved is written as YAML, or with --json; not as {form}")
+        if correlation is not None:
+            raise click.UsageError("--resolved predicts no error; leave --correlation out")
         text = topology.to_yaml(origins=True) if form == "tree" else _json(topology.to_dict())
         output.raw(text)
         return
-    name, predicted, error = _predicted(topology, correlation, output)
+    name, predicted, error = _predicted(topology, 0.5 if correlation is None else correlation, output)
     known = {placement: one[:4] for placement, one in predicted.items() if one is not None}
     if form == "json":
         plain = document(topology, known or None, error)
