@@ -12,8 +12,8 @@ are, chunk by chunk.  A matrix is one chunk, however large.
 
 Q is fresh in each message: numbers of 16 random bits, (2 k + 1) / 2^16 - 1.  In the paper Q is
 that of the step before, which all workers have; here only the parent has the sum of Qᵢ, and a member may
-be new, so it would have to come down before each offer, which is as much again as what goes up.  On gradients whose
-spectrum falls slowly that costs a few percent of what is captured (docs/codecs.md).
+be new, so it would have to come down before each offer, as a third message.  Without it, a third less is captured
+of gradients whose spectrum falls slowly (docs/codecs.md), and error feedback sends it later.
 
 Wire form, of one who has agreed: Qᵢ as float32, m r of them; offer and answer are n r.  Alone: P̂, then
 Q: 32 r (n + m) / (n m) bits an element.  Matrices are in row-major order.  What is not a matrix: its raw little-endian

@@ -10,7 +10,8 @@ shared, roundings are not: errors of senders do not correlate, but for what is c
 
 T is by `bits` so that what is cut weighs a 64th of what is rounded.  4 bits: T = 3, the squared error is .0270 of
 ‖block‖² for a sender of the largest norm, and the mean over rotations is short of what was encoded by 2 Q(T) = .0027 of
-it.  A sender of the norm r has an error of (R / r)² times as much, and nothing is cut.
+it.  A sender of the norm r has an error of (R / r)² times as much, half as much again where r is small, and
+nothing is cut.
 
 Wire form, of one who has agreed: the codes, as `bits` planes (planes.py): bits ceil(n / 8) bytes.  Offer and
 answer are one float32 a block, r and R.  Alone: seed (uint64), R of each block (float32), the codes: bits + 1/128
