@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, markdown
 
-NAMES = ("framing", "upload", "rounds", "start", "language", "local_sum")
+NAMES = ("framing", "upload", "rounds", "start", "language", "local_sum", "codecs")
 
 
 def main() -> int:
