@@ -104,8 +104,7 @@ placements:
         ("CLIENTS.codec.pu=int8", "placements.CLIENTS.codec.pu: unknown field; the fields here are up, down"),
         (
             "CLIENTS.codec.up=int9",
-            "placements.CLIENTS.codec.up: no codec is called int9; "
-            f"did you mean int8? the codecs are {CODECS}",
+            f"placements.CLIENTS.codec.up: no codec is called int9; did you mean int8? the codecs are {CODECS}",
         ),
         (
             "CLIENTS.link.delay=20ms",
