@@ -5,7 +5,7 @@ Third parties register a class under the entry point group `tierfed.codecs`:
     [project.entry-points."tierfed.codecs"]
     uniform8 = "my_package.uniform8:Uniform8"
 
-It is a frozen dataclass under `ArrayStage` or `ByteStage`, whose `name` is that of the
+It is a frozen dataclass under `ArrayStage`, `ShortStage` or `ByteStage`, whose `name` is that of the
 entry point.  Names of ours, also those that come later, cannot be taken.
 """
 
@@ -33,7 +33,7 @@ from tierfed.codecs.qsgd import Qsgd
 from tierfed.codecs.randomk import Randomk
 from tierfed.codecs.sign import Sign
 from tierfed.codecs.sketch import Sketch
-from tierfed.codecs.stage import ArrayStage, ByteStage, Stage
+from tierfed.codecs.stage import ArrayStage, ByteStage, ShortStage, Stage
 from tierfed.codecs.terngrad import Terngrad
 from tierfed.codecs.thc import Thc
 from tierfed.codecs.topk import Topk
@@ -63,8 +63,7 @@ TABLE: dict[str, type[Stage]] = {
     "zstd": Zstd,
 }
 
-LATER = (
-)
+LATER = ()
 
 GROUP = "tierfed.codecs"
 
@@ -148,14 +147,15 @@ def stage_class(name: str, where: str) -> type[Any]:
         raise CodecError(
             f"{name}, registered by {origin}, {wrong}",
             where=where,
-            mend="a codec is a frozen dataclass under tierfed.codecs.ArrayStage or ByteStage, see docs/codecs.md",
+            mend="a codec is a frozen dataclass under tierfed.codecs.ArrayStage, ShortStage or ByteStage, "
+            "see docs/codecs.md",
         )
     return cls  # type: ignore[no-any-return]  # checked above
 
 
 def _what_is_wrong(cls: object, name: str) -> str | None:
     """Return why `cls` cannot be the stage called `name`, None if it can."""
-    if not (isinstance(cls, type) and issubclass(cls, ArrayStage | ByteStage)):
+    if not (isinstance(cls, type) and issubclass(cls, ArrayStage | ShortStage | ByteStage)):
         return "is no stage"
     if inspect.isabstract(cls):
         return f"lacks {', '.join(sorted(cls.__abstractmethods__))}"
@@ -164,7 +164,7 @@ def _what_is_wrong(cls: object, name: str) -> str | None:
         return "is no frozen dataclass"
     if any(f.default is dataclasses.MISSING for f in dataclasses.fields(cls)):
         return "has an option without a default"
-    wanted = ("name", "dtypes", "lossy") if issubclass(cls, ArrayStage) else ("name",)
+    wanted = ("name", *("dtypes",) * (not issubclass(cls, ByteStage)), *("lossy",) * issubclass(cls, ArrayStage))
     missing = [a for a in wanted if not hasattr(cls, a)]
     if missing:
         return f"lacks {', '.join(missing)}"
