@@ -1,4 +1,18 @@
-"""The laws that every codec of the table keeps."""
+"""The laws that every codec of the table keeps, and where each is held.
+
+    within the stated bound                 here: test_round_trip_is_within_the_bound, test_any_bits_…, test_blocks_of_…
+    the published errors; nominal sizes     test_codec_published (by the wire form), test_codec_figures (published)
+    unbiased where claimed                  here: test_claimed_unbiasedness_holds; odd blocks in test_codec_eden
+    errors of senders do not correlate      test_codec_trees (64, 8-8, 4-4-4), test_codec_streams
+    sums of codes are the sums of decodes   here: test_accumulate_is_…; as sent: test_codec_short, test_codec_agreeing
+    the input is never changed              here: test_the_input_is_never_changed
+    shapes, strides, orders, dtypes         here: test_every_shape_comes_back, test_layout_does_not_matter
+    Σ sent + residual = Σ x                 test_codec_error_feedback
+    hostile bytes, in bounded memory        test_codec_hostile; ../fuzz over every decoder
+    golden bytes, by a second decoder       test_codec_golden
+    config ↔ codec, equality, hash          here: test_a_codec_is_a_value; notations in test_codec_grammar
+    with numba and without, the same bytes  test_codec_compiled, test_codec_fast_…
+"""
 
 from __future__ import annotations
 
@@ -223,30 +237,35 @@ def test_blocks_of_any_magnitude_are_within_the_bound(specs, data, exponent):
 def test_claimed_unbiasedness_holds(unbiased_codec):
     """The mean of 400 decodes of a codec that claims to be unbiased is what was encoded, on sparse blocks too."""
     c = unbiased_codec
-    normal = np.random.default_rng(0).standard_normal(3 << 14)  # so many that luck is less than the law allows
+    normal = np.random.default_rng(0).standard_normal(1 << 14)
     dense = np.where(np.arange(normal.size) % 100 == 0, normal, 0)
-    sparse = [np.tile([*given_, *[0] * (256 - len(given_))], 48) for given_ in ([1], [1, 0.5], [1, 0.6, 0.3])]
-    for given_ in (np.exp(normal[:4096]), dense, *sparse):
-        x = np.asarray(given_, np.float32)
-        total, spread = np.zeros(x.size), 0.0
-        for i in range(400):
-            error = c.decode(c.encode(x, Stream.of(i)), TensorType("float32", x.shape)) - x.astype(np.float64)
-            total += error
-            spread += (error**2).sum() / 400
-        assert (total**2).sum() / 400**2 <= 1.3 * spread / 400
+    few = ([1], [1, 0.5], [1, 0.6, 0.3])
+    if c.array_stage.name in ("eden", "drive"):  # which err in all elements of a block of 4096, whatever it has
+        parts = [np.exp(normal[:4096]), dense[:8192], *([*these, *[0] * (4096 - len(these))] for these in few)]
+    else:  # so many elements err that luck is less than the law allows
+        tiles = [np.tile([*these, *[0] * (256 - len(these))], 16 if len(these) == 1 else 128) for these in few]
+        parts = [np.exp(normal[:4096]), dense, *tiles]
+    x = np.concatenate(parts).astype(np.float32)  # in blocks of their own
+    starts = np.cumsum([0, *map(len, parts[:-1])])
+    total, spread = np.zeros(x.size), np.zeros(len(parts))
+    for i in range(400):
+        error = c.decode(c.encode(x, Stream.of(i)), TensorType("float32", x.shape)) - x.astype(np.float64)
+        total += error
+        spread += np.add.reduceat(error**2, starts) / 400
+    assert (np.add.reduceat(total**2, starts) / 400**2 <= 1.3 * spread / 400).all()
 
 
 def test_threads_do_not_disturb_each_other(each_codec):
     """Eight threads that encode and decode at once get what one thread gets."""
-    arrays = [np.random.default_rng(i).standard_normal(20_000).astype(np.float32) for i in range(8)]
+    arrays = [np.random.default_rng(i).standard_normal(9000).astype(np.float32) for i in range(8)]
     expected = [each_codec.encode(x) for x in arrays]
     wrong: list[int] = []
 
     def work(i: int) -> None:
         for _ in range(5):
             code = each_codec.encode(arrays[i])
-            again = each_codec.encode(each_codec.decode(code, TensorType("float32", (20_000,))))
-            if code != expected[i] or len(again) > each_codec.most_bytes(20_000, "float32"):
+            again = each_codec.encode(each_codec.decode(code, TensorType("float32", (9000,))))
+            if code != expected[i] or len(again) > each_codec.most_bytes(9000, "float32"):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]

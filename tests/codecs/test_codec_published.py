@@ -10,10 +10,12 @@ expected of that very x, so that the spread of the draws (3 % for int8 on lognor
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
-from tierfed.codecs import Stream
+from tierfed.codecs import Stream, codec
 from tierfed.types import TensorType
 
 SIZE = 1 << 19
@@ -97,6 +99,7 @@ def named(c):
     return name, options
 
 
+@functools.cache
 def drawn(lognormal, times=1):
     """Return 2^19 normal or lognormal numbers, or so many times as many."""
     z = np.random.default_rng(0).standard_normal(times * SIZE)
@@ -144,3 +147,16 @@ def test_the_size_is_the_nominal_one(bare_codec):
         nbytes = sum(bare_codec.nominal_bytes(n, "float32") for n in (1 << 18, rest))
         assert nbytes * 8 / ((1 << 18) + rest) == pytest.approx(bits, rel=0.015)
     assert len(bare_codec.encode(drawn(False)[: 1 << 16])) == bare_codec.nominal_bytes(1 << 16, "float32")
+
+
+@pytest.mark.parametrize(("rank", "shape"), [(1, (300, 500)), (4, (1024, 1024)), (8, (256, 64, 9))])
+def test_the_size_of_a_matrix_is_that_of_its_two_factors(rank, shape):
+    """Powersgd takes 32 r (n + m) / (n m) bits an element of n rows and m columns, alone as in an agreement."""
+    rows, columns = shape[0], int(np.prod(shape[1:]))
+    c = codec(f"powersgd({rank})")
+    code = c.encode(drawn(False)[: rows * columns].reshape(shape) if rows * columns <= SIZE else np.ones(shape, "f4"))
+    wanted = 32 * rank * (rows + columns) / (rows * columns)
+    assert len(code) * 8 / (rows * columns) == pytest.approx(wanted, rel=0.015)
+    stage = c.of_shape(shape).agreement
+    sent = 4 * stage.offer_size(rows * columns) + stage.code_bytes(rows * columns, "float32")
+    assert sent * 8 / (rows * columns) == pytest.approx(wanted, rel=0.015)

@@ -10,6 +10,7 @@ would err m times as much.  A codec that declares its ω is held to that too.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -35,13 +36,24 @@ def energy(x):
     return (np.asarray(x, np.float64) ** 2).sum(axis=-1)
 
 
+@functools.cache
+def correlated(correlation):
+    """Return normal numbers, a row for each sender, of which any two correlate so much."""
+    random = np.random.default_rng(0)
+    common, own = random.standard_normal(SIZE), random.standard_normal((SENDERS, SIZE))
+    return (correlation**0.5 * common + (1 - correlation) ** 0.5 * own).astype(np.float32)
+
+
 def over(c, x, fans, *words):
     """Return the error of the mean of the rows of `x` over a tree of these fan-ins, and the one foretold."""
     root = x.mean(axis=0, dtype=np.float64)
     values, foretold = x, 0.0
     for tier, fan in enumerate(fans):
-        senders = values.mean(axis=0, keepdims=True) if c.array_stage.alike else values
-        foretold += energy(errors(c, senders, "other", tier, *words)).mean() / len(senders) / energy(root)
+        alike = c.array_stage.alike
+        # of 64 leaves, sixteen say what each of them errs by
+        senders = values.mean(axis=0, keepdims=True) if alike else values[:: max(1, len(values) // 16)]
+        of_one = energy(errors(c, senders, "other", tier, *words)).mean()
+        foretold += of_one / (1 if alike else len(values)) / energy(root)
         sent = values + errors(c, values, tier, *words)
         values = sent.reshape(-1, fan, SIZE).mean(axis=1).astype(np.float32)
     return energy(values[0] - root) / energy(root), foretold
@@ -55,9 +67,7 @@ def test_errors_of_senders_do_not_correlate(unbiased_codec, correlation, fans):
     Senders of a codec that says that they err alike err as one that sends their mean, at each tier.
     """
     assert math.prod(fans) == SENDERS
-    random = np.random.default_rng(0)
-    common, own = random.standard_normal(SIZE), random.standard_normal((SENDERS, SIZE))
-    x = (correlation**0.5 * common + (1 - correlation) ** 0.5 * own).astype(np.float32)
+    x = correlated(correlation)
     stage = unbiased_codec.array_stage
     heavy = stage.alike or (len(fans) > 2 and (stage.nmse or 0) > 2.1)  # a few draws have most of the error
     found, foretold = np.mean([over(unbiased_codec, x, fans, *[i] * heavy) for i in range(8 if heavy else 1)], axis=0)
