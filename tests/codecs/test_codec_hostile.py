@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -277,6 +278,35 @@ def test_a_huge_declared_shape_takes_no_memory(each_codec):
     for data in (b"", b"x", bomb(size, 5), bomb(size - 1, 5)):
         with pytest.raises(CodecError):
             each_codec.decode(data, TensorType("float32", (1 << 40,)))
+
+
+def test_hostile_bytes_take_bounded_memory(each_codec, sample):
+    """Cut, damaged, of megabytes, or of a huge type: what Python takes for them is a few times what is expected."""
+    c, size = each_codec, 5000
+    good = c.encode(sample("float32", size))
+    out = np.zeros(size, np.float32)
+    huge = TensorType("float32", (1 << 40,))
+    megabytes = bytes(4 << 20)
+    damaged = bytearray(good)
+    damaged[: len(good) // 2 : 7] = bytes(b ^ 0xFF for b in damaged[: len(good) // 2 : 7])
+    reads = [
+        lambda: c.decode_chunk(good[:-1], out),
+        lambda: c.accumulate_chunk(memoryview(damaged), out),
+        lambda: c.decode_chunk(megabytes, out),
+        lambda: c.decode_chunk(bomb(c.nominal_bytes(size, "float32"), 64), out),
+        lambda: c.decode(good, huge),
+        lambda: c.decode(bomb(c.nominal_bytes(1 << 40, "float32"), 64), huge),
+    ]
+    for read in [lambda: c.accumulate_chunk(good, out), *reads]:  # the first brings what is imported late
+        tracemalloc.start()
+        try:
+            read()
+        except CodecError:
+            pass
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < 1 << 20 or read not in reads
 
 
 def test_bombs_are_refused_in_bounded_memory():
