@@ -167,6 +167,7 @@ def _run(request: dict[str, Any], ready: int, listeners: list[int]) -> int:
     |---|---|
     | `run`, `token` | the run's id and secret, for hello |
     | `run_dir` | the run's folder, an absolute path |
+    | `resumed` | where nodes of another run have saved what they go on with, None if nowhere |
     | `log_level` | the level at which logging is already set up |
     | `sys_path`, `main_script` | already in force: `user_code.prepare` has run |
 

@@ -3,10 +3,10 @@
 A child dials its parent twice: the bulk link carries programs, beginnings and messages, in
 order; the control link carries everything small that must not queue behind a tensor.
 
-| bulk, down | `deploy` (a program, by hash) · `begin` · messages |
+| bulk, down | `deploy` (a program, by hash) · `begin` · `save` · messages |
 | bulk, up | messages |
 | control, down | `accepted`, `rejected`, `end`, `beat` |
-| control, up | `failed`, `progress`, `beat` |
+| control, up | `failed`, `progress`, `saved`, `beat` |
 
 The driver dials the root as if the root were its parent, and then plays the root's parent
 over that link: it deploys, begins, sends the arguments and receives the result.
