@@ -430,6 +430,32 @@ def test_a_model_goes_down_in_full_once_and_then_as_differences() -> None:
     virtually(main())
 
 
+def test_what_is_coded_off_the_loop_is_kept_alike() -> None:
+    """Tensors of two chunks and more than a megabyte, both ways: bases agree, and nothing is lost for good."""
+    large = tierfed.to_type("float32[300000]")
+
+    @tierfed.py_computation(large, returns=large)
+    def as_it_is(m: Any) -> Any:
+        return m
+
+    @tierfed.federated_computation(FederatedType(large, SERVER, all_equal=True))
+    def there_and_back(m: Any) -> Any:
+        return tierfed.federated_sum(tierfed.federated_map(as_it_is, tierfed.federated_broadcast(m)))
+
+    async def main() -> None:
+        async with served(MemoryTransport(), two_tiers({**UP, **DOWN}, clients=2)) as tree:
+            m, got = np.random.default_rng(0).standard_normal(300_000).astype(np.float32), []
+            for _ in range(2):
+                got.append((await tree.ask(there_and_back, m))[0].astype(np.float64))
+            await over(tree)
+            rest = sum(a.astype(np.float64) for n in tree.nodes.values() for _, a in n.keeping.residuals.all())
+            assert np.abs(sum(got) + rest - 4.0 * m).max() < 1e-5 and np.abs(sum(got) - 4.0 * m).max() > 1
+            names = {b.name for n in tree.nodes.values() for b in n.keeping.received._held.values()}
+            assert names == {b.name for b in tree.nodes[tree.root].keeping.sent._held.values()}
+
+    virtually(main())
+
+
 def test_a_failed_round_leaves_the_bases_as_they_were() -> None:
     """After a round that failed, differences are to what was before it, at both ends."""
 

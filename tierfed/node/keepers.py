@@ -115,9 +115,9 @@ class MessageKeeper:
         for key, _, after in self._fed.values():
             self._residuals.put(self._place.attempt, key, self._place.order, after)
 
-    def new_base(self) -> Base | None:
-        """Return the base that the message makes, None if its codec has none."""
-        return Base(self.based, base_name(self.based), self._place.order) if self.based else None
+    def new_base(self) -> Base:
+        """Return the base that the message makes, of what its receivers will have."""
+        return Base(self.based, base_name(self.based), self._place.order)
 
 
 def received(reader: MessageReader, order: Order) -> tuple[list[Any], Base | None]:

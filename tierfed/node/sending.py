@@ -103,13 +103,13 @@ class Sending:
                 message = _message(ident, slots, values, coder, self.stream(site), keeper)
                 frames = await self._encoded(message, slots, values)
                 self._done(keeper)
+                if keeper is not None and keeper.based and made is None:  # before anybody has it, and may answer
+                    large = sum(array.nbytes for array in keeper.based.values()) > INLINE
+                    made = await inv.node.apart(keeper.new_base) if large else keeper.new_base()
+                    made.holders |= {c.name for c in children if inv.began.get(c.name) == inv.node.epoch(c.name)}
+                    inv.node.keeping.sent.put(inv.id, key, made)
                 for child in sharing:
                     self._send_to(child, message, frames)
-                if keeper is not None and made is None:
-                    made = keeper.new_base()
-        if made is not None and not inv.over:
-            made.holders |= {c.name for c in children if inv.began.get(c.name) == inv.node.epoch(c.name)}
-            inv.node.keeping.sent.put(inv.id, key, made)
 
     def _keeper(
         self,
