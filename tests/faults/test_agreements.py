@@ -61,7 +61,16 @@ def both(x: Any) -> Any:
     return tierfed.federated_sum(x), tierfed.federated_collect(x)
 
 
-def two_tiers(spec: str, quorum: str = "60%") -> Topology:
+LAYERS = tierfed.to_type([("w", MODEL), ("e", (np.float32, [90, 60])), ("b", (np.float32, [80]))])
+
+
+@tierfed.federated_computation(FederatedType(LAYERS, CLIENTS))
+def layers(x: Any) -> Any:
+    """The sum of the members' updates of three tensors."""
+    return tierfed.federated_sum(x)
+
+
+def two_tiers(spec: Any, quorum: str = "60%") -> Topology:
     """Three clients of the root."""
     collect = {"SERVER": {"quorum": quorum, "deadline": "10s"}}
     return fan_out({"CLIENTS": 3}, collect=collect, codec={"CLIENTS": {"up": spec}}, seed=5)
@@ -91,12 +100,17 @@ def sent(tree: Served, program: Any, placement: str = "CLIENTS") -> tuple[str, s
 
 
 def by_hand(
-    tree: Served, where: tuple[str, str], given: dict[str, Any], lost: Sequence[str] = (), number: int = 1
+    tree: Served,
+    where: tuple[str, str],
+    given: dict[str, Any],
+    lost: Sequence[str] = (),
+    number: int = 1,
+    spec: str | None = None,
 ) -> Any:
     """Return the sum of what `given` members send at a site; those of them that are `lost` sent no codes."""
     site, path = where
-    spec = tree.topology.node(next(iter(given))).codec_up
-    coder = codec(spec).of_shape(SHAPE)
+    shape = next(iter(given.values())).shape
+    coder = codec(spec or tree.topology.node(next(iter(given))).codec_up).of_shape(shape)
     words = (tree.topology.seed, str(number), site)
     seed = seed_of(Stream.of(*words).at(path), 0)
     offers = None
@@ -107,12 +121,12 @@ def by_hand(
         else:
             coder.agreement.combine(offers, offer)  # type: ignore[union-attr]
     agreed = coder.agreed(coder.agreement.answer(offers), seed)  # type: ignore[union-attr,arg-type]
-    added = agreed.summing(SHAPE[0] * SHAPE[1], "float32")
+    added = agreed.summing(shape[0] * shape[1], "float32")
     for name, value in given.items():
         if name not in lost:
             stream = Stream.of(*words, name, "").beside(Stream.of(*words)).at(path)
             added.add(memoryview(agreed.encode_chunk(value.reshape(-1), 0, stream)))  # type: ignore[union-attr]
-    result = np.zeros(SHAPE, np.float32)
+    result = np.zeros(shape, np.float32)
     added.into(result.reshape(-1))  # type: ignore[union-attr]
     return result
 
@@ -224,7 +238,7 @@ class _Changed(type(codec("none"))):  # type: ignore[misc]
     """A codec whose codes are changed before they are sent."""
 
     def __init__(self, stages: Any, change: Any) -> None:
-        object.__setattr__(self, "stages", stages)
+        super().__init__(stages)
         object.__setattr__(self, "change", change)
 
     def encode_chunk(self, *args: Any) -> Any:
@@ -396,6 +410,26 @@ def test_what_is_not_added_is_written_by_each_alone(spec: str) -> None:
     virtually(main())
 
 
+def test_tensors_with_rules_agree_each_in_its_own_way() -> None:
+    """One message of offers for all: sizes of blocks for one tensor, directions for another; a small one goes raw."""
+
+    async def main() -> None:
+        rules = {"default": "thc", "*/e": "powersgd(5)+zstd"}
+        async with served(MemoryTransport(), two_tiers(rules)) as tree:
+            rng = np.random.default_rng(0)
+            shapes = {"w": SHAPE, "e": (90, 60), "b": (80,)}
+            values = [{n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()} for _ in range(3)]
+            result, record = await tree.ask(layers, values)
+            site, slot = sent(tree, layers)
+            for at, (name, spec) in enumerate((("w", "thc"), ("e", "powersgd(5)+zstd"))):
+                given = {c: v[name] for c, v in zip(clients(tree), values, strict=True)}
+                assert (result[at] == by_hand(tree, (site, f"{slot}.{name}"), given, spec=spec)).all()
+            assert (result[2] == values[0]["b"] + values[1]["b"] + values[2]["b"]).all()
+            assert record.traffic["CLIENTS"][4:] == [6, 6]
+
+    virtually(main())
+
+
 def test_an_edge_below_quorum_at_the_offers_fails_there() -> None:
     """With all needed, one that fails before its offer fails the round, and nobody waits for an answer."""
 
@@ -439,7 +473,7 @@ def test_a_member_that_reconnects_between_offer_and_codes_is_in_the_next_round()
 
 
 def test_what_a_projection_leaves_out_is_sent_later() -> None:
-    """With error feedback the sum of results and residuals is the sum of updates, and directions change by what is left."""
+    """With error feedback the sum of results and residuals is that of the updates, and less is left each time."""
 
     async def main() -> None:
         async with served(MemoryTransport(), two_tiers("error_feedback+powersgd(5)", "100%")) as tree:

@@ -147,7 +147,7 @@ class FoldSlot:
 
     @property
     def in_place(self) -> bool:
-        """Whether the fold adds arrays in place: a sum of tensors of numbers with known shapes, or of structs of them."""
+        """Whether the fold adds arrays in place: tensors of numbers with known shapes, or structs of them."""
         return self.plus and _addable(self.slot.type)
 
 

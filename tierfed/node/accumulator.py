@@ -18,7 +18,6 @@ from tierfed.ir.evaluate import evaluate
 from tierfed.ir.intrinsics.sequence import APPEND, CONCAT
 from tierfed.ir.nodes import Compiled, Intrinsic
 from tierfed.leaves import load
-from tierfed.types import StructType, TensorType, Type
 from tierfed.types.values import Rows
 from tierfed.wire.message import MessageReader
 from tierfed.wire.sums import Sums
@@ -53,7 +52,7 @@ class Contribution:
     def __init__(self, reader: MessageReader, step: Fold) -> None:
         self.reader = reader
         reader.verify()
-        decoded = {f.incoming.name for f in step.folds if not _in_place(f)}
+        decoded = {f.incoming.name for f in step.folds if not f.in_place}
         names = [s for s in dict.fromkeys(f.incoming.name for f in step.folds) if s in decoded]
         self.values = dict(zip(names, reader.decode(names), strict=True)) if names else {}
 
@@ -70,22 +69,11 @@ def _begin(fold: FoldSlot, env: Mapping[str, Any]) -> _Folding:
         return _Gathered(fold)
     assert fold.zero is not None and fold.operator is not None
     zero = evaluate(fold.zero, env, load)
-    if _in_place(fold):
+    if fold.in_place:
         return _Summed(fold, zero)
     if isinstance(fold.operator, Intrinsic) and fold.operator.uri in (APPEND, CONCAT):
         return _Collected(fold, zero)
     return _Folded(fold, zero, evaluate(fold.operator, env, load))
-
-
-def _in_place(fold: FoldSlot) -> bool:
-    return fold.plus and _addable(fold.slot.type)
-
-
-def _addable(t: Type) -> bool:
-    """Return whether values of `t` are tensors of numbers with known shapes, and structs of them."""
-    if isinstance(t, StructType):
-        return all(_addable(e) for e in t.parts())
-    return isinstance(t, TensorType) and t.is_static and t.name not in ("bool", "str")
 
 
 class _Summed:
