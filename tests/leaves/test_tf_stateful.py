@@ -103,7 +103,8 @@ def test_in_the_reference():
 
 def test_on_daemons_that_knew_of_no_such_leaf():
     """So do daemons, which import TensorFlow by themselves; what is unplaced is drawn once for all."""
-    with tierfed.up(tierfed.tree(fan_out={"CLIENTS": 3}, collect={"SERVER": {"deadline": "60s"}})) as tree:
+    collect = {"SERVER": {"deadline": "60s"}}
+    with tierfed.up(tierfed.tree(fan_out={"CLIENTS": 3}, collect=collect, colocate={"CLIENTS": 3})) as tree:
         result = tree.invoke(drawing(), 0.0, [0.0, 0.0, 0.0])
         at_clients = {name: list(result[name]) for name in ("apart", "at_each")}
         in_all({**result, **at_clients, "once": (result["once"][0], list(result["once"][1]))})
