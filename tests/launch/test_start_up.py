@@ -103,6 +103,8 @@ def test_what_a_node_process_is_given(start: Start, tmp_path: Path) -> None:
         "sys_path": [str(tmp_path)],
         "main_script": str(script),
         "log_level": "INFO",
+        "trace": False,
+        "resumed": None,
     }
     assert first["path"][0] == str(tmp_path) and first["main"] == "__mp_main__"
     assert first["threads"] == "1" and first["session"] is True
