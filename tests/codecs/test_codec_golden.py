@@ -125,7 +125,6 @@ def turned_back(values, seed):
     size, blocks = values.size, max(1, values.size // 4096)
     words = np.random.Philox(key=seed).random_raw(blocks * 2 * 64 + 6 * 128 + 1).astype("<u8")
     minus = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-    done = []
     for b in range(blocks):
         own = values[b * 4096 : (b + 1) * 4096 if b < blocks - 1 else size]
         here = minus[b * 2 * 4096 :]
@@ -242,7 +241,7 @@ def plain_none(data, size):
 
 
 def plain_bytes(name, data):
-    """A frame; for auto a tag before it, which is 0 where there is none, or by how many bytes elements were shuffled."""
+    """A frame; for auto a tag before it: 0 where there is none, or by how many bytes elements were shuffled."""
     width, frame = (data[0], data[1:]) if name == "auto" and data else (1, data)
     if not frame or not width:
         return frame
