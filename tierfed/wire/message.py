@@ -4,10 +4,10 @@
     await link.send_all(message)                       # pairs of a header and its buffers
 
 Small values are one frame.  Otherwise a first frame has the small columns, and each
-2^18 elements of a larger one are a frame (packing.py), made only when its turn comes: at
-most one coded chunk is in memory, and of raw ones none.  The sizes that the types leave
-open (layout.py) are in the first header; more than 1024 of them travel as int64 in a
-frame of their own, before the others.
+2^18 elements of a larger one are a frame (packing.py), made only when its turn comes, or a
+little before in a second thread (side_by_side.py): one to four coded chunks are in memory,
+and of raw ones none.  The sizes that the types leave open (layout.py) are in the first
+header; more than 1024 of them travel as int64 in a frame of their own, before the others.
 
 The other end is `MessageReader` (reader.py).
 """
@@ -25,9 +25,10 @@ from tierfed.types import Type
 from tierfed.wire.frame import Sealed, frame_bytes, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, digest_of, told
 from tierfed.wire.keeping import Keeper, has_base
-from tierfed.wire.packing import SMALL, Agreed, Pack, Slab, packing
+from tierfed.wire.packing import SMALL, Agreed, Pack, Slab, coded_bytes, packing
 from tierfed.wire.plain import Header, pack
 from tierfed.wire.reader import MessageReader
+from tierfed.wire.side_by_side import in_order
 from tierfed.wire.value import Part, parts_of, raw_bytes
 
 _SAME = Stream()
@@ -89,8 +90,9 @@ class Message:
         self._begin()
         if not self._inline:
             yield self._frame(Sealed.of(np.array(self._sizes, "<i8")), 8 * len(self._sizes), last=False)
-        for pack_ in self._packs:
-            yield self._frame(self._payload(pack_), pack_.raw_bytes, last=pack_ is self._packs[-1])
+        payloads = in_order(self._payload, self._packs, coded_bytes(self._packs))
+        for pack_, sealed in zip(self._packs, payloads, strict=True):
+            yield self._frame(sealed, pack_.raw_bytes, last=pack_ is self._packs[-1])
 
     def _frame(self, sealed: Sealed, raw: int, *, last: bool) -> tuple[Header, Sealed]:
         header = {"ident": self._first["ident"], "seq": self.frames} if self.frames else dict(self._first)

@@ -15,7 +15,7 @@ refused before there is memory for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -130,6 +130,11 @@ def packing(columns: Sequence[Column], coder: LinkCodec | Agreed, *, in_full: bo
     if places or not chunks:
         slabs.append(Slab(tuple(places), end))
     return slabs + chunks
+
+
+def coded_bytes(packs: Iterable[Pack | None]) -> int:
+    """Return the bytes of the columns, as they are in memory, that these frames have under a codec."""
+    return sum(p.raw_bytes for p in packs if isinstance(p, Chunk) and p.coder != RAW)
 
 
 def shape_of(column: Column) -> tuple[int, ...]:

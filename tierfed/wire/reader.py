@@ -25,15 +25,16 @@ import numpy as np
 
 from tierfed.codecs import LinkCodec
 from tierfed.codecs.delta import BASE
-from tierfed.codecs.stage import add
+from tierfed.codecs.stage import Summing, add
 from tierfed.errors import CodecError, FrameError, ProtocolError, ValueMismatch
 from tierfed.types import Type
 from tierfed.wire.frame import Frame, aligned, padded
 from tierfed.wire.heading import INLINE_SIZES, MOST_SIZES, Slot, check_keys, check_slots, digest_of
 from tierfed.wire.keeping import FindBase, has_base, is_base
 from tierfed.wire.layout import Column, Limits, Sizes, columns_of, least_cost
-from tierfed.wire.packing import Agreed, Chunk, Pack, Slab, packing
+from tierfed.wire.packing import Agreed, Chunk, Pack, Slab, coded_bytes, packing
 from tierfed.wire.plain import Header
+from tierfed.wire.side_by_side import all_done
 from tierfed.wire.sums import Sums
 from tierfed.wire.value import from_raw, value_from
 
@@ -170,9 +171,9 @@ class MessageReader:
         self._check_whole()
         if self._verified:
             return
-        for pack_, payload in zip(self._packs, self._payloads, strict=True):
-            if isinstance(pack_, Chunk) and not pack_.trusted:
-                self._check(pack_, payload)
+        frames = zip(self._packs, self._payloads, strict=True)
+        chunks = [(p, payload) for p, payload in frames if isinstance(p, Chunk) and not p.trusted]
+        all_done(lambda chunk: self._check(*chunk), chunks, coded_bytes(self._packs))
         self._verified = True
 
     def accumulate_into(self, sums: Sums | Sequence[Any], slots: Collection[str] | None = None) -> None:
@@ -187,19 +188,25 @@ class MessageReader:
         into = self._check_sums(arrays, self._wanted(slots))
         parts = {index: part for part, index in enumerate(into)}
         self.verify()
+        chunks: list[tuple[Chunk, memoryview, Summing | None]] = []
         for pack_, payload in zip(self._packs, self._payloads, strict=True):
             if isinstance(pack_, Chunk):
-                if pack_.index not in into:
-                    continue
-                summing = sums.of(parts[pack_.index], pack_) if isinstance(sums, Sums) else None
-                if summing is not None:
-                    summing.add(payload)
-                else:
-                    self._decoded(pack_, payload, into[pack_.index][pack_.start : pack_.stop], adding=True)
+                if pack_.index in into:
+                    summing = sums.of(parts[pack_.index], pack_) if isinstance(sums, Sums) else None
+                    chunks.append((pack_, payload, summing))
             elif pack_ is not None:
                 for index, offset in pack_.places:
                     if index in into:
                         add(from_raw(payload, self._columns[index].type, offset).reshape(-1), into[index])
+
+        def added(chunk: tuple[Chunk, memoryview, Summing | None]) -> None:
+            pack_, payload, summing = chunk
+            if summing is not None:
+                summing.add(payload)
+            else:
+                self._decoded(pack_, payload, into[pack_.index][pack_.start : pack_.stop], adding=True)
+
+        all_done(added, chunks, coded_bytes(pack_ for pack_, _, _ in chunks))
 
     def adds_codes(self, slots: Collection[str] | None = None) -> bool:
         """Return whether a chunk of `slots` has codes that add up as they are."""
@@ -317,6 +324,7 @@ class MessageReader:
         """Return new arrays of the `wanted` columns, by index."""
         arrays: dict[int, Any] = {index: self._landing.pop(index, None) for index in wanted}
         there = {index for index, array in arrays.items() if array is not None}
+        chunks: list[tuple[Chunk, memoryview, Any]] = []
         for seq, (pack_, payload) in enumerate(zip(self._packs, self._payloads, strict=True)):
             if isinstance(pack_, Slab):
                 for index, offset in pack_.places:
@@ -328,7 +336,9 @@ class MessageReader:
                 if seq in self._landed and pack_.index in there:
                     continue
                 flat = arrays[pack_.index].reshape(-1)
-                self._decoded(pack_, payload, flat[pack_.start : pack_.stop], adding=False)
+                chunks.append((pack_, payload, flat[pack_.start : pack_.stop]))
+        coded = coded_bytes(pack_ for pack_, _, _ in chunks)
+        all_done(lambda chunk: self._decoded(*chunk, adding=False), chunks, coded)
         if "base" in self._first:
             self._add_base(arrays)
         return arrays
