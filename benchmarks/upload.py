@@ -1,6 +1,6 @@
 """One upload, and eight at once, over links against blocking sockets in the same run.
 
-    python -m benchmarks.upload
+    python -m benchmarks.upload                           TIERFED_LOOP=uvloop for that loop
 
 Every process but this one is a sender, started before the clock; the clock runs here,
 from the word "go" to the moment when the last byte was received (and, for the fan-in,
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row, row
+from tierfed.node import event_loop
 from tierfed.node.hello import Hello
 from tierfed.node.link import Link
 from tierfed.node.receive_buffers import ReceiveBuffers
@@ -201,7 +202,8 @@ def run(quick: bool = False) -> list[Row]:
     """Return the rows of this benchmark."""
     cores = os.sched_getaffinity(0)
     try:
-        rows = asyncio.run(_measure(2 if quick else RUNS))
+        with asyncio.Runner(loop_factory=event_loop.factory()) as runner:
+            rows = runner.run(_measure(2 if quick else RUNS))
     finally:
         os.sched_setaffinity(0, cores)
     seconds, sent, received = (
@@ -236,7 +238,8 @@ def main(arguments: list[str]) -> None:
         if kind == "raw":
             _send_raw(port)
         else:
-            asyncio.run(_send_links(port, count))
+            with asyncio.Runner(loop_factory=event_loop.factory()) as runner:
+                runner.run(_send_links(port, count))
         return
     for each in run():
         print(json.dumps(each))

@@ -35,6 +35,7 @@ from tierfed.errors import NotReady, SettingError, TierfedError
 from tierfed.launch import control, interpreter, manifest, runs, user_code
 from tierfed.launch.logs import LEVELS
 from tierfed.launch.pids import ProcessId
+from tierfed.node import event_loop
 
 if TYPE_CHECKING:
     from tierfed.topology.assignment import NodeAssignment
@@ -96,6 +97,7 @@ def launch(
     could not begin.
     """
     user_code.forbid_inside_a_run()
+    event_loop.factory()  # what the nodes could not have is told before there are any
     _check(assignments)
     context = {
         "run": run_id,

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tierfed.node import transport
+from tierfed.node import event_loop, transport
 from tierfed.node.history import History
 from tierfed.node.lag import Lag
 from tierfed.node.metrics import exposition
@@ -147,5 +147,6 @@ def run_process(
         finally:
             watching.cancel()
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=event_loop.factory()) as runner:
+        runner.run(main())
     return 0

@@ -20,7 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.hello import Hello
@@ -276,7 +276,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin.  Called by asyncio, or by whoever upgraded the connection."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._transport = transport
         self._outgoing = Outgoing(transport, self._broken)
         self._inlet = Inlet.under(transport)
