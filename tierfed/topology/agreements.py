@@ -6,7 +6,8 @@ down has one sender, with nobody to agree with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 
 from tierfed.topology.checks import holders
 from tierfed.topology.graph import Grown
@@ -48,12 +49,13 @@ def check_siblings(settled: Mapping[str, Settled], grown: Grown, document: Docum
                 break
 
 
-def agreeing(codec: str) -> Iterator[str]:
-    """Yield the names of the stages of a link's codec whose senders agree."""
-    if codec != "none":  # else the codecs need not be imported
-        from tierfed.codecs import Rules, link_codec
+@functools.lru_cache(maxsize=256)  # a large tree has few codecs
+def agreeing(codec: str) -> tuple[str, ...]:
+    """Return the names of the stages of a link's codec whose senders agree."""
+    if codec == "none":  # then the codecs need not be imported
+        return ()
+    from tierfed.codecs import Rules, link_codec
 
-        link = link_codec(codec)
-        for one in link.codecs if isinstance(link, Rules) else (link,):
-            if one.agrees:
-                yield one.array_stage.name
+    link = link_codec(codec)
+    codecs = link.codecs if isinstance(link, Rules) else (link,)
+    return tuple(one.array_stage.name for one in codecs if one.agrees)
