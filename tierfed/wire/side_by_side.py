@@ -2,9 +2,9 @@
 
     in_order(code, chunks, nbytes)        code(chunks[0]), code(chunks[1]), …        as if by one thread
 
-Compiled loops, numpy and zstd let another Python thread run meanwhile.  The caller takes part: it works on the
-first item that nobody has begun, so that it never waits for a thread that others keep busy, and it alone hands
-out what is ready, in order.  At most four items are ready or under way.
+Compiled loops, numpy and zstd let another Python thread run meanwhile.  Both threads take the first item that is
+left, each when it has done its last; so the caller never waits for a second thread that others keep busy.  The
+caller alone hands out what is ready, in order.  At most four items are ready or under way, if they give something.
 
 Two threads, if the message has 4 MB or more to code, this process may use two cores or more, and half of one has
 been idle for the last minute and one is right now: nodes of one machine, all at work, have none free, and a second
@@ -19,10 +19,11 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tierfed.errors import SettingError
 
@@ -38,58 +39,74 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], nbytes: int) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Sequence[T], nbytes: int) -> Iterator[R]:
     """Yield what `work` returns of each of `items`, in order; they are of a message that has `nbytes` to code.
 
     Raises what `work` raises, when its item's turn comes.
     """
-    return _shared(work, items) if _threads(nbytes) == 2 else map(work, items)
+    return iter(_Shared(work, items, AHEAD)) if _threads(nbytes) == 2 else map(work, items)
 
 
-def all_done(work: Callable[[T], object], items: Iterable[T], nbytes: int) -> None:
+def all_done(work: Callable[[T], object], items: Sequence[T], nbytes: int) -> None:
     """Call `work` with each of `items`; raises as `in_order` does."""
-    for _ in in_order(work, items, nbytes):
+    for _ in _Shared(work, items, len(items)) if _threads(nbytes) == 2 else map(work, items):
         pass
 
 
-def _shared(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    begun: deque[Future[R]] = deque()
-    own: dict[Future[R], T] = {}  # not begun, as far as is known
-    rest = iter(items)
-    try:
-        while True:
-            while len(begun) < AHEAD:
-                try:
-                    item = next(rest)
-                except StopIteration:
-                    break
-                future = _pool().submit(contextvars.copy_context().run, work, item)
-                begun.append(future)
-                own[future] = item
-            if not begun:
-                return
-            while not begun[0].done():
-                free = next((i for i, future in enumerate(begun) if future in own and future.cancel()), None)
-                if free is None:
-                    break
-                begun[free] = _done(work, own.pop(begun[free]))
-            first = begun.popleft()
-            own.pop(first, None)
-            yield first.result()
-    finally:
-        for future in begun:
-            if not future.cancel():
-                future.exception()  # when it is over
+class _Shared(Generic[T, R]):
+    """Items of which two threads take the first that is left, each when it has done its last."""
 
+    def __init__(self, work: Callable[[T], R], items: Sequence[T], ahead: int) -> None:
+        self._work = work
+        self._items = items
+        self._ahead = ahead
+        self._lock = threading.Lock()
+        self._taken = 0  # this many have been begun …
+        self._given = 0  # … and this many have been handed out
+        self._ready: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()  # of the second thread
 
-def _done(work: Callable[[T], R], item: T) -> Future[R]:
-    """Return what has become of an item, worked on here and now."""
-    done: Future[R] = Future()
-    try:
-        done.set_result(work(item))
-    except Exception as error:
-        done.set_exception(error)
-    return done
+    def __iter__(self) -> Iterator[R]:
+        ready: dict[int, Future[R]] = {}
+        second: Future[None] | None = None
+        try:
+            for at in range(len(self._items)):
+                if self._taken < len(self._items) and (second is None or second.done()):  # it found nothing to take
+                    second = _pool().submit(contextvars.copy_context().run, self._help)
+                while at not in ready:
+                    own = self._take()
+                    if own is not None:
+                        ready[own] = self._done(own)
+                    while at not in ready and (own is None or not self._ready.empty()):
+                        other, done = self._ready.get()  # if there is nothing to take, `at` is under way
+                        ready[other] = done
+                self._given = at + 1
+                yield ready.pop(at).result()
+        finally:
+            with self._lock:
+                self._taken = len(self._items)
+            if second is not None and not second.cancel():
+                second.exception()  # when it is over
+
+    def _take(self) -> int | None:
+        """Return the next item to work on, by its place; None if there is none, or no room for what it gives."""
+        with self._lock:
+            if self._taken >= min(len(self._items), self._given + self._ahead):
+                return None
+            self._taken += 1
+            return self._taken - 1
+
+    def _help(self) -> None:
+        while (at := self._take()) is not None:
+            self._ready.put((at, self._done(at)))
+
+    def _done(self, at: int) -> Future[R]:
+        """Return what becomes of an item, worked on here and now."""
+        done: Future[R] = Future()
+        try:
+            done.set_result(self._work(self._items[at]))
+        except BaseException as error:  # for the caller, in its turn
+            done.set_exception(error)
+        return done
 
 
 @functools.cache
