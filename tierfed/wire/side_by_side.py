@@ -21,14 +21,13 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from tierfed.errors import SettingError
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 LEAST = 4 << 20  # bytes of a message before it is coded
 AHEAD = 4  # items that are ready or under way
@@ -37,6 +36,7 @@ _LOAD = "/proc/loadavg"  # Linux: three averages, then how many threads want a c
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Done: TypeAlias = tuple[list[R], BaseException | None]  # one result, or none and the error
 
 
 def in_order(work: Callable[[T], R], items: Sequence[T], nbytes: int) -> Iterator[R]:
@@ -63,10 +63,10 @@ class _Shared(Generic[T, R]):
         self._lock = threading.Lock()
         self._taken = 0  # this many have been begun …
         self._given = 0  # … and this many have been handed out
-        self._ready: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()  # of the second thread
+        self._ready: SimpleQueue[tuple[int, _Done[R]]] = SimpleQueue()  # of the second thread
 
     def __iter__(self) -> Iterator[R]:
-        ready: dict[int, Future[R]] = {}
+        ready: dict[int, _Done[R]] = {}
         second: Future[None] | None = None
         try:
             for at in range(len(self._items)):
@@ -80,7 +80,10 @@ class _Shared(Generic[T, R]):
                         other, done = self._ready.get()  # if there is nothing to take, `at` is under way
                         ready[other] = done
                 self._given = at + 1
-                yield ready.pop(at).result()
+                result, error = ready.pop(at)
+                if error is not None:
+                    raise error
+                yield result[0]
         finally:
             with self._lock:
                 self._taken = len(self._items)
@@ -99,14 +102,12 @@ class _Shared(Generic[T, R]):
         while (at := self._take()) is not None:
             self._ready.put((at, self._done(at)))
 
-    def _done(self, at: int) -> Future[R]:
+    def _done(self, at: int) -> _Done[R]:
         """Return what becomes of an item, worked on here and now."""
-        done: Future[R] = Future()
         try:
-            done.set_result(self._work(self._items[at]))
+            return [self._work(self._items[at])], None
         except BaseException as error:  # for the caller, in its turn
-            done.set_exception(error)
-        return done
+            return [], error
 
 
 @functools.cache
