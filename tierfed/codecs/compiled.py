@@ -32,7 +32,12 @@ _FOLDER = "tierfed.codecs.fast"
 
 def kernels(name: str, chunk: Array) -> ModuleType | None:
     """Return the compiled kernels called `name` if `chunk` is to be coded, or decoded to, by them, else None."""
-    return load(name) if chunk.size >= LEAST and chunk.flags.aligned else None
+    return checking(name, chunk.size) if chunk.flags.aligned else None
+
+
+def checking(name: str, size: int) -> ModuleType | None:
+    """Return the compiled kernels called `name` if codes of `size` elements are to be checked by them, else None."""
+    return load(name) if size >= LEAST else None
 
 
 @functools.cache

@@ -111,6 +111,9 @@ def unpack(
     the compiled form for whole rows: it writes to float32 `values`, or adds.
     """
     direct = out.dtype == np.float32
+    if direct and whole is not None and 0 < out.size <= CHUNK and not out.size % width:
+        whole(slice(0, out.size), out, adding)
+        return
     most = min(out.size, TILE)
     work = np.empty(0 if direct and not adding else most, np.float32)
     rounded = np.empty(most if adding and not direct else 0, out.dtype)

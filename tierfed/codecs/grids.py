@@ -15,7 +15,9 @@ down to one whose `steps`-fold is still finite.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -110,16 +112,30 @@ def scales_of(scales: Array, tile: slice) -> Array:
     return scales[tile.start // BLOCK : -(-tile.stop // BLOCK)]
 
 
-def scales_in(data: memoryview, out: Array, steps: int) -> tuple[Array, str | None]:
-    """Return the scales that `data` begins with, and what is wrong if one is none that `out`'s values have."""
-    scales = np.frombuffer(data[: header(out.size)], SCALE).astype(np.float32)  # aligned and native
-    if scales.size:
-        highest = scales.view(np.uint32).max()  # a negative scale or a NaN is above all others
-        with np.errstate(all="ignore"):
-            if highest >= INFINITY or highest.view(np.float32) * np.float32(steps) > ceiling(out.dtype):
-                at = int(scales.view(np.uint32).argmax())
-                return scales, f"scale {scales[at]:g} of block {at} is none that {out.dtype.name} values have"
-    return scales, None
+def scales_in(data: memoryview, size: int) -> Array:
+    """Return the scales of `size` elements, with which `data` begins: float32, aligned and native."""
+    scales = np.frombuffer(data, SCALE, -(-size // BLOCK)).astype(np.float32, copy=False)
+    return scales if scales.flags.aligned else scales.copy()
+
+
+@functools.cache
+def highest_scale(dtype: np.dtype[Any], steps: int) -> np.uint32:
+    """Return the bits of the highest scale of values of `dtype`; those of a negative scale and a NaN are above it."""
+    most, by = ceiling(dtype), np.float32(steps)
+    with np.errstate(all="ignore"):
+        scale = np.nextafter(most / by, np.float32(np.inf))
+        while scale * by > most:
+            scale = np.nextafter(scale, np.float32(0))
+    return np.uint32(scale.view(np.uint32))
+
+
+def wrong_scale(scales: Array, dtype: np.dtype[Any], steps: int) -> str | None:
+    """Return what is wrong if one of `scales` is none that values of `dtype` have."""
+    bits = scales.view(np.uint32)
+    if not bits.size or bits.max() <= highest_scale(dtype, steps):
+        return None
+    at = int(bits.argmax())
+    return f"scale {scales[at]:g} of block {at} is none that {dtype.name} values have"
 
 
 def bound(chunk: Array, steps: int, stochastic: bool) -> Array:

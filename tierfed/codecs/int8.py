@@ -19,7 +19,7 @@ Gupta et al. 2015, arXiv:1502.02551, section 3.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -87,8 +87,7 @@ class Int8(ArrayStage):
         _unpack(data, out, adding=True)
 
     def check(self, data: memoryview, size: int, dtype: str) -> bool:
-        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
-        _checked(data, like)
+        _checked(data, size, dtype_of(dtype))
         return True
 
     def bound(self, chunk: Array) -> Array:
@@ -96,7 +95,7 @@ class Int8(ArrayStage):
 
 
 def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
-    scales, codes = _checked(data, out)
+    scales, codes = _checked(data, out.size, out.dtype)
 
     def get(tile: slice, values: Array) -> None:
         np.copyto(values, codes[tile])
@@ -111,10 +110,13 @@ def _unpack(data: memoryview, out: Array, *, adding: bool) -> None:
     grids.dequantise(scales, get, out, adding=adding, whole=whole if loops is not None else None)
 
 
-def _checked(data: memoryview, out: Array) -> tuple[Array, Array]:
+def _checked(data: memoryview, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Return the scales and codes in `data`; raises CodecError for what `encode` never writes."""
-    scales, wrong = grids.scales_in(data, out, _STEPS)
-    codes = np.frombuffer(data[grids.header(out.size) :], np.int8)
+    scales, codes = grids.scales_in(data, size), np.frombuffer(data, np.int8, offset=grids.header(size))
+    loops = compiled.checking("int8", size)
+    if loops is not None and loops.fine(scales.view(np.uint32), codes, grids.highest_scale(dtype, _STEPS)):
+        return scales, codes
+    wrong = grids.wrong_scale(scales, dtype, _STEPS)
     if wrong is None and codes.size and codes.min() == -128:
         wrong = f"code -128 at element {int(codes.argmin())} is off the grid"
     if wrong is not None:

@@ -16,7 +16,7 @@ its norm, as in the paper's experiments (section 5): it bounds every element.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -95,15 +95,14 @@ class Qsgd(ArrayStage):
         self._unpack(data, out, adding=True)
 
     def check(self, data: memoryview, size: int, dtype: str) -> bool:
-        like = np.empty(size, dtype_of(dtype))  # of which nothing is touched
-        self._checked(data, like)
+        self._checked(data, size, dtype_of(dtype))
         return True
 
     def bound(self, chunk: Array) -> Array:
         return grids.bound(chunk, self._levels, stochastic=True)
 
     def _unpack(self, data: memoryview, out: Array, *, adding: bool) -> None:
-        scales, rows = self._checked(data, out)
+        scales, rows = self._checked(data, out.size, out.dtype)
         levels = np.float32(self._levels)
 
         def get(tile: slice, values: Array) -> None:
@@ -119,16 +118,21 @@ class Qsgd(ArrayStage):
 
         grids.dequantise(scales, get, out, adding=adding, whole=whole if loops is not None else None)
 
-    def _checked(self, data: memoryview, out: Array) -> tuple[Array, Array]:
+    def _checked(self, data: memoryview, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """Return the scales and planes in `data`; raises CodecError for what `encode` never writes."""
-        scales, wrong = grids.scales_in(data, out, self._levels)
-        rows = planes.planes_of(np.frombuffer(data[grids.header(out.size) :], np.uint8), self.bits)
+        scales = grids.scales_in(data, size)
+        rows = planes.planes_of(np.frombuffer(data, np.uint8, offset=grids.header(size)), self.bits)
+        loops = compiled.checking("qsgd", size)
+        highest = grids.highest_scale(dtype, self._levels)
+        if loops is not None and loops.fine(scales.view(np.uint32), rows, size, highest):
+            return scales, rows
+        wrong = grids.wrong_scale(scales, dtype, self._levels)
         above = np.bitwise_and.reduce(rows, axis=0)  # the code of ones alone is one too many
         if wrong is None and above.any():
             at = int(np.argmax(np.unpackbits(above, bitorder="little")))
             wrong = f"code {2**self.bits - 1} at element {at} is off the grid"
-        if wrong is None and planes.is_filled_up(rows, out.size):
-            wrong = f"bits are set after the {out.size} elements"
+        if wrong is None and planes.is_filled_up(rows, size):
+            wrong = f"bits are set after the {size} elements"
         if wrong is not None:
             raise CodecError(
                 wrong,

@@ -26,6 +26,15 @@ def highest(values: Any) -> Any:
 
 
 @part
+def highest_bits(scales: Any) -> Any:
+    """Return the highest of uint32 numbers."""
+    top = _U(0)
+    for i in range(scales.size):
+        top = max(top, scales[i])
+    return top
+
+
+@part
 def largest_scale(steps: Any) -> Any:
     """Return the largest scale whose `steps`-fold is finite."""
     return as_float(_U(as_bits(_LARGEST / steps) - _U(1)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tierfed.codecs.fast.grids import BLOCK, highest, largest_scale, rounded_up, scale_of
+from tierfed.codecs.fast.grids import BLOCK, highest, highest_bits, largest_scale, rounded_up, scale_of
 from tierfed.codecs.fast.jit import kernel
 from tierfed.codecs.fast.philox import draw
 
@@ -46,6 +46,15 @@ def stochastic(values: Any, scales: Any, codes: Any, low: int, high: int, count:
         for i in range(BLOCK):
             code[i] = np.int8(np.int32(rounded_up(x[i] / by, sixteen[i], _STEPS)))
     return True
+
+
+@kernel("boolean(Array(uint32,1,'C',readonly=True), Array(int8,1,'C',readonly=True), uint32)")
+def fine(scales: Any, codes: Any, most: Any) -> bool:
+    """Return whether no scale, given by its bits, is above `most`, and all codes are on the grid."""
+    lowest = np.int8(0)
+    for i in range(codes.size):
+        lowest = min(lowest, codes[i])
+    return bool(highest_bits(scales) <= most and lowest >= np.int8(-127))
 
 
 @kernel("void(Array(int8,2,'C',readonly=True), Array(float32,1,'C',readonly=True), float32[:,::1])")

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from tierfed.codecs.fast import planes
-from tierfed.codecs.fast.grids import BLOCK, highest, largest_scale, rounded_up, scale_of
+from tierfed.codecs.fast.grids import BLOCK, highest, highest_bits, largest_scale, rounded_up, scale_of
 from tierfed.codecs.fast.jit import kernel
 from tierfed.codecs.fast.philox import draw
 
 _F = np.float32
+_TOGETHER = 1024  # bytes of a plane that are checked together
 _READ = "Array(uint8,2,'C',readonly=True), int64, Array(float32,1,'C',readonly=True), float32, float32[:,::1]"
 
 
@@ -39,6 +40,26 @@ def encode(values: Any, scales: Any, rows: Any, first: int, levels: Any, low: in
             codes[i] = np.uint8(np.int32(rounded_up(x[i] / by, sixteen[i], levels) + levels))
         planes.write(codes, rows, (first + b) * (BLOCK // 8))
     return True
+
+
+@kernel("boolean(Array(uint32,1,'C',readonly=True), Array(uint8,2,'C',readonly=True), int64, uint32)")
+def fine(scales: Any, rows: Any, size: int, most: Any) -> bool:
+    """Return whether no scale, given by its bits, is above `most`, no code is all ones, and zeros follow the last."""
+    bits, width = rows.shape
+    above, ones = np.uint8(0), np.empty(_TOGETHER, np.uint8)
+    for low in range(0, width, _TOGETHER):
+        count = min(_TOGETHER, width - low)
+        ones[:] = 255
+        for p in range(bits):
+            plane = rows[p, low : low + count]
+            for i in range(count):
+                ones[i] &= plane[i]
+        for i in range(count):
+            above |= ones[i]
+    if size % 8:
+        for p in range(bits):
+            above |= rows[p, width - 1] >> np.uint8(size % 8)
+    return bool(highest_bits(scales) <= most and above == 0)
 
 
 @kernel(f"void({_READ})")
