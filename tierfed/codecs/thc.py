@@ -32,10 +32,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tierfed.codecs import planes
+from tierfed.codecs import compiled, planes
 from tierfed.codecs.agreeing import Agreeing, damaged
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import LARGEST, as_float32, ceiling, refuse, unpack
+from tierfed.codecs.floats import LARGEST, as_float32, ceiling, longest, refuse, unpack
 from tierfed.codecs.rotation import BLOCK, SIDE, Signs, blocks, rotate, rotate_back, rotate_odd, rotate_odd_back, split
 from tierfed.codecs.stage import Array, Buffer, Summing, add
 from tierfed.codecs.stream import Stream
@@ -61,6 +61,7 @@ class Thc(Agreeing):
     agrees: ClassVar[bool] = True
     unbiased: ClassVar[bool] = False
     sum_domain: ClassVar[str] = "integers"
+    kernels: ClassVar[str] = _NAME
     bits: int = 4
 
     def __post_init__(self) -> None:
@@ -154,12 +155,23 @@ class SharedGrid(Thc):
         steps, middle = steps.astype(np.float32), np.float32(level / 2)
         full, odd = split(chunk.size)
         signs = Stream(self._seed)
-        work, scratch = np.empty((2, min(full, TILE)), np.float32)
+        loops = compiled.kernels(_NAME, chunk) if stream.begins(first) else None
+        step = longest(chunk, loops)
+        work, scratch = np.empty((2, min(full, step)), np.float32)
         with np.errstate(all="ignore"):
-            for tile, _ in rows(full, BLOCK):
+            for tile, _ in rows(full, BLOCK, step):
                 many = tile.stop - tile.start
                 at = slice(tile.start // BLOCK, tile.stop // BLOCK)
-                x = as_float32(chunk[tile], scratch[:many]).reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
+                values = as_float32(chunk[tile], scratch[:many])
+                if loops is not None:
+                    scales = np.ldexp(np.float32(1), -exponents[at])
+                    turned = Signs(signs, at.start, len(scales)).bytes
+                    drawn = stream.place(first + tile.start)
+                    loops.encode(
+                        values, turned, scales, steps[at] * np.float32(2.0**-12), middle, codes, at.start, *drawn
+                    )
+                    continue
+                x = values.reshape(-1, SIDE, SIDE).transpose(1, 0, 2)
                 a, b = (w[:many].reshape(x.shape) for w in (work, scratch))
                 np.multiply(x, np.ldexp(np.float32(1), -exponents[at])[:, None], out=a)
                 rotate(a, b, Signs(signs, at.start, len(exponents[at])))
@@ -197,11 +209,11 @@ class SharedGrid(Thc):
 
     def decode(self, data: memoryview, out: Array) -> None:
         codes = self._planes(data, out.size)
-        self._unpack(lambda tile: planes.read(codes, tile), 1, out, adding=False)
+        self._unpack(lambda tile: planes.read(codes, tile), 1, out, adding=False, codes=codes)
 
     def accumulate(self, data: memoryview, out: Array) -> None:
         codes = self._planes(data, out.size)
-        self._unpack(lambda tile: planes.read(codes, tile), 1, out, adding=True)
+        self._unpack(lambda tile: planes.read(codes, tile), 1, out, adding=True, codes=codes)
 
     def summing(self, size: int, dtype: str) -> Summing:
         return IntegerSum(self, size)
@@ -211,8 +223,13 @@ class SharedGrid(Thc):
         exponents: Array = np.clip(np.frexp(self._sizes)[1], -120, 126)
         return exponents, np.ldexp(self._sizes.astype(np.float64), -exponents)
 
-    def _unpack(self, read: Callable[[slice], Array], count: int, out: Array, *, adding: bool) -> None:
-        """Fill `out`, or add to it, from the sums of the codes of `count` senders that `read(tile)` gives."""
+    def _unpack(
+        self, read: Callable[[slice], Array], count: int, out: Array, *, adding: bool, codes: Array | None = None
+    ) -> None:
+        """Fill `out`, or add to it, from the sums of the codes of `count` senders that `read(tile)` gives.
+
+        `codes` are the planes that it reads, if it does.
+        """
         exponents, within = self._scales()
         level = (1 << self.bits) - 1
         steps = (within * (2 * RANGES[self.bits] / level)).astype(np.float32)
@@ -221,7 +238,18 @@ class SharedGrid(Thc):
         largest = ceiling(out.dtype)
         full, odd = split(out.size)
         signs = Stream(self._seed)
-        work, scratch = np.empty((2, min(full, TILE)), np.float32)
+        loops = compiled.kernels(_NAME, out)
+        work, scratch = np.empty((2, min(full, TILE if loops is None else 0)), np.float32)
+
+        def whole(tile: slice, values: Array, adding: bool) -> None:
+            assert loops is not None  # or this is not called
+            at = slice(tile.start // BLOCK, tile.stop // BLOCK)
+            turned = Signs(signs, at.start, at.stop - at.start).bytes
+            last = turned, steps[at] * np.float32(2.0**-12), back[at], largest, values, adding
+            if codes is not None:
+                loops.decode(codes, at.start, middle, *last)
+            else:
+                loops.decode_sums(np.subtract(read(tile), middle, dtype=np.float32), *last)
 
         def write(tile: slice, _: int, values: Array) -> None:
             grid = values.reshape(-1, SIDE, SIDE)
@@ -243,7 +271,7 @@ class SharedGrid(Thc):
             np.clip(values, -largest, largest, out=values)
 
         with np.errstate(all="ignore"):
-            unpack(out[:full], write, width=BLOCK, adding=adding)
+            unpack(out[:full], write, width=BLOCK, adding=adding, whole=whole if loops is not None else None)
             if odd:
                 unpack(out[full:], write_odd, width=odd, adding=adding)
 
@@ -264,7 +292,12 @@ class IntegerSum(Summing):
         largest = self._count * ((1 << self._grid.bits) - 1)
         if largest > np.iinfo(self._codes.dtype).max:
             self._codes = self._codes.astype(np.min_scalar_type(largest))
-        for start in range(0, self._codes.size, TILE):
+        loops = compiled.kernels(_NAME, self._codes)
+        begun = 0
+        if loops is not None and self._codes.itemsize <= 2:
+            begun = self._codes.size - self._codes.size % loops.PLANED
+            (loops.add8 if self._codes.itemsize == 1 else loops.add16)(codes, self._codes[:begun])
+        for start in range(begun, self._codes.size, TILE):
             tile = slice(start, min(start + TILE, self._codes.size))
             add(planes.read(codes, tile), self._codes[tile])
 

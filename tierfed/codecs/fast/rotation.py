@@ -17,7 +17,19 @@ import numpy as np
 
 from tierfed.codecs.fast.jit import as_float, kernel, part
 from tierfed.codecs.fast.lanes import LANES, Lanes, Value, straight
-from tierfed.codecs.fast.turns import BLOCK, FAR, HELD, NEAR, SIDE, TURN, between, flipped, rows_at, write
+from tierfed.codecs.fast.turns import (
+    BLOCK,
+    FAR,
+    HELD,
+    NEAR,
+    SIDE,
+    TURN,
+    between,
+    far_scaled,
+    rows_at,
+    scaled_near,
+    write,
+)
 
 _PLANE, _PLANES = BLOCK // 8, 4  # bytes of a plane of a block; planes
 _LEVELS = 8
@@ -62,16 +74,6 @@ def _padded(centroids: Any) -> Any:
 
 
 @straight
-def _scaled_near(
-    lanes: Lanes, x: Value, at: Value, scale: Value, signs: Value, sign: Value, to: Value, into: Value
-) -> None:
-    """Scale, flip signs, and take the first pass."""
-    scales = lanes.all(scale)
-    rows = [lanes.b.fmul(row, scales) for row in rows_at(lanes, x, at, NEAR)]
-    write(lanes, lanes.butterflies(flipped(lanes, rows, signs, sign, NEAR)), to, into, NEAR)
-
-
-@straight
 def _looked_up_near(lanes: Lanes, codes: Value, at: Value, table: Value, to: Value, into: Value) -> None:
     """Look codes up, and take the first pass."""
     levels, rows = lanes.each(table, _LEVELS), []
@@ -88,19 +90,6 @@ def _far_squares(lanes: Lanes, x: Value, at: Value, sums: Value) -> None:
     rows = lanes.butterflies(rows_at(lanes, x, at, FAR))
     write(lanes, rows, x, at, FAR)
     lanes.store(lanes.halves_added([lanes.b.fmul(row, row) for row in rows]), sums, at)
-
-
-@straight
-def _far_scaled(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value, scale: Value, largest: Value) -> None:
-    """Take the second pass, flip signs, scale and clip."""
-    rows = lanes.butterflies(rows_at(lanes, x, at, FAR))
-    scales, top = lanes.all(scale), lanes.all(largest)
-    low, clipped = lanes.b.fneg(top), []
-    for row in flipped(lanes, rows, signs, sign, FAR):
-        row = lanes.b.fmul(row, scales)
-        row = lanes.b.select(lanes.above(low, row), low, row)
-        clipped.append(lanes.b.select(lanes.above(row, top), top, row))
-    write(lanes, clipped, x, at, FAR)
 
 
 @straight
@@ -191,7 +180,7 @@ def _code(
         scale = as_float(_U(127 - exponent) << _U(23))
         for row in range(0, BLOCK, FAR):
             for i in range(row, row + SIDE, LANES):
-                _scaled_near(x, at + i, scale, signs, sign + i // 8, a, i)
+                scaled_near(x, at + i, scale, signs, sign + i // 8, a, i)
         between(a, b, signs, sign + TURN)
         for i in range(0, FAR, LANES):
             _far_squares(a, i, sums)
@@ -224,7 +213,7 @@ def _decode(
                 _looked_up_near(codes, i // 8, table, a, i)
         between(a, b, signs, sign + TURN)
         for i in range(0, FAR, LANES):
-            _far_scaled(a, i, signs, sign + i // 8, scales[block], largest)
+            far_scaled(a, i, signs, sign + i // 8, scales[block], largest)
         to = out[at : at + BLOCK]
         if adding:
             for i in range(BLOCK):

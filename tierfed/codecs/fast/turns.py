@@ -1,4 +1,4 @@
-"""Turns: what eden's encoder and its decoder do in the middle, to a block of 4096 that is in the cache.
+"""Turns: the rotation of eden and thc and its inverse, of a block of 4096 that is in the cache.
 
     [… rows 1 2 4]  [rows 8 16 32] [transposed, rows 1 2 4] [rows 8 16 32] [signs, rows 1 2 4] …
 
@@ -42,6 +42,29 @@ def flipped(lanes: Lanes, rows: list[Value], signs: Value, at: Value, stride: in
 
 
 @straight
+def scaled_near(
+    lanes: Lanes, x: Value, at: Value, scale: Value, signs: Value, sign: Value, to: Value, into: Value
+) -> None:
+    """Scale, flip signs, and take the first pass."""
+    scales = lanes.all(scale)
+    rows = [lanes.b.fmul(row, scales) for row in rows_at(lanes, x, at, NEAR)]
+    write(lanes, lanes.butterflies(flipped(lanes, rows, signs, sign, NEAR)), to, into, NEAR)
+
+
+@straight
+def far_scaled(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value, scale: Value, largest: Value) -> None:
+    """Take the second pass, flip signs, scale and clip."""
+    rows = lanes.butterflies(rows_at(lanes, x, at, FAR))
+    scales, top = lanes.all(scale), lanes.all(largest)
+    low, clipped = lanes.b.fneg(top), []
+    for row in flipped(lanes, rows, signs, sign, FAR):
+        row = lanes.b.fmul(row, scales)
+        row = lanes.b.select(lanes.above(low, row), low, row)
+        clipped.append(lanes.b.select(lanes.above(row, top), top, row))
+    write(lanes, clipped, x, at, FAR)
+
+
+@straight
 def _flipped_near(lanes: Lanes, x: Value, at: Value, signs: Value, sign: Value) -> None:
     """Flip signs, then take the first pass."""
     rows = flipped(lanes, rows_at(lanes, x, at, NEAR), signs, sign, NEAR)
@@ -65,18 +88,19 @@ def _far(lanes: Lanes, x: Value, at: Value) -> None:
 @part
 def between(a: Any, b: Any, signs: Any, at: Any) -> None:
     """Do what follows the first pass of two turns and comes before the last; `at` is of the signs between them."""
-    _far_rows(a)
+    far_rows(a)
     _transpose(a, b)
-    _far_rows(b)
+    far_rows(b)
     for row in range(0, BLOCK, FAR):
         for i in range(row, row + SIDE, LANES):
             _flipped_near(b, i, signs, at + i // 8)
-    _far_rows(b)
+    far_rows(b)
     _transpose(b, a)
 
 
 @part
-def _far_rows(a: Any) -> None:
+def far_rows(a: Any) -> None:
+    """Take the second pass of a block."""
     for i in range(0, FAR, LANES):
         _far(a, i)
 
