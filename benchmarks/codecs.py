@@ -8,12 +8,16 @@ over that of what is measured, which take turns; medians.  *Encode* makes the co
 a child costs as much as copying its array.  np.add of arrays that are there already stands in the first rows.
 Codecs whose senders agree first (powersgd, thc) are not among these.
 
+The last rows are of whole messages, by the clock: the time that one thread takes over that of two, for which two cores
+must have nothing else to do.
+
 The limits are goals of the design for the compiled paths.  numpy alone has none: it gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +28,10 @@ import numpy as np
 
 from benchmarks.rows import Row, row
 from tierfed.codecs import CHUNK, TABLE, ArrayStage, Codec, ShortStage, Stream, codec, compiled
+from tierfed.types import to_type
+from tierfed.wire.frame import FrameDecoder, encode
+from tierfed.wire.message import MessageReader, encode_message
+from tierfed.wire.side_by_side import SETTING
 
 MORE = ["int8(stochastic=true)", "qsgd(bits=8)"]
 GOALS: dict[str, dict[str, str]] = {
@@ -34,6 +42,7 @@ GOALS: dict[str, dict[str, str]] = {
     "topk": {"encode": ">= 0.35", "decode": ">= 0.5"},
 }
 CHILDREN = 4
+SHARED = ["int8", "eden", "none+zstd"]
 _ENOUGH = 3.0  # seconds of one figure
 _STREAM = Stream.of(7, "benchmark")
 
@@ -99,6 +108,33 @@ def kernels(used: bool) -> Iterator[None]:
         compiled.LEAST = before
 
 
+def sharing(spec: str, x: Any, runs: int) -> dict[str, float]:
+    """Return how much faster two threads code a message, and add it to a sum."""
+    t, c = to_type(f"float32[{x.size}]"), codec(spec)
+    message = encode_message({"site": "1"}, [("x", t, x)], c, stream=_STREAM)
+    reader, sums = MessageReader([("x", t)], c), [np.zeros_like(x)]
+    for header, buffers in message:
+        reader.feed(*FrameDecoder().feed(b"".join(encode(header, buffers))))
+    reader.verify()
+    before = os.environ.get(SETTING)
+    ratios: dict[str, float] = {}
+    try:
+        for name, measured in {"encode": lambda: list(message), "fold": lambda: reader.accumulate_into(sums)}.items():
+            times: dict[str, list[float]] = {"1": [], "2": []}
+            for _ in range(runs):
+                for threads, taken in times.items():
+                    os.environ[SETTING] = threads
+                    start = time.perf_counter()
+                    measured()
+                    taken.append(time.perf_counter() - start)
+            ratios[name] = min(times["1"]) / min(times["2"])
+    finally:
+        os.environ.pop(SETTING)
+        if before is not None:
+            os.environ[SETTING] = before
+    return ratios
+
+
 def run(quick: bool = False) -> list[Row]:
     """Return the rows of this benchmark."""
     size, runs = (1 << 20, 2) if quick else (25_000_000, 3)
@@ -123,6 +159,9 @@ def run(quick: bool = False) -> list[Row]:
                     goal = GOALS.get(spec, {}).get(name, "") if used else ""
                     by = "compiled" if used else "numpy"
                     rows.append(row(f"{spec}, {name}, {by}", arrays * ratio(measured, copied, runs), "x memcpy", goal))
+    for spec in SHARED:
+        for name, faster in sharing(spec, x[: max(len(x) // 4, 1 << 20)], 2 * runs).items():
+            rows.append(row(f"{spec}, {name} a message in two threads", faster, "x one thread"))
     return rows
 
 
@@ -131,7 +170,7 @@ def table(rows: list[Row]) -> str:
     cells: dict[str, dict[tuple[str, str], Row]] = {}
     for each in rows:
         spec, _, rest = each["name"].rpartition(", ")[0].rpartition(", ")
-        if spec:
+        if spec and each["unit"] == "x memcpy":
             cells.setdefault(spec, {})[rest, each["name"].rpartition(", ")[2]] = each
     names = ("encode", "decode", "fold", "fold 4")
     lines = [f"| codec | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from tierfed.codecs import CHUNK, TABLE, Stream, codec, compiled
 from tierfed.codecs.before_fork import wanted
+from tierfed.codecs.floats import ceiling
+from tierfed.codecs.grids import highest_scale
 from tierfed.codecs.int8 import Int8
 from tierfed.errors import CodecError
 from tierfed.types.dtypes import FLOATS, dtype_of, name_of
@@ -127,6 +129,59 @@ def test_both_ways_are_the_same(spec, x, first, seed):
     one, other = outcomes(decoded, c, memoryview(spoilt), base)
     assert other == one
     assert one[0] is None or one[1] == one[2] == base.tobytes()  # an error leaves sums as they were
+
+
+def spoilt(name, size, bits):
+    """Return bytes that no encoder writes of `size` elements: of int8, or of qsgd with so many bits."""
+    blocks = -(-size // 256)
+    c = codec(name if name == "int8" else f"{name}({bits})")
+    good = np.frombuffer(
+        c.encode_chunk(np.random.default_rng(1).standard_normal(size, np.float32), 0, STREAM), np.uint8
+    )
+    steps = np.float32(127 if name == "int8" else 2 ** (bits - 1) - 1)
+    with np.errstate(over="ignore"):
+        over = np.nextafter(NORMAL.max / steps, np.float32("inf"))
+    for block in (0, blocks // 2, blocks - 1):
+        for scale in (np.float32("nan"), np.float32(-0.0), over):
+            data = good.copy()
+            data[4 * block : 4 * block + 4] = np.array([scale], "<f4").view(np.uint8)
+            yield data
+    rows = good[4 * blocks :].size // (1 if name == "int8" else bits)
+    for at in (0, 1000, rows - 1):
+        for also in (False, True):  # what is found first of two
+            data = good.copy()
+            if name == "int8":
+                data[4 * blocks + at] = 128
+            else:
+                data[4 * blocks :].reshape(bits, -1)[:, at] |= 1 << (size - 1) % 8
+            if also:
+                data[3] |= 0x80
+            yield data
+    if name == "qsgd" and size % 8:
+        for plane in range(bits):
+            data = good.copy()
+            data[4 * blocks :].reshape(bits, -1)[plane, -1] |= 0x80
+            yield data
+
+
+@pytest.mark.parametrize(("name", "bits"), [("int8", 8), ("qsgd", 2), ("qsgd", 4), ("qsgd", 8)])
+@pytest.mark.parametrize("size", [1 << 13, (1 << 14) + 301])
+def test_what_is_wrong_is_found_wherever_it_is(name, bits, size):
+    """One scale, one code or one bit after the last, at the ends or between, is refused in the same words."""
+    c = codec(name if name == "int8" else f"{name}({bits})")
+    for data in spoilt(name, size, bits):
+        by_numpy, by_kernels = outcomes(decoded, c, memoryview(data), np.ones(size, np.float32))
+        assert by_kernels == by_numpy and "codec" in str(by_numpy[0])
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 15, 31, 63, 127])
+@pytest.mark.parametrize("name", FLOATS)
+def test_the_highest_scale_is_the_last_whose_values_fit(name, steps):
+    """So many steps of it are within the dtype, and of the next one they are not."""
+    bits = highest_scale(dtype_of(name), steps)
+    with np.errstate(over="ignore"):
+        below, above = np.array([bits, bits + 1], np.uint32).view(np.float32) * np.float32(steps)
+    assert below <= ceiling(dtype_of(name)) < above
 
 
 @pytest.mark.parametrize("spec", COMPILED)
