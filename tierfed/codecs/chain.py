@@ -15,6 +15,7 @@ compared before an array is allocated.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, field
 from typing import Any
@@ -310,7 +311,7 @@ class Codec:
 
         Raises CodecError if it is no such code.
         """
-        return self.array_stage.check(self._raw(data, TensorType(dtype_name, (size,))), size, dtype_name)
+        return self.array_stage.check(self._raw(data, _flat(dtype_name, size)), size, dtype_name)
 
     def decode_chunk(self, data: Buffer, out: Array) -> None:
         """Fill `out`, a chunk, with what `data` is the code of.
@@ -378,7 +379,12 @@ def _type_of(chunk: Array) -> TensorType:
             where="chunk",
             mend="pass a 1-D, C-contiguous array in native byte order",
         )
-    return TensorType(name, chunk.shape)
+    return _flat(name, chunk.size)
+
+
+@functools.lru_cache(maxsize=64)  # asked for with each chunk, and most have one size
+def _flat(dtype_name: str, size: int) -> TensorType:
+    return TensorType(dtype_name, (size,))
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -96,6 +96,11 @@ def longest(array: Array, compiled: object | None) -> int:
     return CHUNK if compiled is not None and array.dtype == np.float32 else TILE
 
 
+def at_once(out: Array, width: int) -> bool:
+    """Return whether a compiled form that takes rows of `width` float32 can fill `out` in one call."""
+    return out.dtype == np.float32 and 0 < out.size <= CHUNK and not out.size % width
+
+
 def unpack(
     out: Array,
     write: Callable[[slice, int, Array], None],
@@ -111,7 +116,7 @@ def unpack(
     the compiled form for whole rows: it writes to float32 `values`, or adds.
     """
     direct = out.dtype == np.float32
-    if direct and whole is not None and 0 < out.size <= CHUNK and not out.size % width:
+    if whole is not None and at_once(out, width):
         whole(slice(0, out.size), out, adding)
         return
     most = min(out.size, TILE)

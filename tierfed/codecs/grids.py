@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tierfed.codecs.chunks import TILE, rows
-from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, ceiling, longest, refuse, unpack
+from tierfed.codecs.floats import INFINITY, MAGNITUDE, as_float32, at_once, ceiling, longest, refuse, unpack
 from tierfed.codecs.stage import Array
 from tierfed.codecs.stream import Stream
 
@@ -97,6 +97,10 @@ def dequantise(
 
     `whole` is as for `floats.unpack`.
     """
+
+    if whole is not None and at_once(out, BLOCK):
+        whole(slice(0, out.size), out, adding)
+        return
 
     def write(tile: slice, width: int, values: Array) -> None:
         get(tile, values)
