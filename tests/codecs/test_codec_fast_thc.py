@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tierfed.codecs import CHUNK, Stream, codec, compiled
 from tierfed.codecs.thc import RANGES, IntegerSum, SharedGrid
+from tierfed.errors import CodecError
 from tierfed.types.dtypes import FLOATS, dtype_of
 
 pytest.importorskip("numba")
@@ -61,7 +62,12 @@ def test_codes_sums_and_what_is_decoded_are_those_of_numpy(bits, name, size, sen
     values[:, 4096 : 4096 * random.integers(1, 3)] = 0
     values = np.clip(values, -most, most).astype(dtype_of(name))
     c = codec(f"thc({bits})").array_stage
-    own = c.agreed(np.max([c.offer(v, 0, seed) for v in values], axis=0), seed)
+    offers, same = ways(lambda: [c.offer(v, 0, seed) for v in values])
+    assert np.array(offers).tobytes() == np.array(same).tobytes()
+    wide = values[0].astype(np.float64)
+    for block, size_of in enumerate(offers[0][:-1]):
+        assert size_of == pytest.approx(np.sqrt(np.mean(wide[4096 * block :][:4096] ** 2)), rel=1e-6, abs=2.0**-148)
+    own = c.agreed(np.max(offers, axis=0), seed)
     codes, same = ways(lambda: sent(own, values))
     assert codes == same
     sums, same = ways(lambda: summed(own, codes, values[0]))
@@ -123,3 +129,22 @@ def test_a_chunk_of_a_link_is_added_by_kernels(monkeypatch):
     monkeypatch.setattr(compiled, "load", lambda name: used.append(name))
     summed(own, sent(own, [x]), x)
     assert used == ["thc"] * 3
+    own.offer(x, 0, 1)
+    assert used == ["thc"] * 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 2048, 8191, 8192 + 4097])
+def test_what_cannot_be_quantised_is_refused_alike(value, at):
+    """By its offer, in any block, with the same words."""
+    x = np.ones(8192 + 5000, np.float32)
+    x[at] = value
+
+    def refused():
+        with pytest.raises(CodecError) as e:
+            codec("thc").array_stage.offer(x, 7, 0)
+        return str(e.value)
+
+    fast, slow = ways(refused)
+    assert fast == slow
+    assert fast.startswith(f"thc: {value:g} at element {at + 7} cannot be quantised")

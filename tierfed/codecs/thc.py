@@ -84,19 +84,26 @@ class Thc(Agreeing):
     def offer(self, chunk: Array, first: int, seed: int) -> Array:
         found = np.empty(blocks(chunk.size), np.float32)
         full, odd = split(chunk.size)
-        held = np.empty(TILE, np.float32)
-        spans = [(tile, BLOCK) for tile, _ in rows(full, BLOCK)]
-        if odd:
-            spans.append((slice(full, chunk.size), odd))
+        loops = compiled.kernels(_NAME, chunk)
         with np.errstate(all="ignore"):
-            for tile, width in spans:
-                x = as_float32(chunk[tile], held[: tile.stop - tile.start]).reshape(-1, width)
-                squares = np.einsum("ij,ij->i", x, x, dtype=np.float64)
-                if not np.isfinite(squares).all():
-                    refuse(_NAME, chunk, first)
+            held = np.empty(TILE, np.float32)
+            for tile, _ in rows(full, BLOCK, longest(chunk, loops)):
+                x = as_float32(chunk[tile], held[: tile.stop - tile.start])
+                squares = np.empty(x.size // BLOCK)
+                (_squares if loops is None else loops.squares)(x, squares)
                 at = tile.start // BLOCK
-                found[at : at + len(x)] = np.minimum(np.sqrt(squares / width), LARGEST)
+                found[at : at + len(squares)] = self._sizes_of(squares, BLOCK, chunk, first)
+            if odd:
+                x = as_float32(chunk[full:], np.empty(odd, np.float32))
+                found[-1:] = self._sizes_of(np.einsum("i,i->", x, x, dtype=np.float64).reshape(1), odd, chunk, first)
         return found
+
+    def _sizes_of(self, squares: Array, width: int, chunk: Array, first: int) -> Array:
+        """Return the sizes of blocks of `width` elements; raises CodecError if one has a value that is not finite."""
+        if not np.isfinite(squares).all():
+            refuse(_NAME, chunk, first)
+        sizes: Array = np.minimum(np.sqrt(squares / width), LARGEST)
+        return sizes
 
     def check_offer(self, offer: Array) -> None:
         wrong = ~((offer >= 0) & (offer <= np.float32(LARGEST)))
@@ -125,6 +132,17 @@ class Thc(Agreeing):
         squares = np.add.reduceat((x / top) ** 2, starts) if x.size else x
         spread: Array = np.repeat(_SPREAD * top * np.sqrt(ERRORS[self.bits] * squares / widths), widths) + 2.0**-140
         return spread
+
+
+def _squares(x: Array, sums: Array) -> None:
+    """Write the sum of squares of each block of `x`: exact ones, the upper half added to the lower each time."""
+    held = x.astype(np.float64).reshape(-1, BLOCK)
+    np.multiply(held, held, out=held)
+    half = BLOCK // 2
+    while half:
+        np.add(held[:, :half], held[:, half : 2 * half], out=held[:, :half])
+        half //= 2
+    np.copyto(sums, held[:, 0])
 
 
 class SharedGrid(Thc):

@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 
 from tierfed.codecs.fast import planes
-from tierfed.codecs.fast.jit import kernel, part
+from tierfed.codecs.fast.jit import intrinsic, kernel, part, place
 from tierfed.codecs.fast.lanes import LANES, Lanes, Value, straight
 from tierfed.codecs.fast.philox import draw
 from tierfed.codecs.fast.turns import (
@@ -137,14 +139,49 @@ def decode_sums(sums: Any, signs: Any, steps: Any, scales: Any, largest: Any, ou
         _written(a, out[at : at + BLOCK], adding)
 
 
+@intrinsic
+def _add(context: Any, sums: Any, at: Any, codes: Any, index: Any) -> Any:
+    """`_add(sums, at, codes, index)` adds 64 codes (uint8) from `index` on to `sums` from `at` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.VectorType(ir.IntType(sums.dtype.bitwidth), planes.LANES)
+        narrow = ir.VectorType(ir.IntType(8), planes.LANES)
+        to = place(context, builder, signature, arguments, 0, 1, wide)
+        more = builder.load(place(context, builder, signature, arguments, 2, 3, narrow), align=1)
+        more = builder.zext(more, wide) if wide != narrow else more
+        builder.store(
+            builder.add(builder.load(to, align=sums.dtype.bitwidth // 8), more), to, align=sums.dtype.bitwidth // 8
+        )
+        return context.get_dummy_value()
+
+    return types.void(sums, types.int64, codes, types.int64), generate
+
+
 @part
 def _added(rows: Any, sums: Any) -> None:
     codes = np.empty(PLANED, np.uint8)
     for at in range(0, sums.size, PLANED):
         planes.read(rows, at // 8, codes)
-        to = sums[at : at + PLANED]
-        for i in range(PLANED):
-            to[i] += codes[i]
+        for i in range(0, PLANED, planes.LANES):
+            _add(sums, at + i, codes, i)
+
+
+@kernel(f"void({_READ}, float64[::1])")
+def squares(x: Any, sums: Any) -> None:
+    """Write the sum of squares of each block of `x`."""
+    own = np.empty(BLOCK // 2, np.float64)
+    for block in range(sums.size):
+        low = x[block * BLOCK : block * BLOCK + BLOCK // 2]
+        high = x[block * BLOCK + BLOCK // 2 : (block + 1) * BLOCK]
+        for i in range(BLOCK // 2):
+            a, b = np.float64(low[i]), np.float64(high[i])
+            own[i] = a * a + b * b
+        half = BLOCK // 4
+        while half:
+            for i in range(half):
+                own[i] += own[half + i]
+            half //= 2
+        sums[block] = own[0]
 
 
 @kernel(f"void({_PLANES}, uint8[::1])")
