@@ -141,6 +141,17 @@ def test_a_busy_second_thread_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
     assert set(names) == {threading.get_ident()} and busy.result()
 
 
+def test_without_a_second_thread_the_first_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is ending, or has too many threads, gets no other."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setenv(SETTING, "2")
+    monkeypatch.setattr(side_by_side._pool(), "submit", refuse)
+    assert list(in_order(str, range(9), 0)) == list("012345678")
+
+
 def test_nothing_is_under_way_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither after an error, which comes in its turn, nor when the caller stops early; little is done ahead."""
     monkeypatch.setenv(SETTING, "2")

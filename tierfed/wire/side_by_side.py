@@ -71,7 +71,7 @@ class _Shared(Generic[T, R]):
         try:
             for at in range(len(self._items)):
                 if self._taken < len(self._items) and (second is None or second.done()):  # it found nothing to take
-                    second = _pool().submit(contextvars.copy_context().run, self._help)
+                    second = _begun(self._help)
                 while at not in ready:
                     own = self._take()
                     if own is not None:
@@ -82,7 +82,10 @@ class _Shared(Generic[T, R]):
                 self._given = at + 1
                 result, error = ready.pop(at)
                 if error is not None:
-                    raise error
+                    try:
+                        raise error
+                    finally:
+                        del error  # it knows this frame, and with it the message
                 yield result[0]
         finally:
             with self._lock:
@@ -116,6 +119,14 @@ def _pool() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1, thread_name_prefix="tierfed-codec")
+
+
+def _begun(work: Callable[[], None]) -> Future[None] | None:
+    """Let the second thread do `work`; None if there is none to be had, as when the process ends."""
+    try:
+        return _pool().submit(contextvars.copy_context().run, work)
+    except RuntimeError:
+        return None
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a child of a fork has none of its parent's threads
