@@ -147,9 +147,7 @@ class _Drafted:
         return self.add(Eval(FederatedType(t, p, p.singleton), x))
 
     def data(self) -> int | None:
-        uri, t = self.draw(
-            sampled([("rows", leaves.ROWS), ("vector", TensorType("float32", (3,))), ("number", INT32)])
-        )
+        uri, t = self.draw(sampled([("rows", leaves.ROWS), ("vector", TensorType("float32", (3,))), ("number", INT32)]))
         return self.add(Data(FederatedType(t, self.place(), False), uri))
 
     def map(self) -> int | None:

@@ -127,7 +127,9 @@ def test_the_list_fits_the_terminal(width: int) -> None:
 def test_one_stage_on_a_narrow_terminal() -> None:
     """What it is, the idea in notation, facts, options, source and an example, as wide as it may be."""
     one = codecs.described("clip")
-    assert codecs.page(one, 60) == """\
+    assert (
+        codecs.page(one, 60)
+        == """\
 clip: no element beyond a limit; a stage before the one that
   makes bytes
 
@@ -142,6 +144,7 @@ options   limit=1.0
 source    Wen et al. 2017, arXiv:1705.07878, section 4.2,
           with a fixed limit.
 example   codec: {up: "clip(limit=1.0)+int8"}"""
+    )
 
 
 def test_one_stage_as_a_document(here: Run) -> None:

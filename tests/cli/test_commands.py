@@ -191,12 +191,15 @@ def test_validate_says_all_that_is_wrong(here: Run, folder: Path) -> None:
     (folder / "bad.yaml").write_text(bad)
     code, out, err = here("validate", "bad.yaml", "nowhere.yaml", "tree.yaml")
     assert (code, out) == (2, "tree.yaml: ok · 7 nodes · 3 tiers · job cli_jobs:train\n")
-    assert err == """\
+    assert (
+        err
+        == """\
 bad.yaml:5:12: error: placements.SERVER.deadline: unknown field; did you mean 'collect.deadline'?
 bad.yaml:9:5: error: placements.EDGE_AGGREGATORS.colocat: unknown field; did you mean 'colocate'?
 bad.yaml:16:5: error: placements.CLIENTS.colocat: unknown field; did you mean 'colocate'?
 nowhere.yaml: error: no such file
 """
+    )
     code, out, err = here("validate", "bad.yaml", "tree.yaml", "--json")
     document = json.loads(out)
     assert (code, document["status"]) == (2, "failed")

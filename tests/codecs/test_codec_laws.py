@@ -1,17 +1,17 @@
 """The laws that every codec of the table keeps, and where each is held.
 
-    within the stated bound                 here: test_round_trip_is_within_the_bound, test_any_bits_…, test_blocks_of_…
-    the published errors; nominal sizes     test_codec_published (by the wire form), test_codec_figures (published)
-    unbiased where claimed                  here: test_claimed_unbiasedness_holds; odd blocks in test_codec_eden
-    errors of senders do not correlate      test_codec_trees (64, 8-8, 4-4-4), test_codec_streams
-    sums of codes are the sums of decodes   here: test_accumulate_is_…; as sent: test_codec_short, test_codec_agreeing
-    the input is never changed              here: test_the_input_is_never_changed
-    shapes, strides, orders, dtypes         here: test_every_shape_comes_back, test_layout_does_not_matter
-    Σ sent + residual = Σ x                 test_codec_error_feedback
-    hostile bytes, in bounded memory        test_codec_hostile; ../fuzz over every decoder
-    golden bytes, by a second decoder       test_codec_golden
-    config ↔ codec, equality, hash          here: test_a_codec_is_a_value; notations in test_codec_grammar
-    with numba and without, the same bytes  test_codec_compiled, test_codec_fast_…
+within the stated bound                 here: test_round_trip_is_within_the_bound, test_any_bits_…, test_blocks_of_…
+the published errors; nominal sizes     test_codec_published (by the wire form), test_codec_figures (published)
+unbiased where claimed                  here: test_claimed_unbiasedness_holds; odd blocks in test_codec_eden
+errors of senders do not correlate      test_codec_trees (64, 8-8, 4-4-4), test_codec_streams
+sums of codes are the sums of decodes   here: test_accumulate_is_…; as sent: test_codec_short, test_codec_agreeing
+the input is never changed              here: test_the_input_is_never_changed
+shapes, strides, orders, dtypes         here: test_every_shape_comes_back, test_layout_does_not_matter
+Σ sent + residual = Σ x                 test_codec_error_feedback
+hostile bytes, in bounded memory        test_codec_hostile; ../fuzz over every decoder
+golden bytes, by a second decoder       test_codec_golden
+config ↔ codec, equality, hash          here: test_a_codec_is_a_value; notations in test_codec_grammar
+with numba and without, the same bytes  test_codec_compiled, test_codec_fast_…
 """
 
 from __future__ import annotations

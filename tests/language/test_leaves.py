@@ -90,9 +90,7 @@ def test_what_no_other_process_can_find_is_not_deployed(leaf, kind):
         with pytest.raises(CompileError) as error:
             check_deployable(program.node)
         assert error.value.what == f"{kind} cannot be found by another process"
-        assert error.value.mend == (
-            "define it at the top level of a module, and pass what it captured as an argument"
-        )
+        assert error.value.mend == ("define it at the top level of a module, and pass what it captured as an argument")
     check_deployable(answered.node)
 
 

@@ -10,15 +10,18 @@ from tierfed.errors import CompileError, JobError, LeafError, RoundFailed, Tierf
 from tierfed.report import failure
 from tierfed.topology import parse_topology
 
-TRACE = "Traceback (most recent call last):\n  File \"program.py\", line 7\nValueError: boom\n"
+TRACE = 'Traceback (most recent call last):\n  File "program.py", line 7\nValueError: boom\n'
 
 
 def test_an_error_says_where_what_and_how_to_mend() -> None:
     """Two lines, the second with what would mend it."""
     error = JobError("train has no parameter epoch", where="job.params", mend="did you mean 'epochs'?")
-    assert failure.told(error) == """\
+    assert (
+        failure.told(error)
+        == """\
 error: job.params: train has no parameter epoch
   to mend: did you mean 'epochs'?"""
+    )
 
 
 def test_a_place_that_takes_a_screen_is_cut() -> None:
@@ -35,12 +38,15 @@ def test_a_place_that_takes_a_screen_is_cut() -> None:
 def test_a_traceback_from_a_node_is_shown_with_its_log() -> None:
     """The node's name, the path of its log and all of its traceback."""
     error = LeafError("ValueError: boom", where="leaf program:update", node="c-us-05", remote_traceback=TRACE)
-    assert failure.told(error, log="logs/c-us-05.jsonl") == """\
+    assert (
+        failure.told(error, log="logs/c-us-05.jsonl")
+        == """\
 error: leaf program:update: ValueError: boom
   node c-us-05, its log: logs/c-us-05.jsonl
   | Traceback (most recent call last):
   |   File "program.py", line 7
   | ValueError: boom"""
+    )
 
 
 def test_problems_of_a_file_stand_a_line_each() -> None:

@@ -28,11 +28,14 @@ def document(status: str = "ok", **more: Any) -> dict[str, Any]:
 
 def test_a_run_that_went_well() -> None:
     """Rounds, time, metrics, losses; what each tier moved; where it is kept."""
-    assert told(document()) == """\
+    assert (
+        told(document())
+        == """\
 ✓ 20 rounds in 5.2 s · accuracy 0.780 · loss 0.661 · nobody lost
   CLIENTS  ↑ 33 MB (131 MB raw)   ↓ 131 MB
   EDGES    ↑ 4.2 MB (8.2 MB raw)  ↓ 8.2 MB
   /elsewhere/7f3a90c2"""
+    )
 
 
 def test_a_loss_is_told_and_that_the_quorum_held() -> None:
@@ -80,7 +83,6 @@ def test_metrics_put_measured_ones_first() -> None:
 def test_numbers(value: Any, text: str) -> None:
     """Three digits, more where they stand before the point."""
     assert number(value) == text
-
 
 
 def test_a_table_leaves_empty_columns_out() -> None:

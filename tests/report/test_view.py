@@ -48,13 +48,16 @@ def test_without_a_terminal_a_line_a_round(capsys: pytest.CaptureFixture[str]) -
         for event in EVENTS:
             watching.happened(event)
     told = capsys.readouterr()
-    assert told.out == """\
+    assert (
+        told.out
+        == """\
 ✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s
 lost c-us-05: its connection was lost
 round 1/3: accuracy 0.512, 0.41 s
 round 2/3
 round 3/3
 """
+    )
     assert told.err == "" and "\033" not in told.out
 
 
@@ -154,8 +157,11 @@ def test_a_loss_is_told_once_and_with_its_like(capsys: pytest.CaptureFixture[str
                 watching.happened({"event": "lost", "node": f"c-us-0{i}", "reason": "killed"})
             watching.happened({"event": "lost", "node": "c-eu-01", "reason": f"late in round {number}"})
             watching.happened({"event": "invoked"})
-    assert capsys.readouterr().out == """\
+    assert (
+        capsys.readouterr().out
+        == """\
 lost c-us-[00-07] ×8: killed
 lost c-eu-01: late in round 0
 round 1/2
 """
+    )

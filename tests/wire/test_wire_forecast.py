@@ -35,9 +35,7 @@ IDENTS: tuple[dict[str, Any], ...] = (
     st.sampled_from(["none", "int8", "bf16"]),
     st.sampled_from(IDENTS),
 )
-def test_it_is_what_a_message_counts(
-    chosen: list[tuple[str, int | None]], spec: str, ident: dict[str, Any]
-) -> None:
+def test_it_is_what_a_message_counts(chosen: list[tuple[str, int | None]], spec: str, ident: dict[str, Any]) -> None:
     """For codecs of fixed size, a forecast is the number of bytes of the message, to the byte."""
     rows, slots = [], []
     for i, (text, count) in enumerate(chosen):
