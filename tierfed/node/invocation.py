@@ -115,6 +115,7 @@ class Invocation:
         self.budget = budget
         self._recalled = recalled
         self.over = False
+        self.computing = 0  # checks and folds of contributions that are under way, off the loop
         me = node.me
         self.part = _part(compiled, me)
         self.folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
@@ -258,6 +259,7 @@ class Invocation:
                 self._fail_soon(error)
         for action in actions:
             self._do(action)
+        self.node.slots.look()
 
     def _do(self, action: Action) -> None:
         match action:
@@ -331,6 +333,7 @@ class Invocation:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
         if contribution.reader.raw_bytes > INLINE or site.written in self._slow:
+            self.computing += 1
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
         try:
@@ -342,8 +345,11 @@ class Invocation:
             asyncio.get_running_loop().call_soon(self._folded, member, site)
 
     async def _fold_apart(self, total: Folding, contribution: Contribution, member: str, site: Site) -> None:
-        with self.span("add", f"{member} at {site}"):
-            await self.node.apart(lambda: total.fold(contribution))
+        try:
+            with self.span("add", f"{member} at {site}"):
+                await self.node.apart(lambda: total.fold(contribution))
+        finally:
+            self.computing -= 1
         self._folded(member, site)
 
     def _folded(self, member: str, site: Site) -> None:

@@ -49,6 +49,7 @@ from tierfed.node.programs import Programs
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
 from tierfed.node.reception import Server, Transport
+from tierfed.node.slots import Slots
 from tierfed.node.spans import Spans
 from tierfed.node.telling import heard, told
 from tierfed.node.traffic import Traffic
@@ -129,6 +130,7 @@ class Node:
         self._told: dict[str, float] = {}
         self._provider: Any = None
         self._buffers = buffers or ReceiveBuffers(default_budget(0), spool or Path(tempfile.gettempdir()))
+        self.slots = Slots(self._buffers, self._invocations, self._links, grows=buffers is None)
         self._random = random.Random(f"{me.seed}/{me.name}")
 
     # -- life
@@ -407,7 +409,7 @@ class Node:
             if upload is not None:
                 try:
                     upload.reader.admit(header, size)
-                    return self._buffers.allocate(header, size)
+                    return self.slots.memory(upload, header, size)
                 except TierfedError as error:
                     invocation.uploads.refuse(upload, error)
                     raise
@@ -609,6 +611,7 @@ class Node:
             self.tell_parent({"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
             return
         self._invocations[name] = invocation
+        self.slots.begun()
         dead: dict[str, str] = {}
         below = handed_down(own * invocation.agreement.share)
         begin: dict[str, Any] = {"kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": below}

@@ -32,7 +32,7 @@ import numpy as np
 
 from tierfed.errors import StorageError
 
-__all__ = ["ReceiveBuffers", "default_budget"]
+__all__ = ["ReceiveBuffers", "default_budget", "rounded"]
 
 Block = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
@@ -90,7 +90,7 @@ class ReceiveBuffers:
 
     def fits(self, nbytes: int) -> bool:
         """Return whether a contribution of `nbytes` bytes would still go to memory."""
-        return self.in_use + _rounded(nbytes) <= self.budget
+        return self.in_use + rounded(nbytes) <= self.budget
 
     def allocate(self, header: dict[str, Any], nbytes: int) -> memoryview:
         """Return memory for `nbytes` bytes, at an address divisible by 64; `header` is not looked at.
@@ -98,7 +98,7 @@ class ReceiveBuffers:
         Raises StorageError if it takes the spool file and there is no room for it.
         """
         self._settle()
-        size = _rounded(nbytes)
+        size = rounded(nbytes)
         if self._memory_bytes + size <= self.budget:
             block, spooled = self._from_memory(size), False
             self._memory_bytes += size
@@ -160,6 +160,8 @@ class ReceiveBuffers:
             if loan.spooled:
                 self._file_bytes -= size
                 self._file_kept.setdefault(size, []).append(loan.block)
+                mapped: Any = loan.block.base.obj  # type: ignore[union-attr]  # frombuffer keeps a view of it
+                mapped.madvise(mmap.MADV_DONTNEED)  # kept in the file, but not in our resident set
             else:
                 self._memory_bytes -= size
                 self._kept_bytes += size
@@ -182,7 +184,7 @@ class _Loan(weakref.ref[Block]):
     __eq__ = object.__eq__
 
 
-def _rounded(nbytes: int) -> int:
-    """Return `nbytes` rounded up to four steps a power of two."""
+def rounded(nbytes: int) -> int:
+    """Return the size of a buffer for `nbytes`: rounded up to four steps a power of two."""
     step = max(_LEAST, 1 << max(0, nbytes.bit_length() - 3))
     return max(1, -(-nbytes // step)) * step

@@ -40,7 +40,7 @@ def reader_of(slots: Iterable[Slot], spec: str, where: str, find_base: FindBase 
     return MessageReader(rows, codec(spec), where=where, find_base=find_base)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Upload:
     """A child's message that is under way, over the connection of `epoch`."""
 
@@ -60,12 +60,19 @@ class Uploads:
 
     def clear(self) -> None:
         """Let go of everything."""
-        self._readers.clear()
+        for key in tuple(self._readers):
+            self._ended(key)
 
     def drop(self, member: str, site: Site | None = None) -> None:
         """Let go of what a child is in the middle of sending, for one site or for all."""
         for key in [k for k in self._readers if k[0] == member and site in (None, k[1])]:
-            del self._readers[key]
+            self._ended(key)
+
+    def _ended(self, key: tuple[str, Site]) -> None:
+        """Nothing more is wanted of an upload."""
+        upload = self._readers.pop(key, None)
+        if upload is not None:
+            self._invocation.node.slots.done(upload)
 
     def of(self, member: str, placement: str, header: Mapping[str, Any]) -> Upload | None:
         """Return the upload that a child's frame belongs to, None if what it belongs to is refused.
@@ -111,18 +118,21 @@ class Uploads:
             self._complete(upload)
             if not inv.over and inv.round.ahead(member) >= AHEAD:
                 inv.node.child(member).hold(inv.name)
+        else:
+            inv.node.slots.offered(upload)
 
     def refuse(self, upload: Upload, error: TierfedError) -> None:
         """What a child sends is not what the program expects: it is lost, with the reason."""
         inv = self._invocation
-        self._readers.pop((upload.member, upload.site), None)
+        self._ended((upload.member, upload.site))
         if not inv.over:
             inv.step(Failed(upload.member, upload.site, reason_of(error), error.to_dict()))
 
     def _complete(self, upload: Upload) -> None:
         inv = self._invocation
-        self._readers.pop((upload.member, upload.site), None)
+        self._ended((upload.member, upload.site))
         if upload.reader.raw_bytes > INLINE:
+            inv.computing += 1
             inv.spawn(self._check_apart(upload))
             return
         try:
@@ -142,6 +152,8 @@ class Uploads:
             self.refuse(upload, inv.ours(error))
         else:
             self._accepted(upload, contribution)
+        finally:
+            inv.computing -= 1
 
     def _accepted(self, upload: Upload, contribution: Contribution) -> None:
         inv, said = self._invocation, contribution.reader.ident.get("summary")

@@ -40,6 +40,11 @@ class Slab:
     nbytes: int
 
     @property
+    def most_bytes(self) -> int:
+        """The most bytes that a payload may have."""
+        return self.nbytes
+
+    @property
     def raw_bytes(self) -> int:
         """Bytes of the same payload under `none`."""
         return self.nbytes
@@ -65,10 +70,14 @@ class Chunk:
         """Whether any bytes of the right number can be decoded."""
         return self.coder == RAW and self.dtype != "bool"
 
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes that a payload may have."""
+        return self.coder.most_bytes(self.stop - self.start, self.dtype) or 0
+
     def takes(self, nbytes: int) -> str | None:
         """Return the sizes that a payload may have, None if `nbytes` is one of them."""
-        size = self.stop - self.start
-        most = self.coder.most_bytes(size, self.dtype) or 0
+        most = self.most_bytes
         if self.coder.fixed_size:
             return None if nbytes == most else str(most)
         return None if 0 < nbytes <= most else f"1 to {most}"

@@ -18,7 +18,7 @@ dies half-way, or lies, has changed nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,13 @@ class MessageReader:
         chunk = self._landing[pack_.index].reshape(-1)[pack_.start : pack_.stop]
         self._lent = header["seq"], memoryview(chunk.view(np.uint8))
         return self._lent[1]
+
+    def payload_bytes(self, each: Callable[[int], int]) -> int | None:
+        """Return the most bytes that the payloads may have, counted by `each`; None for one frame, or if not known yet.
+
+        They are known when the first frame is admitted, or, with many open sizes, the second.
+        """
+        return sum(each(p.most_bytes) for p in self._packs if p is not None) if len(self._packs) > 1 else None
 
     def admit(self, header: Header, nbytes: int) -> None:
         """Check that a frame with this header and a payload of `nbytes` is the next one.
