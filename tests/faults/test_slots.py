@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fault_served import Served, mean_over, served, virtually
+from fault_served import Member, Served, mean_over, served, until, virtually
 
 import tierfed
-from tierfed.node.memory_transport import MemoryTransport
+from tierfed.node.memory_transport import Leg, MemoryTransport
+from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.topology import Topology
 from tierfed.topology import tree as fan_out
 
 MB = 1024 * 1024
 ELEMENTS = 3 * 2**18  # a message of 3 MB: a slab and three chunks
-BUDGET = 12 * MB
+BUDGET = 12 * MB + MB // 2
+SLOW = Pulse(beat=500.0, silence=2000.0)  # members that the test plays give no signs of life
 
 
 def wide(count: int, quorum: str = "100%", deadline: str = "100s") -> Topology:
@@ -79,7 +82,7 @@ async def all_sent(tree: Served, program: Any, values: list[Any], first: float =
 
 
 def test_memory_stays_within_the_budget_whatever_the_number_of_children(tmp_path: Path) -> None:
-    """32 messages of 3 MB through 12 MB: nothing is spooled, all are in, and the bits are those of member order."""
+    """32 messages of 3 MB through 12.5 MB: nothing is spooled, all are in, and the bits are those of member order."""
 
     async def main() -> None:
         buffers = Watched(tmp_path)
@@ -94,3 +97,131 @@ def test_memory_stays_within_the_budget_whatever_the_number_of_children(tmp_path
             assert 6 * MB <= buffers.most <= BUDGET and buffers.peak <= BUDGET
 
     virtually(main())
+
+
+async def joined(tree: Served) -> list[Member]:
+    """Return all clients, played by the test."""
+    return [await tree.joined(m.name) for m in tree.topology.members(tierfed.CLIENTS)]
+
+
+def scene(tmp_path: Path, count: int, play: Any, quorum: str = "100%", deadline: str = "100s") -> Watched:
+    """Run `play(tree, members)` over a server with `count` clients, and return its buffers."""
+    buffers = Watched(tmp_path)
+
+    async def main() -> None:
+        topology = wide(count, quorum, deadline)
+        clients = [m.name for m in topology.members(tierfed.CLIENTS)]
+        async with served(
+            MemoryTransport(), topology, absent=clients, buffers={"server": buffers}, pulse=SLOW, histories=tmp_path
+        ) as tree:
+            await play(tree, await joined(tree))
+            slots = tree.nodes["server"].slots
+            await until(lambda: not slots.held and slots._coming == 0 and not slots._left)
+            await until(lambda: buffers.in_use == buffers.spooled == 0)
+
+    virtually(main())
+    return buffers
+
+
+def asked(tree: Served, count: int) -> Any:
+    """Ask for the mean over `count` clients."""
+    return tree.ask(mean_over(ELEMENTS), [np.zeros(ELEMENTS, np.float32)] * count)
+
+
+def sending(tree: Served, member: Member, begin: Any, value: Any) -> Any:
+    """Begin to send a client's contribution."""
+    return asyncio.ensure_future(member.send(member.upload(tree.compiled(mean_over(ELEMENTS)), begin, value)))
+
+
+def test_a_silent_first_member_delays_uploads_by_a_second(tmp_path: Path) -> None:
+    """Until then what fits waits in memory; then all are let on, to the spool file, and the bits are the same."""
+
+    async def play(tree: Served, members: list[Member]) -> None:
+        loop, values, result = asyncio.get_running_loop(), values_for(8), asked(tree, 8)
+        begins = [await member.begun() for member in members]
+        start = loop.time()
+        tasks = [sending(tree, *three) for three in zip(members[1:], begins[1:], values[1:], strict=True)]
+        await until(lambda: len(tree.nodes["server"].slots.held) == 4)
+        assert tree.nodes["server"]._buffers.spooled == 0
+        await asyncio.gather(*tasks)
+        assert 0.9 < loop.time() - start < 2.1
+        await asyncio.sleep(20)  # the first is silent all that time
+        await sending(tree, members[0], begins[0], values[0])
+        mean, record = await result
+        assert not record.lost and np.asarray(mean).tobytes() == mean_of(values).tobytes()
+
+    buffers = scene(tmp_path, 8, play)
+    assert buffers.most_spooled > 0 and buffers.peak <= BUDGET
+
+
+def test_a_trickle_holds_others_for_a_tenth_of_the_time(tmp_path: Path) -> None:
+    """The first member takes ten of twenty seconds, a little at a time: the others wait for two, and nobody is lost."""
+
+    async def play(tree: Served, members: list[Member]) -> None:
+        loop, values, result = asyncio.get_running_loop(), values_for(8), asked(tree, 8)
+        begins = [await member.begun() for member in members]
+        start, writes = loop.time(), itertools.count()
+
+        def delay(leg: Leg) -> float:
+            slow = leg.child == members[0].name and leg.rises and leg.plane == "bulk"
+            return start + 0.8 * next(writes) - loop.time() if slow else 0.0
+
+        tree.net.delay = delay
+        slots = tree.nodes["server"].slots
+        tasks = [sending(tree, *three) for three in zip(members, begins, values, strict=True)]
+        await asyncio.sleep(1.5)
+        assert len(slots.held) == 5
+        await asyncio.gather(*tasks[1:])
+        assert 1.9 < loop.time() - start < 3.2
+        await tasks[0]
+        assert loop.time() - start > 7
+        mean, record = await result
+        assert not record.lost and np.asarray(mean).tobytes() == mean_of(values).tobytes()
+
+    scene(tmp_path, 8, play, deadline="20s")
+
+
+def test_a_held_child_that_dies_is_lost_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Its control link tells; its place is free for others, and when it is back it is there for the next round."""
+
+    async def play(tree: Served, members: list[Member]) -> None:
+        values, result = values_for(8), asked(tree, 8)
+        begins = [await member.begun() for member in members]
+        tasks = [sending(tree, *three) for three in zip(members[1:], begins[1:], values[1:], strict=True)]
+        slots = tree.nodes["server"].slots
+        held = await until(lambda: len(slots.held) == 4 and slots.held)
+        dead = next(i for i, m in enumerate(members) if m.name in held)
+        members[dead].control.close()
+        await until(lambda: members[dead].name not in slots.held)
+        tasks.append(sending(tree, members[0], begins[0], values[0]))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        mean, record = await result
+        assert list(record.lost) == [members[dead].name]
+        rest = [v for i, v in enumerate(values) if i != dead]
+        assert np.asarray(mean).tobytes() == mean_of(rest).tobytes()
+        members[dead] = await tree.joined(members[dead].name, 1)
+        again = asked(tree, 8)
+        begins = [await member.begun() for member in members]
+        tasks = [sending(tree, *three) for three in zip(members, begins, values, strict=True)]
+        mean, record = await again
+        await asyncio.gather(*tasks)
+        assert not record.lost and np.asarray(mean).tobytes() == mean_of(values).tobytes()
+
+    scene(tmp_path, 8, play, "50%")
+
+
+def test_a_short_deadline_loses_nobody_who_was_held(tmp_path: Path) -> None:
+    """With two seconds in all and a first member who never sends, the others are held for a fifth of one."""
+
+    async def play(tree: Served, members: list[Member]) -> None:
+        loop, values, result = asyncio.get_running_loop(), values_for(8), asked(tree, 8)
+        begins = [await member.begun() for member in members]
+        start = loop.time()
+        tasks = [sending(tree, *three) for three in zip(members[1:], begins[1:], values[1:], strict=True)]
+        await asyncio.gather(*tasks)
+        assert loop.time() - start < 0.5
+        mean, record = await result
+        assert list(record.lost.values()) == ["deadline"] and list(record.lost) == [members[0].name]
+        assert np.asarray(mean).tobytes() == mean_of(values[1:]).tobytes()
+
+    scene(tmp_path, 8, play, "50%", "2s")
