@@ -225,3 +225,51 @@ def test_a_short_deadline_loses_nobody_who_was_held(tmp_path: Path) -> None:
         assert np.asarray(mean).tobytes() == mean_of(values[1:]).tobytes()
 
     scene(tmp_path, 8, play, "50%", "2s")
+
+
+def test_two_rounds_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Members send for both, half of them for the one first and half for the other: no second is lost by it."""
+
+    async def play(tree: Served, members: list[Member]) -> None:
+        loop, values = asyncio.get_running_loop(), values_for(8)
+        results = [asked(tree, 8), asked(tree, 8)]
+        begins = [[await member.begun() for _ in results] for member in members]
+        start, compiled = loop.time(), tree.compiled(mean_over(ELEMENTS))
+
+        async def send(index: int) -> None:
+            both = sorted(begins[index], key=lambda begin: begin["inv"], reverse=index % 2 == 0)
+            for begin in both:
+                await members[index].send(members[index].upload(compiled, begin, values[index]))
+
+        await asyncio.gather(*(send(i) for i in range(8)))
+        assert loop.time() - start < 0.9
+        for result in results:
+            mean, record = await result
+            assert not record.lost and np.asarray(mean).tobytes() == mean_of(values).tobytes()
+
+    scene(tmp_path, 8, play)
+
+
+LARGE = tierfed.to_type(f"float32[{ELEMENTS}]")
+
+
+@tierfed.federated_computation(tierfed.FederatedType(LARGE, tierfed.CLIENTS), LARGE, np.int32)
+def turns_of(x: Any, start: Any, turns: Any) -> Any:
+    """The sum of all clients, added once a turn: nothing goes down, so clients run ahead."""
+    here = tierfed.federated_value(start, tierfed.SERVER)
+    return tierfed.federated_iterate(lambda m: m + tierfed.federated_sum(x), here, turns, at=tierfed.SERVER)
+
+
+def test_turns_of_a_loop_that_are_ahead_wait(tmp_path: Path) -> None:
+    """Four clients send twenty large messages each, as fast as they may, one of them late: memory holds."""
+    buffers = Watched(tmp_path)
+
+    async def main() -> None:
+        net = MemoryTransport(delay=lambda leg: 0.02 if leg.child.endswith("0") and leg.rises else 0.0)
+        async with served(net, wide(4), buffers={"server": buffers}) as tree:
+            ones = np.ones(ELEMENTS, np.float32)
+            result, record = await tree.ask(turns_of, [ones * i for i in range(4)], ones, 20)
+            assert not record.lost and (np.asarray(result) == 1 + 6 * 20).all()
+
+    virtually(main())
+    assert buffers.most_spooled == 0 and buffers.most <= BUDGET + 4 * MB
