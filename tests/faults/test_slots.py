@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from fault_served import Member, Served, mean_over, served, until, virtually
 
 import tierfed
+from tierfed.node import slots
 from tierfed.node.memory_transport import Leg, MemoryTransport
 from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
@@ -115,8 +117,8 @@ def scene(tmp_path: Path, count: int, play: Any, quorum: str = "100%", deadline:
             MemoryTransport(), topology, absent=clients, buffers={"server": buffers}, pulse=SLOW, histories=tmp_path
         ) as tree:
             await play(tree, await joined(tree))
-            slots = tree.nodes["server"].slots
-            await until(lambda: not slots.held and slots._coming == 0 and not slots._left)
+            own = tree.nodes["server"].slots
+            await until(lambda: not own.held and own._coming == 0 and not own._left)
             await until(lambda: buffers.in_use == buffers.spooled == 0)
 
     virtually(main())
@@ -167,10 +169,10 @@ def test_a_trickle_holds_others_for_a_tenth_of_the_time(tmp_path: Path) -> None:
             return start + 0.8 * next(writes) - loop.time() if slow else 0.0
 
         tree.net.delay = delay
-        slots = tree.nodes["server"].slots
+        own = tree.nodes["server"].slots
         tasks = [sending(tree, *three) for three in zip(members, begins, values, strict=True)]
         await asyncio.sleep(1.5)
-        assert len(slots.held) == 5
+        assert len(own.held) == 5
         await asyncio.gather(*tasks[1:])
         assert 1.9 < loop.time() - start < 3.2
         await tasks[0]
@@ -188,11 +190,11 @@ def test_a_held_child_that_dies_is_lost_and_the_rest_goes_on(tmp_path: Path) -> 
         values, result = values_for(8), asked(tree, 8)
         begins = [await member.begun() for member in members]
         tasks = [sending(tree, *three) for three in zip(members[1:], begins[1:], values[1:], strict=True)]
-        slots = tree.nodes["server"].slots
-        held = await until(lambda: len(slots.held) == 4 and slots.held)
+        own = tree.nodes["server"].slots
+        held = await until(lambda: len(own.held) == 4 and own.held)
         dead = next(i for i, m in enumerate(members) if m.name in held)
         members[dead].control.close()
-        await until(lambda: members[dead].name not in slots.held)
+        await until(lambda: members[dead].name not in own.held)
         tasks.append(sending(tree, members[0], begins[0], values[0]))
         await asyncio.gather(*tasks, return_exceptions=True)
         mean, record = await result
@@ -228,26 +230,48 @@ def test_a_short_deadline_loses_nobody_who_was_held(tmp_path: Path) -> None:
 
 
 def test_two_rounds_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """Members send for both, half of them for the one first and half for the other: no second is lost by it."""
+    """One waits for its first member, and has all memory; the other comes behind it on all links, undelayed."""
 
     async def play(tree: Served, members: list[Member]) -> None:
-        loop, values = asyncio.get_running_loop(), values_for(8)
-        results = [asked(tree, 8), asked(tree, 8)]
-        begins = [[await member.begun() for _ in results] for member in members]
-        start, compiled = loop.time(), tree.compiled(mean_over(ELEMENTS))
+        loop, values, compiled = asyncio.get_running_loop(), values_for(8), tree.compiled(mean_over(ELEMENTS))
+        waits, goes = asked(tree, 8), asked(tree, 8)
+        begins = [sorted([await m.begun(), await m.begun()], key=lambda begin: begin["inv"]) for m in members]
+        start = loop.time()
 
-        async def send(index: int) -> None:
-            both = sorted(begins[index], key=lambda begin: begin["inv"], reverse=index % 2 == 0)
-            for begin in both:
-                await members[index].send(members[index].upload(compiled, begin, values[index]))
+        async def send(index: int, *which: int) -> None:
+            for one in which:
+                await members[index].send(members[index].upload(compiled, begins[index][one], values[index]))
 
-        await asyncio.gather(*(send(i) for i in range(8)))
+        tasks = [asyncio.ensure_future(send(i, 0, 1)) for i in range(1, 8)]
+        await until(lambda: len(tree.nodes["server"].slots.held) >= 4)
+        await send(0, 1)
+        results = [await goes]
         assert loop.time() - start < 0.9
-        for result in results:
-            mean, record = await result
+        await send(0, 0)
+        results.append(await waits)
+        await asyncio.gather(*tasks)
+        for mean, record in results:
             assert not record.lost and np.asarray(mean).tobytes() == mean_of(values).tobytes()
 
     scene(tmp_path, 8, play)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_the_budget_grows_with_what_the_program_says(monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
+    """Not with what a sender says: a size that the type leaves open raises nothing."""
+    monkeypatch.setattr(slots, "default_budget", lambda payload: 256 * MB + 8 * payload)
+    size = ELEMENTS if written else None
+
+    @tierfed.federated_computation(tierfed.FederatedType((np.float32, [size]), tierfed.CLIENTS))
+    def collected(values: Any) -> Any:
+        return tierfed.federated_collect(values)
+
+    async def main() -> int:
+        async with served(MemoryTransport(), wide(2)) as tree:
+            await tree.ask(collected, [np.ones(ELEMENTS, np.float32)] * 2)
+            return tree.nodes["server"]._buffers.budget
+
+    assert virtually(main()) == 256 * MB + (8 * 3 * MB if written else 0)
 
 
 LARGE = tierfed.to_type(f"float32[{ELEMENTS}]")

@@ -43,7 +43,7 @@ class _Held:
 
 
 class Slots:
-    """See the module docstring; with `grows`, the budget is raised to the default for what comes."""
+    """See the module docstring; with `grows`, the budget is raised to the default for messages as large as the program says."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Slots:
 
     def _taken(self, upload: Upload, coming: int) -> bool:
         """Return whether there is a slot for `upload`; hold its sender if not."""
-        if self._grows:
+        if self._grows and not upload.reader.sender_sized:
             self._buffers.budget = max(self._buffers.budget, default_budget(coming))
         turn = upload.member in self._turns()
         stalled = self._stalled is not None and self._stalled == self._progress()

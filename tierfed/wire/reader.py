@@ -103,6 +103,11 @@ class MessageReader:
         """
         return sum(each(p.most_bytes) for p in self._packs if p is not None) if len(self._packs) > 1 else None
 
+    @property
+    def sender_sized(self) -> bool:
+        """Whether the first frame, and not the program alone, says how large the values are."""
+        return any(self._sizes) or any(items is not None for items in self._items)
+
     def admit(self, header: Header, nbytes: int) -> None:
         """Check that a frame with this header and a payload of `nbytes` is the next one.
 
