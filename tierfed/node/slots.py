@@ -43,7 +43,7 @@ class _Held:
 
 
 class Slots:
-    """See the module docstring; with `grows`, the budget is raised to the default for messages as large as the program says."""
+    """See the module docstring; with `grows`, the budget is raised to the default for what the program says is sent."""
 
     def __init__(
         self,
