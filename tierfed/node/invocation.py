@@ -47,6 +47,7 @@ from tierfed.node.collection import Order, order_of
 from tierfed.node.fates import Counted, Part, said
 from tierfed.node.keepers import received
 from tierfed.node.kept import copied
+from tierfed.node.relay import relayed
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -120,6 +121,7 @@ class Invocation:
         self.part = _part(compiled, me)
         self.folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
         self._receives = {s.site: s for s in self.part.walk() if isinstance(s, Receive)}
+        self._run, self._relayed = relayed(self.part, me)
         self._loops = _loops_around(self.part.steps)
         self.agreement = Agreement(self, self._loops)
         self.folds |= self.agreement.folds
@@ -162,7 +164,7 @@ class Invocation:
         """Run; `dead` names the children that are not there, with the reason."""
         self.step(Begun(float("inf"), dead))
         if not self.over:
-            self.spawn(run_slice(self.part, self))
+            self.spawn(run_slice(self._run, self))
 
     def fail(self, error: TierfedError) -> None:
         """Give up: tell the parent why, and the children that it is over."""
@@ -205,6 +207,7 @@ class Invocation:
         if self._timer is not None:
             self._timer.cancel()
         self.uploads.clear()
+        self.sending.close()
         self._whole.clear()
         self.node.parent.let(self.name)
         for child in self.node.me.children:
@@ -251,7 +254,7 @@ class Invocation:
         """Tell the round what has happened, and do what it asks for."""
         now = asyncio.get_running_loop().time()
         actions = self.round.step(event, now)
-        self.sending.moved.set()
+        self.sending.look()
         if self.node.history is not None:
             try:
                 self.node.history.record(self.round, event, actions, now)
@@ -397,19 +400,29 @@ class Invocation:
         step = self._receives.get(site.written)
         if step is None or len(site.turns) != self.turns[site.written]:
             raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
+        return self._reader(step, site)
+
+    def _reader(self, step: Receive, site: Site) -> MessageReader:
         if site not in self._down:
             where = f"{self.node.me.name}, site {site}"
             find = self.node.keeping.received.find(self.id, self._base_key(step), where)
             spec = "none" if site.asks else self.node.me.codec_down
-            self._down[site] = reader_of(step.slots, spec, where, find)
+            relay = self._relayed.get(site)
+            landing = relay is None or relay.kept
+            self._down[site] = reader_of(step.slots, spec, where, find, landing=landing)
         return self._down[site]
 
     def parent_frame(self, frame: Frame) -> None:
         """Take a frame of the parent's message."""
         reader = self.parent_reader(frame.header)
-        if reader is not None and reader.feed(frame):
-            self.message("came", frame.header["ident"]["site"], "down", self.node.me.name)
-            self._arrived[Site.parse(frame.header["ident"]["site"])].set()
+        if reader is None:
+            return
+        whole = reader.feed(frame)
+        site = Site.parse(frame.header["ident"]["site"])
+        self.sending.came(site)
+        if whole:
+            self.message("came", str(site), "down", self.node.me.name)
+            self._arrived[site].set()
             if len(self._down) >= AHEAD:
                 self.node.parent.hold(self.name)
 
@@ -418,12 +431,17 @@ class Invocation:
     async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message of this step's site."""
         site = step.site.at(turns)
+        relay = self._relayed.get(step.site)
+        if relay is not None:
+            await self.sending.pass_on(relay, site, self._reader(step, site))
         with self.span("receive", str(site)):
             await self._arrived[site].wait()
             del self._arrived[site]
             reader = self._down.pop(site)
             self.node.parent.let(self.name)
             values: list[Any]
+            if relay is not None and not relay.kept:
+                return [None] * len(step.slots)  # which nothing reads
             if reader.raw_bytes <= INLINE:
                 values, base = received(reader, self.order(site))
             else:

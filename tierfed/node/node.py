@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -366,6 +366,16 @@ class Node:
         if link is not None:
             try:
                 await link.send_all(frames)
+            except ProtocolError as error:
+                log.info("%s did not get a message: %s", member, error.what)
+
+    async def pass_to_child(self, member: str, frames: AsyncIterator[tuple[dict[str, Any], Any]]) -> None:
+        """Send a message to a child frame by frame, as they come; other messages may come between two of them."""
+        link = self._links[member].bulk
+        if link is not None:
+            try:
+                async for header, buffers in frames:
+                    await link.send(header, buffers)
             except ProtocolError as error:
                 log.info("%s did not get a message: %s", member, error.what)
 

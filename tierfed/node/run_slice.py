@@ -147,7 +147,7 @@ def _light(expression: Node, env: Mapping[str, Any]) -> bool:
     return sum(nbytes(env[name], t) for name, t in free_names(expression).items() if name in env) <= _INLINE
 
 
-def _uses(step: Step) -> tuple[str, ...]:
+def uses(step: Step) -> tuple[str, ...]:
     """Return the names that `step` reads."""
     match step:
         case Compute(expression=expression):
@@ -161,7 +161,7 @@ def _uses(step: Step) -> tuple[str, ...]:
         case Recall(default=str(default)):
             return (default,)
         case Loop(turns=turns, carried=carried, steps=steps):
-            inside = (name for inner in steps for name in _uses(inner))
+            inside = (name for inner in steps for name in uses(inner))
             return (*free_names(turns), *(c.first for c in carried), *inside)
     return ()
 
@@ -170,7 +170,7 @@ def _last_uses(steps: tuple[Step, ...], kept: frozenset[str]) -> Uses:
     """Return, by the index of a step, the names not in `kept` that nothing after it reads."""
     last: dict[str, int] = {}
     for at, step in enumerate(steps):
-        for name in (*_binds(step), *_uses(step)):
+        for name in (*_binds(step), *uses(step)):
             if name not in kept:
                 last[name] = at
     found: dict[int, list[str]] = {}

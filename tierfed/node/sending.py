@@ -1,6 +1,7 @@
 """Sending: the messages of one invocation, on their way to the children and to the parent.
 
     broadcast v1 to CLIENTS     coded once for all who share a codec, sent to each beside the slice
+    what the parent has just sent      passed on frame by frame (relay.py)
     scatter x over CLIENTS      each child's own part
     send v2                     to the parent, with who stands behind it
 
@@ -11,7 +12,9 @@ then the slice waits for the slowest that still takes part.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+import contextlib
+import functools
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import LinkCodec, Stream
@@ -20,6 +23,7 @@ from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
 from tierfed.node.bases import Base
 from tierfed.node.collection import Order
 from tierfed.node.keepers import MessageKeeper, Place, added_up, slot_in, states
+from tierfed.node.relay import Relay, Relayed
 from tierfed.node.summary import Summary
 from tierfed.node.uploads import INLINE, codec
 from tierfed.placements import Placement
@@ -27,11 +31,13 @@ from tierfed.topology.assignment import ChildAssignment
 from tierfed.types.values import nbytes
 from tierfed.wire.message import Message, encode_message
 from tierfed.wire.packing import Agreed
+from tierfed.wire.reader import MessageReader
 
 if TYPE_CHECKING:
     from tierfed.node.invocation import Invocation
 
 _UNDER_WAY = 8  # messages on their way to one child
+_MOST_PATIENCE = 0.5  # seconds that a parent is held for the slowest child, in all of a message
 _REMEMBERED = 64  # messages that went upwards
 
 _Frames = list[tuple[dict[str, Any], Any]]
@@ -45,16 +51,73 @@ class Sending:
         self._invocation = invocation
         self._going_down = asyncio.Lock()
         self._under_way: Counter[str] = Counter()  # messages to each child
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # one message to a child at a time
+        self._relays: dict[Site, Relay] = {}  # by the site of the parent's message
         self.sent: deque[Order] = deque(maxlen=_REMEMBERED)  # where messages went upwards
 
     async def down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
         inv = self._invocation
         inv.spawn(self._down(step, site, values))
+        await self._begun()
+
+    async def _begun(self) -> None:
         await asyncio.sleep(0)  # let the sending begin
         while any(n >= _UNDER_WAY and self._takes_part(child) for child, n in self._under_way.items()):
             self.moved.clear()
             await self.moved.wait()
+
+    async def pass_on(self, step: Relayed, site: Site, reader: MessageReader) -> None:
+        """Begin to relay the parent's message of `site`, which `reader` takes, as `down` would begin to send it."""
+        self._invocation.spawn(self._pass_on(step, site, reader))
+        await self._begun()
+
+    async def _pass_on(self, step: Relayed, site: Site, reader: MessageReader) -> None:
+        inv = self._invocation
+        async with self._going_down:
+            to, own = step.broadcast.to.name, step.broadcast.site
+            children = [c.name for c in inv.members if c.placement == to and self._takes_part(c.name)]
+            ident = {"m": "down", "inv": inv.name, "att": inv.attempt, "site": str(own)}
+            holder = f"{inv.name} passes on {site}"
+            parent, traffic = inv.node.parent, inv.node.traffic
+
+            def taken(wire: int, raw: int) -> None:
+                traffic.add(to, "down", wire * len(children))
+                traffic.add(to, "raw_down", raw * len(children))
+
+            traffic.add(to, "messages_down", len(children))
+            patience = min(_MOST_PATIENCE, inv.budget / 20)  # within what a parent's deadline has for the way
+            hold, let = (functools.partial(way, holder) for way in (parent.hold, parent.let))
+            relay = Relay(reader, ident, step, children, hold, let, taken, patience)
+            self._relays[site] = relay
+            self._let_go(site)
+            for child in children:
+                self._under_way[child] += 1
+                inv.message("sent", str(own), "down", child)
+                inv.spawn(self._passed_to(child, site, relay))
+
+    def came(self, site: Site) -> None:
+        """A frame of the parent's message of `site` is here."""
+        if site in self._relays:
+            self._relays[site].moved()
+            self._let_go(site)
+
+    def _let_go(self, site: Site) -> None:
+        if site in self._relays and self._relays[site].over:
+            del self._relays[site]
+
+    def look(self) -> None:
+        """The round has moved: nobody waits for a child that is lost to it."""
+        self.moved.set()
+        for relay in tuple(self._relays.values()):
+            for child in relay.children:
+                if not self._takes_part(child):
+                    relay.leave(child)
+
+    def close(self) -> None:
+        """The invocation is over: what is relayed holds nobody up."""
+        for relay in tuple(self._relays.values()):
+            relay.close()
 
     async def _down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
         inv = self._invocation
@@ -163,8 +226,19 @@ class Sending:
     async def _sent_to(self, child: str, frames: _Frames) -> None:
         inv = self._invocation
         try:
-            await inv.node.send_to_child(child, frames)
+            async with self._turns[child]:
+                await inv.node.send_to_child(child, frames)
         finally:
+            self._under_way[child] -= 1
+            self.moved.set()
+
+    async def _passed_to(self, child: str, site: Site, relay: Relay) -> None:
+        try:
+            async with self._turns[child], contextlib.aclosing(relay.frames(child)) as frames:
+                await self._invocation.node.pass_to_child(child, frames)
+        finally:
+            relay.leave(child)
+            self._let_go(site)
             self._under_way[child] -= 1
             self.moved.set()
 

@@ -34,10 +34,12 @@ INLINE = 1 << 20  # bytes of a message that is coded, checked and folded on the 
 codec = functools.lru_cache(maxsize=64)(link_codec)  # every message names one
 
 
-def reader_of(slots: Iterable[Slot], spec: str, where: str, find_base: FindBase | None = None) -> MessageReader:
-    """Return a reader of a message of `slots` under the codec `spec`; `find_base` gives what differences are to."""
+def reader_of(
+    slots: Iterable[Slot], spec: str, where: str, find_base: FindBase | None = None, *, landing: bool = True
+) -> MessageReader:
+    """Return a reader of a message of `slots` under the codec `spec`; see `MessageReader`."""
     rows = [(s.name, s.type, s.many is not None) for s in slots]
-    return MessageReader(rows, codec(spec), where=where, find_base=find_base)
+    return MessageReader(rows, codec(spec), where=where, find_base=find_base, landing=landing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

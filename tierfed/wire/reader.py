@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,22 @@ from tierfed.wire.sums import Sums
 from tierfed.wire.value import from_raw, value_from
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Came:
+    """The payload of a frame that was taken, its CRC32C, and how many bytes longer the frame is under `none`."""
+
+    payload: memoryview
+    crc: int
+    more_raw: int
+
+
 class MessageReader:
     """The frames of one message in, the values of its slots out.
 
     `slots` are pairs of a name and a type, or triples with whether there are many.
     `ident` is known from the first frame on, `digest` when `complete`; `wire_bytes` and
     `raw_bytes` count what was taken so far.  After an error the reader is of no more use.
+    With `landing` false, no value will be decoded, and payloads are received beside each other (`memory`).
     """
 
     def __init__(
@@ -54,7 +65,12 @@ class MessageReader:
         limits: Limits | None = None,
         where: str = "message",
         find_base: FindBase | None = None,
+        *,
+        landing: bool = True,
     ) -> None:
+        self._lands = landing
+        self._forgotten = 0  # frames
+        self.held_bytes = 0  # of payloads that are not forgotten
         self._slots: list[Slot] = [(s[0], s[1], len(s) == 3 and s[2]) for s in slots]
         self._coder = codec
         self._limits = limits or Limits()
@@ -89,6 +105,8 @@ class MessageReader:
         self.admit(header, nbytes)
         pack_ = self._packs[header["seq"]]
         if not isinstance(pack_, Chunk) or not pack_.trusted or "base" in self._first or sys.byteorder == "big":
+            return None
+        if not self._lands:
             return None
         if pack_.index not in self._landing:
             self._landing[pack_.index] = self._array(pack_.index)
@@ -146,12 +164,41 @@ class MessageReader:
         self._lent = None
         self._crcs.append(frame.crc)
         self._payloads.append(frame.payload)
+        self.held_bytes += nbytes
         self._admitted = None
         self.wire_bytes += frame.nbytes
         self.raw_bytes += frame.nbytes - padded(nbytes) + padded(nbytes if pack_ is None else pack_.raw_bytes)
         if "end" in frame.header:
             self._finish(frame.header["digest"])
         return self.complete
+
+    @property
+    def count(self) -> int:
+        """How many frames were taken."""
+        return len(self._crcs)
+
+    @property
+    def first(self) -> Header:
+        """The header of the first frame."""
+        return self._first
+
+    @property
+    def crcs(self) -> Sequence[int]:
+        """The CRC32C of each payload that was taken."""
+        return self._crcs
+
+    def frame(self, seq: int) -> Came:
+        """Return what came in a frame that was taken and is not forgotten."""
+        payload, pack_ = self._payloads[seq], self._packs[seq]
+        raw = len(payload) if pack_ is None else pack_.raw_bytes
+        return Came(payload, self._crcs[seq], padded(raw) - padded(len(payload)))
+
+    def forget(self, stop: int) -> None:
+        """Let go of the payloads of the frames before `stop`: the message can be decoded no more."""
+        while self._forgotten < stop:
+            self.held_bytes -= len(self._payloads[self._forgotten])
+            self._payloads[self._forgotten] = memoryview(b"")
+            self._forgotten += 1
 
     def values(self) -> dict[str, Any]:
         """Return the held value of each slot by its name, as `decode` does."""
@@ -314,7 +361,7 @@ class MessageReader:
         self.digest, self.complete = digest, True
 
     def _check_whole(self) -> None:
-        if not self.complete or len(self._payloads) != len(self._packs):
+        if not self.complete or self._forgotten or len(self._payloads) != len(self._packs):
             raise ProtocolError(
                 f"{len(self._payloads)} of {len(self._packs) or 'its'} frames of a message are here",
                 where=self._where,
