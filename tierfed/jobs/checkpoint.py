@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from tierfed.codecs import codec
 from tierfed.errors import NoSuchRun, ProtocolError, TierfedError
 from tierfed.language.placed import Placed
+from tierfed.node.whole_file import whole_file
 from tierfed.types import SequenceType, StructType, TensorType, Type, parse
 from tierfed.types.containers import Struct, fields_of, names_of
 from tierfed.types.values import check, infer, present
@@ -45,22 +45,13 @@ def save(folder: Path, round_number: int, state: Any) -> Path:
     held = check(state, t, "state")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_STEM}{round_number:06d}.ckpt"
-    beside = target.with_suffix(".part")
     ident = {"round": round_number}
     about = [(*slot, said) for slot, said in zip(_ABOUT, (str(t), json.dumps(_lists(t))), strict=True)]
-    with open(beside, "wb") as file:
+    with whole_file(target) as file:
         for slots in (about, [("state", t, held)]):
             for header, buffers in encode_message(ident, slots, codec("none")):
                 for piece in encode(header, buffers):
                     file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(target)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
     return target
 
 

@@ -12,7 +12,6 @@ node the files of the last two rounds are kept.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from tierfed.codecs.stage import Array
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.residuals import Key
+from tierfed.node.whole_file import whole_file
 from tierfed.types import TensorType
 from tierfed.wire.frame import Bytes, Frame, FrameDecoder, encode
 from tierfed.wire.value import from_raw, raw_bytes
@@ -44,19 +44,9 @@ def save(checkpoints: Path, round_number: int, node: str, residuals: Iterable[tu
     rows = list(residuals)
     folder = folder_of(checkpoints, round_number)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{node}.kept"
-    beside = target.with_suffix(".part")
-    with open(beside, "wb") as file:
+    with whole_file(folder / f"{node}.kept") as file:
         for piece in _pieces(round_number, rows):
             file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(target)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     for old in sorted(checkpoints.glob(f"round-*/{node}.kept"))[:-_KEPT]:
         old.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # others' files are there
