@@ -96,7 +96,7 @@ class _Summed:
                 (first,) = reader.decode([self._from])
                 self._sums = Sums(self._copied(first))
                 return
-            self._sums = Sums([np.zeros_like(a) for a in self._copied(self._zero)])
+            self._sums = Sums([np.zeros(p.array.shape, p.array.dtype) for p in parts_of(self._zero, self._type)])
         reader.accumulate_into(self._sums, [self._from])
 
     def result(self) -> Any:

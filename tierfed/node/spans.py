@@ -16,7 +16,7 @@
 | compute | expressions and leaves of the program |
 | queue | of which: waiting for the process's thread for leaves |
 | encode | coding a message |
-| send | from the first frame of a message upwards to its last |
+| send | coding and sending a message upwards, with what its senders agree on before |
 | sent, came | a message has left, is here: the two ends of an arrow, by one name |
 
 `at` is the machine's monotonic time in seconds, the same for all processes of it.
