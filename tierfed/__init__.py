@@ -64,7 +64,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.topology": ("Topology", "load_topology", "tree"),
     "tierfed.backends.executor": ("executor_factory",),
     "tierfed.backends.local": ("local",),
-    "tierfed.jobs": ("RunTree", "up"),
+    "tierfed.jobs": ("RunTree", "simulate", "up"),
     "tierfed.notebook": ("load_ipython_extension",),  # what %load_ext tierfed calls
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from tierfed.compiler import compile as compile
     from tierfed.errors import *  # noqa: F403  # the tree of errors, drawn there
     from tierfed.jobs import RunTree as RunTree
+    from tierfed.jobs import simulate as simulate
     from tierfed.jobs import up as up
     from tierfed.language.computation import Computation as Computation
     from tierfed.language.computation import federated_computation as federated_computation

@@ -21,8 +21,8 @@ _T = TypeVar("_T")
 class LoopThread:
     """An event loop that runs until `close`."""
 
-    def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._closing = threading.Lock()  # held for a moment: work given to a loop that has stopped is never done
         self._closed = False
@@ -60,9 +60,13 @@ class LoopThread:
     def _submitted(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
         with self._closing:
             if not self._closed:
-                return asyncio.run_coroutine_threadsafe(work, self._loop)
+                return asyncio.run_coroutine_threadsafe(self.within(work), self._loop)
         work.close()
         raise _down()
+
+    async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return what `work` returns, in whatever it has to be within here."""
+        return await work
 
     def soon(self, call: Callable[[], None]) -> None:
         """Have `call` made on the loop, if it still runs; takes no lock, so that a garbage collection may ask."""

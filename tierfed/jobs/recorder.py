@@ -27,9 +27,16 @@ Event = dict[str, Any]
 
 
 class Recorder:
-    """Collects what happens in a run; `on_event` sees each event after it was written."""
+    """Collects what happens in a run; `on_event` sees each event after it was written, `clock` times rounds."""
 
-    def __init__(self, run_dir: Path, topology: Topology, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        topology: Topology,
+        on_event: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.run_dir = run_dir
         self.topology = topology
         self._on_event = on_event
@@ -96,7 +103,7 @@ class Recorder:
 
     def round_begins(self, number: int, of: int) -> None:
         """A round of the job begins."""
-        self._current, self.of, self._started = number, of, time.monotonic()
+        self._current, self.of, self._started = number, of, self._clock()
         self._this = Traffic()
         self._contributors, self._lost_now, self._metrics = {}, {}, {}
         self.event("round", round=number, of=of)
@@ -110,13 +117,13 @@ class Recorder:
             round=number,
             of=self.of,
             metrics=dict(metrics),
-            seconds=round(time.monotonic() - self._started, 6),
+            seconds=round(self._clock() - self._started, 6),
             traffic=Traffic.named(self._this.tiers),
         )
 
     def round_ends(self) -> None:
         """The round is over: its row is written."""
-        seconds = time.monotonic() - self._started
+        seconds = self._clock() - self._started
         self.rounds += 1
         self.seconds["per_round"].append(round(seconds, 6))
         leaves = [str(p) for p in self.topology.hierarchy.placements if not self.topology.hierarchy.children(p)]

@@ -20,7 +20,7 @@ from tierfed.ir.check import check
 from tierfed.ir.nodes import Node
 from tierfed.language.context import current
 from tierfed.language.trace import Value, invoke, trace, tracing
-from tierfed.leaves import py
+from tierfed.leaves import batch_form, py
 from tierfed.types import FederatedType, FunctionType, StructType, Type, html, to_type
 from tierfed.types.difference import shown
 from tierfed.types.notation import formatted
@@ -150,10 +150,16 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
 
 
 @overload
-def py_computation(fn: FunctionKind, /, *types: Any, returns: Any) -> Computation: ...
+def py_computation(
+    fn: FunctionKind, /, *types: Any, returns: Any, batch: Callable[..., Any] | None = None, tolerance: float | None = None
+) -> Computation: ...
 @overload
-def py_computation(*types: Any, returns: Any) -> Callable[[Callable[..., Any]], Computation]: ...
-def py_computation(*types: Any, returns: Any = None) -> Any:
+def py_computation(
+    *types: Any, returns: Any, batch: Callable[..., Any] | None = None, tolerance: float | None = None
+) -> Callable[[Callable[..., Any]], Computation]: ...
+def py_computation(
+    *types: Any, returns: Any = None, batch: Callable[..., Any] | None = None, tolerance: float | None = None
+) -> Any:
     """Return a decorator that makes a leaf of a module-level function of these types.
 
     `py_computation(fn, *types, returns=…)` makes one at once.  On the function's side tensors
@@ -164,7 +170,11 @@ def py_computation(*types: Any, returns: Any = None) -> Any:
     it, and if it is the same there; a lambda, an inner function or a notebook's cell runs here only.
     It is a function of its arguments: `federated_data("tierfed:member", …)` has a seed for each member.
 
-    Raises TypeMismatch for types that hold a placement or a function.
+    `batch` does in one call what the function does for many members: it takes and returns the same, with an axis for
+    members in front of each tensor.  Simulations (`tierfed.simulate`) call it, where it gives the same bits as the
+    function, or differs by at most `tolerance` (relative and absolute); where it does not, that is a LeafError.
+
+    Raises TypeMismatch for types that hold a placement or a function, or with `batch` cannot be stacked.
 
     >>> @tierfed.py_computation("<x=float32[?],y=float32[?]>", returns=(np.float32, np.int32))
     ... def error_and_size(rows):
@@ -181,11 +191,17 @@ def py_computation(*types: Any, returns: Any = None) -> Any:
             mend="write @tierfed.py_computation(types of its parameters, returns=type of its result)",
         )
     if types and _is_undecorated(types[0]):
-        return _python(types[0], types[1:], returns)
-    return lambda fn: _python(fn, types, returns)
+        return _python(types[0], types[1:], returns, batch, tolerance)
+    return lambda fn: _python(fn, types, returns, batch, tolerance)
 
 
-def _python(fn: Callable[..., Any], types: tuple[Any, ...], returns: Any) -> Computation:
+def _python(
+    fn: Callable[..., Any],
+    types: tuple[Any, ...],
+    returns: Any,
+    batch: Callable[..., Any] | None,
+    tolerance: float | None,
+) -> Computation:
     if not inspect.isfunction(fn):
         raise TypeMismatch(
             f"{fn!r} is no function that was written with def",
@@ -204,4 +220,14 @@ def _python(fn: Callable[..., Any], types: tuple[Any, ...], returns: Any) -> Com
                 if isinstance(part, FederatedType)
                 else "use tensors, structs and sequences",
             )
-    return Computation(py.reference(fn, t, len(types)), fn.__qualname__, fn)
+    leaf = py.reference(fn, t, len(types))
+    if batch is None and tolerance is not None:
+        raise TypeMismatch(
+            "tolerance= without batch=: nothing may differ",
+            where=at_user_line(fn.__qualname__),
+            mend="give the batch form that it is for, or remove it",
+        )
+    if batch is not None:
+        with located(fn.__qualname__):
+            batch_form.declare(leaf, batch, tolerance)
+    return Computation(leaf, fn.__qualname__, fn)

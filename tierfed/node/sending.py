@@ -275,10 +275,14 @@ class Sending:
         Of the invocation's name only its number within the session is used, so that a run's seed
         replays the run, and of attempts nothing: a retry sends the bytes that were sent.
         """
-        inv = self._invocation
-        me, number = inv.node.me, inv.name.rpartition("-")[2]
-        words = (me.seed, number, str(site))
-        return Stream.of(*words, me.name, receiver).beside(Stream.of(*words))
+        me = self._invocation.node.me
+        return stream_of(me.seed, self._invocation.name, site, me.name, receiver)
+
+
+def stream_of(seed: int, invocation: str, site: Site, sender: str, receiver: str = "") -> Stream:
+    """Return the random numbers of a message; see `Sending.stream`."""
+    words = (seed, invocation.rpartition("-")[2], str(site))
+    return Stream.of(*words, sender, receiver).beside(Stream.of(*words))
 
 
 def _message(

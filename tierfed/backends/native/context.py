@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from tierfed.backends.loop_thread import LoopThread
@@ -28,7 +28,10 @@ from tierfed.language.operators import federated_data
 from tierfed.language.placed import Placed
 from tierfed.language.results import shown
 from tierfed.leaves import check_deployable
+from tierfed.node import transport
 from tierfed.node.node import Membership
+from tierfed.node.pulse import PULSE, Pulse
+from tierfed.node.reception import Transport
 from tierfed.placements import Tree
 from tierfed.types import FederatedType
 
@@ -55,7 +58,8 @@ class NativeContext:
     """Runs computations on the tree whose root the driver is connected to.
 
     `check` may refuse a program for this tree; `explain` may add to an error what the tree
-    itself cannot know, and may take its time.
+    itself cannot know, and may take its time.  The driver runs on `loop`, if given, and dials `over` that transport.
+    `prepare` is awaited before each invocation.
     """
 
     def __init__(
@@ -69,17 +73,22 @@ class NativeContext:
         on_raised: Callable[[TierfedError], None] = lambda error: None,
         explain: Callable[[TierfedError], None] = lambda error: None,
         check: Callable[[Compiled], None] = lambda compiled: None,
+        prepare: Callable[[Compiled], Awaitable[None]] | None = None,
+        loop: LoopThread | None = None,
+        over: Transport = transport,
+        pulse: Pulse = PULSE,
     ) -> None:
         self.tree = tree
         self._check = check
         self._explain = explain
         self._on_record = on_record
+        self._prepare = prepare
         self._compiled: dict[tuple[Computation, frozenset[str], bool], Compiled] = {}
         self._compiling = threading.Lock()  # calls come from any thread
-        self._driver = Driver(on_progress, on_raised)
-        self._loop = LoopThread("tierfed driver")
+        self._driver = Driver(on_progress, on_raised, pulse)
+        self._loop = loop or LoopThread("tierfed driver")
         try:
-            self._loop.run(self._driver.connect(address, membership))
+            self._loop.run(self._driver.connect(address, membership, over=over))
         except BaseException:
             self._loop.close()
             raise
@@ -150,6 +159,8 @@ class NativeContext:
         if compiled is None:  # in a thread: the loop has other calls
             compiled = await asyncio.to_thread(self.compiled, computation, recalled, keep)
         try:
+            if self._prepare is not None:
+                await self._prepare(compiled)
             result, record = await self._driver.invoke(compiled, argument, keys, defaults)
         except TierfedError as error:
             _no_longer_whole(sources.values())

@@ -177,7 +177,7 @@ class Driver:
         reader = MessageReader(_slots(sent.slots), codec("none"), where="the result")
         pending = _Pending(asyncio.get_running_loop().create_future(), reader)
         self._pending[record.name] = pending
-        start = time.monotonic()
+        start = asyncio.get_running_loop().time()
         why = "cancelled"
         try:
             await self._begin(bulk, compiled, record.name, argument, recalled, defaults)
@@ -196,7 +196,7 @@ class Driver:
             end = {"kind": "end", "inv": record.name, "att": _ATTEMPT, "committed": not why, "reason": cut(why, 500)}
             control.post(end)
             self._ended.append([record.name, _ATTEMPT, not why])
-        record.seconds = time.monotonic() - start
+        record.seconds = asyncio.get_running_loop().time() - start
         ident = reader.ident
         said = ident["summary"]
         record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]

@@ -1,0 +1,72 @@
+"""Simulate a fleet: the same jobs and programs, on a virtual clock.
+
+    with tierfed.simulate("topologies/phones_lte.yaml", clients=100_000) as fleet:
+        fleet.invoke(step, model)
+        fleet.now                                      # virtual seconds since it came up
+
+What comes of a round is what daemons would compute, to the bit, for the same contributors; how long it took is what the
+links and devices of the topology would take.  A run with the same seed is the same run, whatever the machine does.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from tierfed.backends.simulated import Fleet
+from tierfed.jobs.recorder import Event, Recorder
+from tierfed.jobs.tree import RunTree
+from tierfed.launch import runs, user_code
+from tierfed.topology import Topology, load_topology
+from tierfed.topology.plan import check
+
+RESOLVED = "topology.resolved.yaml"
+
+
+def simulate(
+    topology: Topology | str | os.PathLike[str],
+    *,
+    sets: Sequence[str] = (),
+    on_event: Callable[[Event], None] = lambda event: None,
+    histories: bool = False,
+) -> RunTree:
+    """Return a fleet on a virtual clock; use it with `with`, as what `tierfed.up` returns.
+
+    `sets` are `path=value`, as on the command line.  With `histories`, aggregators write down what happened to them, as daemons do.
+
+    Raises TopologyError or DataError.
+
+    >>> @tierfed.federated_computation("{int32}@CLIENTS")
+    ... def total(x):
+    ...     return tierfed.federated_sum(x)
+    >>> with tierfed.simulate(tierfed.tree({"CLIENTS": 2})) as fleet:
+    ...     fleet.invoke(total, [3, 4])
+    np.int32(7)
+    """
+    user_code.forbid_inside_a_run()  # before a folder is made for it
+    start = time.monotonic()
+    if not isinstance(topology, Topology):
+        topology = load_topology(topology, sets)
+    if topology.source is not None:
+        sys.path.insert(0, str(topology.source.parent.absolute()))
+    run_dir = runs.create()
+    (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
+    fleet: Fleet | None = None
+    recorder = Recorder(run_dir, topology, on_event, lambda: 0.0 if fleet is None else fleet.thread.now)
+    try:
+        fleet = Fleet(topology, histories=run_dir / "history" if histories else None)
+        context = fleet.context(
+            on_record=lambda computation, record: recorder.record(computation.name, record),
+            on_progress=recorder.progress,
+            on_raised=recorder.raised,
+            check=functools.partial(check, topology),
+        )
+    except BaseException:
+        recorder.close()
+        raise
+    recorder.seconds["ready"] = round(time.monotonic() - start, 6)
+    recorder.event("ready", seconds=recorder.seconds["ready"])
+    return RunTree(topology, context, recorder, None)

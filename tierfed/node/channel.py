@@ -1,0 +1,117 @@
+"""Channels: when what is sent over a modelled link is at its other end.
+
+    wire = Wire(capacity=125e6)                        # one direction of a parent's interface
+    channel = Channel(wire, Path(profile, rises=True, random=…))
+    channel.push(40_000, arrived)                      # arrived() is called when the last of 40,000 bytes is there
+
+All channels of a wire share its capacity, max-min fair, each at most at its own rate (topology/links).  What has left
+arrives its latency later, and nothing overtakes what was pushed before it.  The clock is the running loop's, so the
+same channels shape real daemons and drive simulated ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from tierfed.topology.links.fair import Interface
+
+ROOM = 1 << 20  # bytes on their way into a channel before a sender has to wait: what a kernel's buffers hold
+
+
+class Way(Protocol):
+    """What a channel asks of a path (topology/links/tcp.py)."""
+
+    cap: float
+
+    def latency(self, nbytes: int, idle: float) -> float:
+        """Return the seconds from when the last byte has left until it is there."""
+
+
+class Wire:
+    """One direction of an interface; see the module docstring."""
+
+    def __init__(self, capacity: float) -> None:
+        self._interface = Interface(capacity)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, channel: Channel, nbytes: int) -> None:
+        """Let `nbytes` of a channel that has nothing under way flow."""
+        now = asyncio.get_running_loop().time()
+        self._interface.begin(channel, nbytes, channel.way.cap, now)
+        self._arm(now)
+
+    def cancel(self, channel: Channel) -> None:
+        """Stop what flows for a channel."""
+        now = asyncio.get_running_loop().time()
+        self._interface.cancel(channel, now)
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        """Look again when the first flow ends, if nothing changes before."""
+        at = self._interface.next_time(now)
+        if self._timer is not None:
+            if self._timer.when() == at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at < float("inf"):
+            self._timer = asyncio.get_running_loop().call_at(at, self._look, at)
+
+    def _look(self, at: float) -> None:
+        self._timer = None
+        now = max(at, asyncio.get_running_loop().time())
+        for channel in self._interface.finished(now):
+            channel.left(now)
+        self._arm(now)
+
+
+class Channel:
+    """One direction of one link; see the module docstring."""
+
+    __slots__ = ("_arrives", "_idle", "_latency", "_pushed", "_wire", "moved", "queued", "way")
+
+    def __init__(self, wire: Wire, way: Way) -> None:
+        self.way = way
+        self.queued = 0  # bytes that have not left
+        self.moved: Callable[[], None] | None = None  # called when some have
+        self._wire = wire
+        self._pushed: deque[tuple[int, Callable[[], None]]] = deque()
+        self._latency = 0.0  # of what is under way
+        self._idle = float("-inf")  # since when nothing is
+        self._arrives = 0.0  # when the last that has left does
+
+    def push(self, nbytes: int, then: Callable[[], None]) -> None:
+        """Send `nbytes` after what was pushed before; call `then` when they have arrived."""
+        self._pushed.append((nbytes, then))
+        self.queued += nbytes
+        if len(self._pushed) == 1:
+            self._begin(asyncio.get_running_loop().time() - self._idle)
+
+    def _begin(self, idle: float) -> None:
+        nbytes = self._pushed[0][0]
+        self._latency = self.way.latency(nbytes, idle)
+        self._wire.begin(self, nbytes)
+
+    def left(self, now: float) -> None:
+        """What was under way has left; called by the wire."""
+        nbytes, then = self._pushed.popleft()
+        self.queued -= nbytes
+        self._arrives = max(now + self._latency, self._arrives)
+        asyncio.get_running_loop().call_at(self._arrives, then)
+        if self._pushed:
+            self._begin(0.0)
+        else:
+            self._idle = now
+        if self.moved is not None:
+            self.moved()
+
+    def clear(self) -> None:
+        """Forget what has not left."""
+        if self._pushed:
+            self._pushed.clear()
+            self.queued = 0
+            self._wire.cancel(self)
+            self._idle = asyncio.get_running_loop().time()

@@ -1,0 +1,321 @@
+"""DirectTransport: frames handed from node to node within a process, on a virtual clock.
+
+    net = DirectTransport(channels)                     channels("c-eu-03", "bulk") -> its way up and its way down
+    server = await net.serve(("edge-eu", 0), hello, admit)
+    link = await net.dial(("edge-eu", 0), hello, deadline=…)
+
+A node cannot tell a `DirectLink` from a `Link`: the same headers, checks, acknowledgements and payloads in memory that
+the receiver names.  What is missing is what only bytes need: packing, parsing, copies between.  Each frame has the
+size that it would have on a socket, and takes its time on the child's `Channel`, if the link is modelled.
+
+`MemoryTransport` is for tests of what happens to bytes; this one is for fleets of a hundred thousand nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+from tierfed.errors import ProtocolError, TierfedError
+from tierfed.node.backoff import Backoff
+from tierfed.node.channel import ROOM, Channel
+from tierfed.node.hello import Hello, agree
+from tierfed.node.link import LIMITS, Allocate, Limits, Link, OnFrame
+from tierfed.node.reception import Admit, Server, persist
+from tierfed.wire.frame import Frame, Sealed, aligned, frame_bytes
+from tierfed.wire.plain import pack
+
+log = logging.getLogger("tierfed.node.link")
+
+Channels: TypeAlias = Callable[[str, str], "tuple[Channel, Channel] | None"]
+"""The ways up and down of a child, by its name and plane; None where its link is not modelled."""
+
+
+class DirectTransport:
+    """See the module docstring; each instance is a network of its own."""
+
+    def __init__(self, channels: Channels = lambda child, plane: None) -> None:
+        self._channels = channels
+        self._listening: dict[tuple[str, int], tuple[Hello, Admit]] = {}
+        self._links: dict[str, list[DirectLink]] = {}  # by child, its own ends
+
+    async def serve(
+        self,
+        listener: tuple[str, int],
+        hello: Hello,
+        admit: Admit,
+        *,
+        ready: Callable[[], str | None] = lambda: None,
+        metrics: Callable[[], bytes] = bytes,
+        limits: Limits = LIMITS,
+    ) -> Server:
+        """Serve links at `listener`; see `transport.serve`.  Nobody asks `ready` or `metrics`."""
+        self._listening[listener] = hello, admit
+        return cast(Server, _Listening(partial(self._listening.pop, listener, None)))
+
+    async def dial(
+        self,
+        address: tuple[str, int],
+        hello: Hello,
+        *,
+        deadline: float,
+        backoff: Backoff | None = None,
+        limits: Limits = LIMITS,
+    ) -> Link:
+        """Return a link to the parent at `address`; see `transport.dial`."""
+
+        async def attempt() -> Link:
+            if address not in self._listening:
+                raise ConnectionRefusedError("connection refused")
+            parent, _ = self._listening[address]
+            up, down = self._channels(hello.node, hello.plane) or (None, None)
+            ours, theirs = DirectLink(f"to {parent.node}", parent, up), DirectLink(f"to {hello.node}", hello, down)
+            ours.far, theirs.far = theirs, ours
+            self.admit(address, theirs)
+            ours.info = theirs.info
+            self._links.setdefault(hello.node, []).append(ours)
+            ours.closed.add_done_callback(lambda _: self._links[hello.node].remove(ours))
+            return cast(Link, ours)
+
+        return await persist(cast(Callable[[], Awaitable[Link]], attempt), str(address), hello, deadline, backoff, limits)
+
+    def admit(self, address: tuple[str, int], link: Inbox) -> None:
+        """Let the far end of somebody's link in at `address`, without a call; raises as its parent does."""
+        parent, admit = self._listening[address]
+        agree(link.peer, parent)
+        link.info = admit(cast(Link, link))
+
+    def sever(self, child: str, reason: str) -> int:
+        """Cut the connections of `child` now, both ends see them lost; return how many there were."""
+        links = tuple(self._links.get(child, ()))
+        for link in links:
+            link.lose(ProtocolError(reason, where=child, mend="see what the topology says of it"))
+        return len(links)
+
+
+class _Listening:
+    """A parent that listens."""
+
+    def __init__(self, deafen: Callable[[], object]) -> None:
+        self._deafen = deafen
+
+    async def close(self, error: TierfedError | None = None) -> None:
+        """Stop listening."""
+        self._deafen()
+
+
+class Inbox:
+    """The receiving end of a link: frames come in order, wait while it is paused, and end with it."""
+
+    __slots__ = (
+        "_allocate",
+        "_on_frame",
+        "_paused",
+        "_taking",
+        "_waiting",
+        "closed",
+        "info",
+        "lost",
+        "name",
+        "peer",
+        "received_bytes",
+        "sent_bytes",
+    )
+
+    def __init__(self, name: str, peer: Hello) -> None:
+        self.name = name
+        self.peer = peer
+        self.info: dict[str, Any] = {}
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.lost = False
+        self.closed: asyncio.Future[TierfedError | None] = asyncio.get_running_loop().create_future()
+        self._on_frame: OnFrame | None = None
+        self._allocate: Allocate | None = None
+        self._waiting: deque[tuple[dict[str, Any], Sealed, int]] | None = None
+        self._taking = False
+        self._paused = False
+
+    @property
+    def waits(self) -> int:
+        """Return how many bytes are here and not taken."""
+        return sum(row[2] for row in self._waiting or ())
+
+    def start(self, on_frame: OnFrame, allocate: Allocate | None = None) -> None:
+        """Hand every frame to `on_frame`, in order, from now on; see `Link.start`."""
+        self._on_frame = on_frame
+        self._allocate = allocate
+        self._drain()
+
+    def pause(self) -> None:
+        """Read no more."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Deliver what waits, then read again."""
+        self._paused = False
+        self._drain()
+
+    def come(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
+        """Take a frame that is here."""
+        if self.closed.done():
+            return
+        self.received_bytes += nbytes
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append((header, sealed, nbytes))
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._taking or not self._waiting:
+            return
+        self._taking = True
+        try:
+            while self._waiting and not self._paused and self._on_frame is not None and not self.closed.done():
+                header, sealed, nbytes = self._waiting.popleft()
+                self._on_frame(Frame(header, landed(header, sealed, self._allocate), sealed.crc, nbytes))
+                self._taken()
+        except Exception as error:
+            if not isinstance(error, TierfedError):
+                log.exception("%s: a frame could not be taken", self.name)
+                error = ProtocolError(f"{type(error).__name__}: {error}", where=self.name, mend="see this node's log")
+            log.warning("%s closed: %s", self.name, error.what)
+            self.close(error)
+        finally:
+            self._taking = False
+
+    def _taken(self) -> None:
+        """A frame was taken."""
+
+    def close(self, error: TierfedError | None = None) -> None:
+        """End the link."""
+        self.end(error)
+
+    def end(self, reason: TierfedError | None) -> None:
+        """The connection is over at this end."""
+        if not self.closed.done():
+            self.closed.set_result(reason)
+            self._waiting = None
+
+
+def landed(header: dict[str, Any], sealed: Sealed, allocate: Allocate | None = None) -> memoryview:
+    """Return a copy of a payload, in the memory that the receiver names."""
+    size = sum(map(len, sealed))
+    memory = aligned(size) if allocate is None or not size else allocate(header, size)
+    at = 0
+    for buffer in sealed:
+        memory[at : at + len(buffer)] = buffer
+        at += len(buffer)
+    return memory
+
+
+def size_of(header: dict[str, Any], sealed: Sealed) -> int:
+    """Return the bytes that a frame has on a socket."""
+    return frame_bytes(len(pack(header)), sum(map(len, sealed)))
+
+
+def sealed_of(buffers: Sequence[Any]) -> Sealed:
+    """Return buffers with their CRC32C."""
+    return buffers if isinstance(buffers, Sealed) else Sealed.of(*buffers)
+
+
+class DirectLink(Inbox):
+    """One end of a link; see `link.Link`, of which it has all that nodes use."""
+
+    far: DirectLink
+
+    __slots__ = ("_channel", "_room", "_turn", "far")
+
+    def __init__(self, name: str, peer: Hello, channel: Channel | None) -> None:
+        super().__init__(name, peer)
+        self._channel = channel
+        if channel is not None:
+            channel.moved = self._relieve
+        self._turn: asyncio.Lock | None = None
+        self._room: asyncio.Future[None] | None = None  # somebody waits for it
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes have not left, or are not read."""
+        return (self._channel.queued if self._channel is not None else 0) + self.far.waits
+
+    async def send(self, header: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
+        """Send one frame."""
+        await self.send_all([(header, buffers)])
+
+    async def send_all(self, frames: Iterable[tuple[dict[str, Any], Sequence[Any]]]) -> None:
+        """Send the frames of one message in a row; return when most of it has left.
+
+        Raises ProtocolError if the link is closed before the last has left.
+        """
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            for header, buffers in frames:
+                self._open()
+                self._put(header, buffers)
+                while self.unread > ROOM:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+                    self._open()
+
+    def post(self, header: dict[str, Any]) -> None:
+        """Send one tiny frame without waiting; on a closed link nothing happens."""
+        if not self.closed.done():
+            self._put(header, ())
+
+    def _open(self) -> None:
+        if self.closed.done():
+            reason = self.closed.result()
+            raise ProtocolError(
+                "the link is closed" + (f": {reason.what}" if reason else ""),
+                where=self.name,
+                mend="dial again, or leave this peer out",
+            )
+
+    def _put(self, header: dict[str, Any], buffers: Sequence[Any]) -> None:
+        sealed = sealed_of(buffers)
+        nbytes = size_of(header, sealed)
+        self.sent_bytes += nbytes
+        there = partial(self.far.come, header, sealed, nbytes)
+        if self._channel is None:
+            asyncio.get_running_loop().call_soon(there)
+        else:
+            self._channel.push(nbytes, there)
+
+    def _relieve(self) -> None:
+        if self._room is not None and not self._room.done() and self.unread <= ROOM:
+            self._room.set_result(None)
+
+    def _taken(self) -> None:
+        self.far._relieve()
+
+    # -- the end
+
+    def close(self, error: TierfedError | None = None) -> None:
+        """End the link, and tell the peer why, once what was sent before is there."""
+        if self.closed.done():
+            return
+        goodbye = partial(self.far.end, error)
+        if self._channel is None:
+            asyncio.get_running_loop().call_soon(goodbye)
+        else:
+            self._channel.push(frame_bytes(64, 0), goodbye)
+        self.end(error)
+
+    def lose(self, reason: TierfedError) -> None:
+        """The connection is cut: what is under way is lost."""
+        for one in (self, self.far):
+            if one._channel is not None:
+                one._channel.clear()
+            one.lost = True
+            one.end(reason)
+
+    def end(self, reason: TierfedError | None) -> None:
+        """The connection is over at this end."""
+        super().end(reason)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
