@@ -1,0 +1,215 @@
+"""TCP: what delay and loss make of a link's rate, for the messages of a connection.
+
+Loss is not seen by who uses TCP: what is lost is sent again, and the message is late.  So a lossy link is here one
+that carries less, and carries each message later.
+
+    seconds of a message = bytes / cap + latency
+
+    cap       what a connection that never pauses carries:  min(c (1 - p), W / RTT)
+    latency   of this message beyond that: delay and jitter, windows that are still small, what is sent again
+
+with c the rate without headers, p the loss, and W the mean window of CUBIC in segments: the larger one of
+
+    √(1.5 / p)            as fair as Reno: Mathis et al. 1997, eq. 3; RFC 9438, eq. 3
+    1.054 (RTT / p)^¾     over long paths: RFC 9438, eq. 6
+
+The latency is drawn in rounds of one RTT, as Cardwell, Savage and Anderson (2000) reckon the mean.  In each round a
+window of segments leaves at the rate c, and where it takes less than the RTT the sender then waits for the first
+acknowledgement.  The window begins at 10, doubles in each round without loss, and falls to .7 of itself in one with
+losses; from there it grows by what makes its mean that W.  It is kept from message to message, but a pause of more
+than the retransmission timeout takes it back to 10.  Every segment is lost with probability p, whatever became
+of others, and a lost one costs
+
+    1 RTT            if at least three that left after it arrive (duplicate acknowledgements),
+    1.25 RTT         if fewer do (RACK's reordering window),
+    2 RTT            if it is the message's last (tail loss probe),
+    RTT + 200 ms     if it is alone (retransmission timeout), and twice that if it is lost once more, and so on
+
+from when it left, and the message is whole when its last segment is.  So losses in the middle of a long message cost
+only window.
+
+Padhye et al. (1998) reckon with timeouts as the usual end of a window; SACK, RACK and tail loss probes have
+made them rare, which is why their term for it is not here.
+
+Sources: Mathis, Semke, Mahdavi and Ott 1997 (the macroscopic behaviour of congestion avoidance); Padhye, Firoiu,
+Towsley and Kurose 1998 (modeling TCP throughput); Cardwell, Savage and Anderson 2000 (modeling TCP latency); RFC 9438
+(CUBIC), RFC 8985 (RACK-TLP), RFC 6298 (timeout), RFC 6928 (initial window of 10).  Linux' settings.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from random import Random
+
+from tierfed.topology.links.profile import LinkProfile
+from tierfed.topology.links.table import Delays
+
+SEGMENT = 1448  # bytes of a message in a full packet: 1500 less 20 of IP and 32 of TCP with timestamps
+PACKET = 1514  # bytes of it that a rate counts: with 14 of Ethernet, as tbf does
+INITIAL_WINDOW = 10.0  # segments
+LEAST_WINDOW = 2.0
+WINDOW_BYTES = 3 * 2**20  # unacknowledged at most: Linux' default socket buffers, of which overhead takes half
+BETA = 0.7  # what a loss leaves of the window
+CUBIC = 0.4  # its constant C, segments a second³
+QUEUE = 1.0  # at the bottleneck, in products of rate and RTT: how far the window may outgrow the path
+TIMEOUT = 0.2  # seconds above the RTT, at least
+REORDERING = 0.25  # RTTs that RACK waits
+PROBE = 2.0  # RTTs until a tail loss probe
+LOSSES = 100  # of one message that are drawn one by one; the rest of it flows at the cap
+DRAWS = 600  # that an expected latency is the mean of
+
+_NEVER = 1 << 62
+
+
+class Path:
+    """One direction of a connection over a link: it `rises` if it is that towards the root.
+
+    The random numbers come from `random`; equal ones in equal order give equal latencies.
+    """
+
+    def __init__(self, profile: LinkProfile, rises: bool, random: Random) -> None:
+        self.profile = profile
+        self.rises = rises
+        rate = profile.rate_up if rises else profile.rate_down
+        self.goodput = rate * SEGMENT / PACKET  # bytes/s of messages, if nothing is lost
+        self.rtt = 2 * profile.delay + (PACKET / rate if rate < math.inf else 0.0)
+        self.timeout = self.rtt + max(TIMEOUT, 4 * profile.jitter)
+        self._random = random
+        self._delays = Delays(profile, random)
+        self._loss = profile.loss
+        self._each = SEGMENT / self.goodput  # seconds a segment
+        self._most = _most_window(self.goodput, self.rtt)
+        self._growth = 3 * (1 - BETA) / (1 + BETA)  # a round: as much as makes CUBIC as fast as Reno
+        self.cap = self.goodput * (1 - self._loss)
+        if self._loss:
+            reno = math.sqrt(1.5 / self._loss)
+            mean = max(reno, _cubic(self._loss, self.rtt))
+            self._growth *= (mean / reno) ** 2
+            if self.rtt:
+                self.cap = min(self.cap, mean * SEGMENT / self.rtt * (1 - self._loss))
+        if self.rtt:
+            self.cap = min(self.cap, WINDOW_BYTES / self.rtt)
+        self._window = INITIAL_WINDOW
+        self._threshold = math.inf  # of slow start
+
+    def latency(self, nbytes: int, idle: float) -> float:
+        """Return the seconds that a message of `nbytes` takes beyond `nbytes / cap`, at least its delay.
+
+        `idle` are the seconds since the connection last carried anything, infinite if it never did.
+        """
+        return self.carry(nbytes, idle, self.cap)[1]
+
+    def carry(self, nbytes: int, idle: float, least: float | None = None) -> tuple[float, float]:
+        """Return the rate that this message asks for, and its latency beyond `nbytes` at that rate.
+
+        A short one may be over before it meets the losses that hold a long one down: it asks for
+        more than `cap`, up to the rate of the link.
+        """
+        seconds = self._leave(nbytes, idle)
+        way = self._delays.next()
+        cap = self.cap
+        if least is None and seconds * cap < nbytes:
+            cap = nbytes / seconds if seconds > 0 else math.inf
+        return cap, way + max(0.0, seconds - nbytes / cap)
+
+    def expected(self, nbytes: int) -> float:
+        """Return the mean latency of a message of `nbytes` on a connection that has been idle for longer than its timeout."""
+        return _expected(self.profile, self.rises, nbytes)
+
+    # One message
+
+    def _leave(self, nbytes: int, idle: float) -> float:
+        """Return the seconds from the first segment's leaving until the last copy of one that was needed has left."""
+        self._resume(idle)
+        left = max(1, math.ceil(nbytes / SEGMENT))
+        alone = left == 1
+        now, whole = 0.0, 0.0
+        room, reduced = int(self._window), False
+        lost = 0
+        gap = self._gap()
+        while True:
+            step = min(gap, left, room)
+            now += step * self._each
+            left, room, gap = left - step, room - step, gap - step
+            if not gap:
+                lost += 1
+                whole = max(whole, now + self._again(min(left, int(self._window) - 1), alone))
+                gap = self._gap()
+                if not reduced:
+                    self._threshold = max(LEAST_WINDOW, BETA * self._window)
+                    reduced = True
+                if lost == LOSSES:
+                    now, left = now + left * SEGMENT / self.cap, 0
+            if not left:
+                break
+            if not room:
+                now += max(0.0, self.rtt - (int(self._window) - 1) * self._each)
+                self._grow(reduced)
+                room, reduced = int(self._window), False
+                if gap == _NEVER and self._window * self._each >= self.rtt:
+                    now, left = now + left * self._each, 0
+                    break
+        if reduced:
+            self._window = self._threshold
+        # of a last segment that is not full, only its bytes are to leave
+        return max(now - self._each * (1 - (nbytes / SEGMENT) % 1 if nbytes % SEGMENT else 0.0), whole)
+
+    def _gap(self) -> int:
+        """Return how many segments there are up to and with the next that is lost."""
+        if not self._loss:
+            return _NEVER
+        if self._loss >= 1:
+            return 1
+        return 1 + int(math.log(1.0 - self._random.random()) / math.log1p(-self._loss))
+
+    def _again(self, later: int, alone: bool) -> float:
+        """Return the seconds until the copy of a lost segment leaves that arrives, `later` ones being under way."""
+        if later > 0:
+            wait = self.rtt * (1.0 if later >= 3 else 1 + REORDERING)
+        else:
+            wait = self.timeout if alone else min(PROBE * self.rtt, self.timeout)
+        backoff = self.timeout
+        while self._random.random() < self._loss:
+            if later > 0:
+                wait += self.rtt
+            else:
+                wait += backoff
+                backoff *= 2
+        return wait
+
+    def _grow(self, reduced: bool) -> None:
+        """Go to the window of the next round."""
+        if reduced:
+            self._window = self._threshold
+        elif self._window < self._threshold:
+            self._window = min(2 * self._window, max(self._threshold, self._window + 1), self._most)
+        else:
+            self._window = min(self._window + self._growth, self._most)
+
+    def _resume(self, idle: float) -> None:
+        """Take the window back after a pause: half for every timeout, as tcp_slow_start_after_idle does."""
+        if idle <= self.timeout:
+            return
+        self._threshold = max(self._threshold, 0.75 * self._window)
+        halves = min(64.0, idle / self.timeout)
+        self._window = max(min(INITIAL_WINDOW, self._window), self._window / 2 ** int(halves))
+
+
+def _cubic(loss: float, rtt: float) -> float:
+    """Return CUBIC's mean window in segments in its own region: RFC 9438, equation 6."""
+    return float((CUBIC * (3 + BETA) / (4 * (1 - BETA))) ** 0.25 * (rtt / loss) ** 0.75)
+
+
+def _most_window(goodput: float, rtt: float) -> float:
+    """Return the segments under way at most: what path and queue hold, and no more than the buffers."""
+    path = goodput * rtt / SEGMENT if rtt else 0.0
+    return max(INITIAL_WINDOW, min((1 + QUEUE) * path, WINDOW_BYTES / SEGMENT))
+
+
+@functools.lru_cache(maxsize=4096)
+def _expected(profile: LinkProfile, rises: bool, nbytes: int) -> float:
+    """Return the mean latency over one connection's messages: the windows that losses leave it go from one to the next."""
+    draws = DRAWS if profile.loss or profile.jitter else 1
+    path = Path(profile, rises, Random(0))
+    return math.fsum(path.latency(nbytes, math.inf) for _ in range(draws)) / draws
