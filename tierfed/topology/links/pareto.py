@@ -23,4 +23,4 @@ SPREAD = _SCALE * math.sqrt(3 - 2 / _END - _MEAN**2)  # about .82
 def draw(random: Random) -> float:
     """Return a number of mean 0."""
     share = 1.0 - random.random()  # above 0
-    return _SCALE * (min(share ** (-1 / 3), _END) - _MEAN)
+    return _SCALE * (min(math.pow(share, -1 / 3), _END) - _MEAN)

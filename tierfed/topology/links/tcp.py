@@ -54,6 +54,7 @@ BETA = 0.7  # what a loss leaves of the window
 CUBIC = 0.4  # its constant C, segments a second³
 QUEUE = 1.0  # at the bottleneck, in products of rate and RTT: how far the window may outgrow the path
 TIMEOUT = 0.2  # seconds above the RTT, at least
+TIMEOUT_MOST = 120.0
 REORDERING = 0.25  # RTTs that RACK waits
 PROBE = 2.0  # RTTs until a tail loss probe
 LOSSES = 100  # of one message that are drawn one by one; the rest of it flows at the cap
@@ -81,7 +82,7 @@ class Path:
         self._each = SEGMENT / self.goodput  # seconds a segment
         self._most = _most_window(self.goodput, self.rtt)
         self._growth = 3 * (1 - BETA) / (1 + BETA)  # a round: as much as makes CUBIC as fast as Reno
-        self.cap = self.goodput * (1 - self._loss)
+        self.cap = self.goodput * (1 - self._loss) if self._loss < 1 else 0.0
         if self._loss:
             reno = math.sqrt(1.5 / self._loss)
             mean = max(reno, _cubic(self._loss, self.rtt))
@@ -98,31 +99,41 @@ class Path:
 
         `idle` are the seconds since the connection last carried anything, infinite if it never did.
         """
-        return self.carry(nbytes, idle, self.cap)[1]
+        if not self.cap:
+            return math.inf
+        seconds, way = self._draw(nbytes, idle)
+        return way + max(0.0, seconds - nbytes / self.cap)
 
-    def carry(self, nbytes: int, idle: float, least: float | None = None) -> tuple[float, float]:
+    def carry(self, nbytes: int, idle: float) -> tuple[float, float]:
         """Return the rate that this message asks for, and its latency beyond `nbytes` at that rate.
 
-        A short one may be over before it meets the losses that hold a long one down: it asks for
-        more than `cap`, up to the rate of the link.
+        As `latency`, but a short message may be over before it meets the losses that hold a long one
+        down: it asks for more than `cap`, up to the rate of the link.
         """
-        seconds = self._leave(nbytes, idle)
-        way = self._delays.next()
-        cap = self.cap
-        if least is None and seconds * cap < nbytes:
-            cap = nbytes / seconds if seconds > 0 else math.inf
-        return cap, way + max(0.0, seconds - nbytes / cap)
+        if not self.cap:
+            return 0.0, math.inf
+        seconds, way = self._draw(nbytes, idle)
+        if seconds * self.cap < nbytes:
+            return (nbytes / seconds if seconds > 0 else math.inf), way
+        return self.cap, way + max(0.0, seconds - nbytes / self.cap)
 
     def expected(self, nbytes: int) -> float:
-        """Return the mean latency of a message of `nbytes` on a connection that has been idle for longer than its timeout."""
+        """Return the mean latency of messages of `nbytes` that come with pauses between them, as those of rounds do."""
         return _expected(self.profile, self.rises, nbytes)
 
     # One message
+
+    def _draw(self, nbytes: int, idle: float) -> tuple[float, float]:
+        """Return the seconds until a message has left, and those that its last segment is under way."""
+        ideal = not self._loss and not self.profile.delay
+        seconds = nbytes / self.cap if ideal else self._leave(nbytes, idle)
+        return seconds, self._delays.next()
 
     def _leave(self, nbytes: int, idle: float) -> float:
         """Return the seconds from the first segment's leaving until the last copy of one that was needed has left."""
         self._resume(idle)
         left = max(1, math.ceil(nbytes / SEGMENT))
+        short = (left * SEGMENT - nbytes) / self.goodput  # what the last segment is not full of
         alone = left == 1
         now, whole = 0.0, 0.0
         room, reduced = int(self._window), False
@@ -152,15 +163,12 @@ class Path:
                     break
         if reduced:
             self._window = self._threshold
-        # of a last segment that is not full, only its bytes are to leave
-        return max(now - self._each * (1 - (nbytes / SEGMENT) % 1 if nbytes % SEGMENT else 0.0), whole)
+        return max(now, whole) - short
 
     def _gap(self) -> int:
         """Return how many segments there are up to and with the next that is lost."""
         if not self._loss:
             return _NEVER
-        if self._loss >= 1:
-            return 1
         return 1 + int(math.log(1.0 - self._random.random()) / math.log1p(-self._loss))
 
     def _again(self, later: int, alone: bool) -> float:
@@ -175,7 +183,7 @@ class Path:
                 wait += self.rtt
             else:
                 wait += backoff
-                backoff *= 2
+                backoff = min(2 * backoff, TIMEOUT_MOST)
         return wait
 
     def _grow(self, reduced: bool) -> None:
@@ -209,7 +217,7 @@ def _most_window(goodput: float, rtt: float) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def _expected(profile: LinkProfile, rises: bool, nbytes: int) -> float:
-    """Return the mean latency over one connection's messages: the windows that losses leave it go from one to the next."""
+    """Return the mean latency over the messages of one connection: it begins each where losses have left it."""
     draws = DRAWS if profile.loss or profile.jitter else 1
     path = Path(profile, rises, Random(0))
     return math.fsum(path.latency(nbytes, math.inf) for _ in range(draws)) / draws
