@@ -1,6 +1,7 @@
 """Every error that TierFed raises, as one tree.
 
     TierfedError
+    ├─ Advice                  what is probably not meant: told, never raised
     ├─ PlacementError          a placement or hierarchy that cannot be
     ├─ TypeMismatch            a program whose types do not fit (trace and check time)
     │  └─ NotationError        a type written in notation that cannot be read
@@ -28,6 +29,7 @@ Each reads *where: what*, and on the next line *to mend: how*.
 from __future__ import annotations
 
 __all__ = [
+    "Advice",
     "CodecError",
     "CompileError",
     "DataError",
@@ -113,6 +115,10 @@ class TierfedError(Exception):
         )
 
 
+class Advice(TierfedError):
+    """What is probably not meant: it is told, and nothing is ended by it."""
+
+
 class PlacementError(TierfedError):
     """A placement or a hierarchy that cannot be."""
 
@@ -157,8 +163,8 @@ class CodecError(TierfedError):
     """An array that a codec cannot carry, or bytes that it cannot read."""
 
 
-class IdleRule(CodecError):
-    """A codec's rule for tensors of a name that no tensor of a program has: told, and nothing is ended by it."""
+class IdleRule(CodecError, Advice):
+    """A codec's rule for tensors of a name that no tensor of a program has."""
 
 
 class FrameError(TierfedError):

@@ -107,8 +107,8 @@ placements:
             f"placements.CLIENTS.codec.up: no codec is called int9; did you mean int8? the codecs are {CODECS}",
         ),
         (
-            "CLIENTS.link.delay=20ms",
-            "placements.CLIENTS.link: link models are not supported by this version; remove it",
+            "CLIENTS.secure=true",
+            "placements.CLIENTS.secure: secure aggregation is not supported by this version; remove it",
         ),
         (
             "CLIENTS.overrides[1].codec.up=int8",

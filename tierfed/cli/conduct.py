@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import tierfed
 from tierfed.cli.interruption import interruptible
 from tierfed.cli.outcome import Told
-from tierfed.errors import IdleRule, JobError, LeafError, TierfedError
+from tierfed.errors import Advice, JobError, LeafError, TierfedError
 from tierfed.jobs import program
 from tierfed.jobs.tree import RunTree
 from tierfed.report import failure, summary
@@ -58,10 +58,10 @@ def work(spec: str, params: Mapping[str, Any], topology: Topology, output: Outpu
     with output.user_code():
         job = program.load_job(spec, folder)
     found = program.misfits(job, params, topology)
-    for idle in found:
-        if isinstance(idle, IdleRule):
-            output.warn(str(idle))
-    misfits = [error for error in found if not isinstance(error, IdleRule)]
+    for advice in found:
+        if isinstance(advice, Advice):
+            output.warn(str(advice))
+    misfits = [error for error in found if not isinstance(error, Advice)]
     for error in misfits[:-1]:
         output.fail(error)
     if misfits:

@@ -68,6 +68,8 @@ def command(
         kept = folder_of(before.path / CHECKPOINTS, number)
     running = None if file is not None or (before is not None and on is None) else runs.find(on, running=True)
     topology = _topology(file, sets, running or before)
+    for note in topology.notes if file is not None else ():
+        output.warn(str(note))
     spec, defaults = _job(topology, program, before)
     what = work(spec, {**defaults, **given}, topology, output, before.path if before is not None else None)
 

@@ -58,6 +58,8 @@ def command(file: str, form: str, resolved: bool, correlation: float | None, set
 
     output = Output()
     topology = load_topology(file, sets)
+    for note in topology.notes:
+        output.warn(str(note))
     if resolved:
         if form not in ("tree", "json"):
             raise click.UsageError(f"--resolved is written as YAML, or with --json; not as {form}")

@@ -57,6 +57,8 @@ def command(
     from tierfed.topology import load_topology
 
     topology = load_topology(file, sets)
+    for note in topology.notes:
+        output.warn(str(note))
 
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         return bring_up(topology, keep=detach, wait_timeout=wait_timeout, on_event=on_event, trace=trace)

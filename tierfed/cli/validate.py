@@ -29,22 +29,23 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
     """Tell everything that is wrong with topology files.
 
     Checks each FILE, the program and the parameters of its job, and what the job's round needs of
-    codecs and data; rules for tensors that the round has not are noted.  Nothing is started.
+    codecs and data; figures without effect, and rules for tensors that the round has not, are noted.
+    Nothing is started.
     """
     from tierfed.cli.outcome import USAGE, Told
-    from tierfed.errors import IdleRule
+    from tierfed.errors import Advice
     from tierfed.report import failure
     from tierfed.report.output import SCHEMA_VERSION
 
     told: list[dict[str, Any]] = []
     for file in files:
         good, found = _check(Path(file), sets)
-        errors = [error for error in found if not isinstance(error, IdleRule)]
-        idle = [error for error in found if isinstance(error, IdleRule)]
+        errors = [error for error in found if not isinstance(error, Advice)]
+        idle = [error for error in found if isinstance(error, Advice)]
         for error in errors:
             output.fail(error)
-        for rule in idle:
-            output.warn(str(rule))
+        for one in idle:
+            output.warn(str(one))
         if good:
             output.say(f"{file}: {good}")
         told.append(
@@ -53,7 +54,7 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
                 "status": "failed" if errors else "ok",
                 "problems": [problem for error in errors for problem in failure.problems(error)],
                 "errors": [failure.document(error) for error in errors if not failure.problems(error)],
-                "warnings": [failure.document(rule) for rule in idle],
+                "warnings": [failure.document(one) for one in idle],
             }
         )
     bad = any(one["status"] == "failed" for one in told)
@@ -65,9 +66,10 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: Output) -> No
 def _check(file: Path, sets: tuple[str, ...]) -> tuple[str, list[TierfedError]]:
     """Return a line for people if all is well, and what is wrong, or does nothing."""
     from tierfed.data import check as check_data
-    from tierfed.errors import IdleRule, TierfedError, TopologyError
+    from tierfed.errors import Advice, TierfedError, TopologyError
     from tierfed.jobs.program import check_in_subprocess
     from tierfed.topology import load_topology
+    from tierfed.topology.problems import dotted
 
     try:
         topology = load_topology(file, sets)
@@ -87,4 +89,5 @@ def _check(file: Path, sets: tuple[str, ...]) -> tuple[str, list[TierfedError]]:
         errors += [error for error in found if str(error) not in {str(one) for one in errors}]
     for one in errors:
         one.where = f"{file}: {one.where}" if one.where else str(file)
-    return (" · ".join(["ok", *words]) if all(isinstance(e, IdleRule) for e in errors) else ""), errors
+    errors += [Advice(note.what, where=f"{note.place}: {dotted(note.path)}") for note in topology.notes]
+    return (" · ".join(["ok", *words]) if all(isinstance(e, Advice) for e in errors) else ""), errors

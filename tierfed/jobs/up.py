@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from tierfed.backends.native.context import NativeContext
 from tierfed.codecs import before_fork as codecs_before_fork
 from tierfed.data.before_fork import wanted
+from tierfed.errors import TopologyError
 from tierfed.jobs.endings import explain
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
@@ -99,6 +100,12 @@ def bring_up(
     `resumed` is where nodes of another run have saved what their codecs go on with (node/saving.py).
     """
     user_code.forbid_inside_a_run()  # before a folder is made for it
+    if topology.clock == "virtual":
+        raise TopologyError(
+            "processes run by the real clock, and the file says virtual",
+            where=f"{topology.source or topology.name}: clock",
+            mend="run it with tierfed simulate FILE, or bring it up with --set clock=real",
+        )
     start = time.monotonic()
     data = topology.job.data if topology.job is not None else None
     nodes = assignments(topology)

@@ -3,7 +3,7 @@
     NodeAssignment("edge-eu", "EDGE_AGGREGATORS", parent="server", children=(ChildAssignment("c-eu-00", …), …), …)
 
 A node knows its parent, its children and itself, and no more.  The form is plain data, and
-this module imports nothing but the errors: daemons read it without networkx or pydantic.
+this module imports nothing but the errors and the profiles: daemons read it without networkx or pydantic.
 """
 
 from __future__ import annotations
@@ -14,19 +14,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierfed.errors import ProtocolError
+from tierfed.topology.links import figures
+from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.window import Window
 
 Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ChildAssignment:
-    """One direct child.  `members_below` counts its subtree by placement, itself included."""
+    """One direct child.  `members_below` counts its subtree by placement, itself included.
+
+    `link` is the model of its link to this node, None if there is none.
+    """
 
     name: str
     placement: str
     codec_up: str
     codec_down: str
     members_below: Mapping[str, int] = field(hash=False)
+    link: LinkProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,8 @@ class NodeAssignment:
     needs, by their placement; `deadline` is in seconds, at a leaf its parent's.  `labels` are its own
     and its ancestors'.  `data` is the job's, `seed` the run's.  Nodes with one `process` live in one process;
     who has children `listens`, and of a process without such a node the first one does, to be asked for metrics.
+    `interface` is the model of what its children's links share, `device` that of how it computes, `available` when it
+    is there, with its own share of the spread; each None if there is none.
     """
 
     name: str
@@ -55,6 +64,9 @@ class NodeAssignment:
     seed: int
     listens: bool
     process: str
+    interface: InterfaceProfile | None = None
+    device: DeviceProfile | None = None
+    available: Window | None = None
 
     def at(self, parent_address: Address | None) -> NodeAssignment:
         """Return this assignment with the address of its parent."""
@@ -64,9 +76,12 @@ class NodeAssignment:
         """Return the assignment as plain data."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["children"] = [
-            {f.name: getattr(c, f.name) for f in dataclasses.fields(c)} | {"members_below": dict(c.members_below)}
+            {f.name: getattr(c, f.name) for f in dataclasses.fields(c)}
+            | {"members_below": dict(c.members_below), "link": figures.plain(c.link)}
             for c in self.children
         ]
+        for name in _PROFILES:
+            plain[name] = figures.plain(plain[name])
         plain["parent_address"] = list(self.parent_address) if self.parent_address is not None else None
         for name in ("quorum", "labels", "data"):
             plain[name] = dict(plain[name]) if plain[name] is not None else None
@@ -77,9 +92,10 @@ class NodeAssignment:
         """Return the assignment that `to_dict` wrote.  Raises ProtocolError, naming the field, for anything else."""
         fields = _checked(data, NodeAssignment, _NODE, "assignment")
         fields["children"] = tuple(
-            ChildAssignment(**_checked(child, ChildAssignment, _CHILD, f"assignment.children[{at}]"))
-            for at, child in enumerate(fields["children"])
+            _child(child, f"assignment.children[{at}]") for at, child in enumerate(fields["children"])
         )
+        for name, kind in _PROFILES.items():
+            fields[name] = figures.profile(fields[name], kind, f"assignment.{name}")
         address = fields["parent_address"]
         if address is not None:
             if len(address) != 2 or not isinstance(address[0], str) or type(address[1]) is not int:
@@ -87,6 +103,19 @@ class NodeAssignment:
             fields["parent_address"] = (address[0], address[1])
         fields["deadline"] = float(fields["deadline"])
         return NodeAssignment(**fields)
+
+
+_PROFILES: Mapping[str, type[InterfaceProfile | DeviceProfile | Window]] = {
+    "interface": InterfaceProfile,
+    "device": DeviceProfile,
+    "available": Window,
+}
+
+
+def _child(data: object, where: str) -> ChildAssignment:
+    fields = _checked(data, ChildAssignment, _CHILD, where)
+    fields["link"] = figures.profile(fields["link"], LinkProfile, f"{where}.link")
+    return ChildAssignment(**fields)
 
 
 _Kinds = Mapping[str, tuple[type, ...]]
@@ -97,6 +126,7 @@ _CHILD: _Kinds = {
     "codec_up": _TEXT,
     "codec_down": _TEXT,
     "members_below": (dict,),
+    "link": (dict, _NONE),
 }
 _NODE: _Kinds = {
     "name": _TEXT,
@@ -115,6 +145,9 @@ _NODE: _Kinds = {
     "seed": _NUMBER,
     "listens": (bool,),
     "process": _TEXT,
+    "interface": (dict, _NONE),
+    "device": (dict, _NONE),
+    "available": (dict, _NONE),
 }
 _COUNTS = ("members_below", "quorum")
 

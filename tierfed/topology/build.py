@@ -15,6 +15,7 @@ from typing import Any
 from tierfed.placements import Hierarchy, Member, Placement
 from tierfed.topology.agreements import check_down, check_siblings
 from tierfed.topology.checks import DEFAULT_HOST, check
+from tierfed.topology.figures import check_devices, note_idle
 from tierfed.topology.graph import Grown, Sprout, grow
 from tierfed.topology.model import Job, Topology
 from tierfed.topology.positions import Document
@@ -39,10 +40,12 @@ def build(
         raise AssertionError("a document without a spec has a problem")
     check(spec, document, problems)
     check_down(spec, document, problems)
+    check_devices(spec, document, problems)
     grown = grow(spec, document, problems)
     settings = settle(spec, document, grown, written, problems) if grown is not None else {}
     if grown is not None:
         check_siblings(settings, grown, document, problems)
+        note_idle(settings, grown, document, problems)
     problems.raise_if_any()
     if grown is None:
         raise AssertionError("a spec without members has a problem")
@@ -58,6 +61,8 @@ def build(
         hosts=_hosts(spec),
         job=_job(spec),
         source=source,
+        clock=spec.clock,
+        notes=tuple(problems.notes),
     )
 
 

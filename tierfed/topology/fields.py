@@ -17,7 +17,7 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from tierfed.errors import CodecError, UnsupportedError
-from tierfed.topology.units import Duration, Percent, Rate, UnitError
+from tierfed.topology.units import Duration, Energy, Percent, Power, Rate, UnitError
 
 WRONG = "tierfed.wrong"
 WRONG_KEY = "tierfed.wrong_key"
@@ -82,6 +82,36 @@ def _quorum(value: object) -> Percent:
     return share
 
 
+def _rate(value: object) -> Rate:
+    rate = Rate.parse(value)
+    if rate.exact <= 0:
+        raise UnitError(
+            "a rate of 0 carries nothing; write more, such as 64kbit, or remove it for a link without limit"
+        )
+    return rate
+
+
+def _loss(value: object) -> Percent:
+    share = Percent.parse(value)
+    if share.exact >= 1:
+        raise UnitError(f"a loss of {share} lets nothing through; write less than 100%, such as 1%")
+    return share
+
+
+def _correlation(value: object) -> Percent:
+    share = Percent.parse(value)
+    if share.exact >= 1:
+        raise UnitError(f"at {share} all would have the jitter of the first; write less than 100%, such as 25%")
+    return share
+
+
+def _period(value: object) -> Duration:
+    time = Duration.parse(value, "h")
+    if time.exact <= 0:
+        raise UnitError(f"a period of {time}; write more than 0s, such as 24h")
+    return time
+
+
 def _pattern(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "examples": [example]})
 
@@ -94,11 +124,18 @@ Deadline = Annotated[Duration, PlainValidator(_with_units(_deadline)), _TEXT, _T
 Delay = Annotated[Duration, PlainValidator(_with_units(lambda v: Duration.parse(v, "ms"))), _TEXT, _TIME]
 Share = Annotated[Percent, PlainValidator(_with_units(Percent.parse)), _TEXT, _SHARE]
 Quorum = Annotated[Percent, PlainValidator(_with_units(_quorum)), _TEXT, _SHARE]
+Loss = Annotated[Percent, PlainValidator(_with_units(_loss)), _TEXT, _SHARE]
+Correlation = Annotated[Percent, PlainValidator(_with_units(_correlation)), _TEXT, _SHARE]
+Period = Annotated[Duration, PlainValidator(_with_units(_period)), _TEXT, _TIME]
 LinkRate = Annotated[
     Rate,
-    PlainValidator(_with_units(Rate.parse)),
+    PlainValidator(_with_units(_rate)),
     _TEXT,
     _pattern(_NUMBER + "([kmgt]?bit|[kmg]ibit)", "4mbit"),
+]
+Watts = Annotated[Power, PlainValidator(_with_units(Power.parse)), _TEXT, _pattern(_NUMBER + "(uW|mW|W|kW)", "2.5W")]
+Joules = Annotated[
+    Energy, PlainValidator(_with_units(Energy.parse)), _TEXT, _pattern(_NUMBER + "(pJ|nJ|uJ|mJ|J)", "60nJ")
 ]
 
 

@@ -1,6 +1,6 @@
 """Later: what the grammar has and this version has not.
 
-    three.yaml:21:5: error: placements.CLIENTS.link: link models are not supported by this version; remove it
+    three.yaml:21:5: error: placements.CLIENTS.secure: secure aggregation is not supported by this version; remove it
 
 A file that asks for something must get it or hear that it does not: none of these is read
 and ignored.  A line leaves this table when its function lands.
@@ -29,9 +29,7 @@ class Feature:
 
 
 _SETTINGS = (
-    ("link", "link models", True),
     ("cohort", "cohorts", True),
-    ("compute", "modelled computing speed", False),
     ("secure", "secure aggregation", False),
 )
 _HOLDERS = (
@@ -42,9 +40,12 @@ _HOLDERS = (
 )
 
 LATER: tuple[Feature, ...] = (
-    Feature(("clock",), "a virtual clock", False, "write real", lambda v: v == "virtual"),
     Feature(("faults",), "planned faults"),
     *(Feature((*holder, name), told, plural) for name, told, plural in _SETTINGS for holder in _HOLDERS),
+    *(
+        Feature((*holder, "compute", "profile"), "a measured profile", False, "write time and speed")
+        for holder in _HOLDERS
+    ),
     *(
         Feature(("hosts", "*", "driver"), f"the driver {driver}", False, "write process", driver.__eq__)
         for driver in ("external", "ray", "slurm")

@@ -19,6 +19,9 @@ from typing import Any
 
 from tierfed.errors import NoSuchRun
 from tierfed.placements import Hierarchy, Member, Placement, Tree
+from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.window import Window
+from tierfed.topology.problems import Problem
 from tierfed.topology.settle import Settled
 from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
@@ -77,15 +80,51 @@ class Node:
         return self.settings.quorum
 
     @property
+    def link(self) -> LinkProfile | None:
+        """The model of its link to its parent, None if there is none."""
+        return self.settings.modelled.link
+
+    @property
+    def interface(self) -> InterfaceProfile | None:
+        """The model of what its children's links share at it, None if there is none."""
+        return self.settings.modelled.interface
+
+    @property
+    def device(self) -> DeviceProfile | None:
+        """The model of how it computes and what that costs, None if there is none."""
+        return self.settings.modelled.device
+
+    @property
+    def available(self) -> Window | None:
+        """When it is there, before the spread is drawn; None if always."""
+        return self.settings.modelled.available
+
+    @property
     def host(self) -> str:
         """The host that it lives on."""
         return self.settings.host
 
 
 class Topology:
-    """A checked topology; immutable.  Made by `load_topology`, `tree` or `of_tree`."""
+    """A checked topology; immutable.  Made by `load_topology`, `tree` or `of_tree`.
 
-    __slots__ = ("colocate", "hierarchy", "hosts", "job", "name", "nodes", "processes", "seed", "source", "tree")
+    `clock` is real or virtual.  `notes` tell what was probably not meant, and is no error.
+    """
+
+    __slots__ = (
+        "clock",
+        "colocate",
+        "hierarchy",
+        "hosts",
+        "job",
+        "name",
+        "nodes",
+        "notes",
+        "processes",
+        "seed",
+        "source",
+        "tree",
+    )
 
     def __init__(
         self,
@@ -100,9 +139,13 @@ class Topology:
         hosts: Mapping[str, Mapping[str, str]],
         job: Job | None,
         source: Path | None,
+        clock: str = "real",
+        notes: tuple[Problem, ...] = (),
     ) -> None:
         self.name = name
         self.seed = seed
+        self.clock = clock
+        self.notes = notes
         self.hierarchy = hierarchy
         self.tree = Tree(hierarchy, members)
         self.colocate: Mapping[str, int] = MappingProxyType(dict(colocate))
@@ -183,7 +226,8 @@ class Topology:
 
     def _value(self) -> tuple[Any, ...]:
         colocate = {p: n for p, n in self.colocate.items() if n != 1}
-        return self.name, self.seed, self.hierarchy, self.tree.root, self.nodes, colocate, self.hosts, self.job
+        shape = self.hierarchy, self.tree.root, self.nodes, colocate
+        return self.name, self.seed, self.clock, *shape, self.hosts, self.job
 
     def __repr__(self) -> str:
         return f"<Topology {self.name}: {self.hierarchy}, {len(self.nodes)} nodes>"

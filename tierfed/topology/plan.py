@@ -85,7 +85,7 @@ def _assignment(
     listens: bool,
 ) -> NodeAssignment:
     children = tuple(
-        ChildAssignment(c.name, c.placement, c.codec_up, c.codec_down, below[c.name])
+        ChildAssignment(c.name, c.placement, c.codec_up, c.codec_down, below[c.name], c.link)
         for c in (topology.nodes[name] for name in node.children)
     )
     return NodeAssignment(
@@ -105,6 +105,9 @@ def _assignment(
         seed=topology.seed,
         listens=listens,
         process=node.process,
+        interface=node.interface,
+        device=node.device,
+        available=node.available.of(topology.seed, node.name) if node.available is not None else None,
     )
 
 

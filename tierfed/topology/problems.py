@@ -40,29 +40,38 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong; `unsupported` if it is well written but not in this version."""
+    """One thing wrong; `unsupported` if it is well written but not in this version, `note` if it may be meant."""
 
     place: Place
     path: Path
     what: str
     unsupported: bool = False
+    note: bool = False
 
     def __str__(self) -> str:
         path = dotted(self.path)
-        return f"{self.place}: error: {path}: {self.what}" if path else f"{self.place}: error: {self.what}"
+        start = str(self.place) if self.note else f"{self.place}: error"
+        return f"{start}: {path}: {self.what}" if path else f"{start}: {self.what}"
 
 
 @dataclass(slots=True)
 class Problems:
-    """The problems found so far."""
+    """The problems found so far, and the notes: what is no error, and probably not meant."""
 
     found: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
 
     def add(self, place: Place, path: Path, what: str, *, unsupported: bool = False) -> None:
         """Note a problem, once."""
         problem = Problem(place, path, what, unsupported)
         if problem not in self.found:
             self.found.append(problem)
+
+    def note(self, place: Place, path: Path, what: str) -> None:
+        """Note what is probably not meant, once."""
+        problem = Problem(place, path, what, note=True)
+        if problem not in self.notes:
+            self.notes.append(problem)
 
     def at_or_above(self, path: Path) -> bool:
         """Return whether something is wrong at `path`, or with a mapping that holds it."""

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from tierfed.topology.model import Node, Topology
 
 Path = tuple[str, ...]
+Value = str | float | tuple[tuple[str, str], ...]
 _COMMENT_COLUMN = 40
+_BRANCHES = ("members", "codec", "collect", "link", "interface", "compute", "energy")
 
 
 def to_dict(topology: Topology) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def to_dict(topology: Topology) -> dict[str, Any]:
         "kind": "Topology",
         "name": topology.name,
         "seed": topology.seed,
-        "clock": "real",
+        "clock": topology.clock,
         "hosts": {name: dict(host) for name, host in topology.hosts.items()},
         "placements": {str(p): _placement(topology, p)[0] for p in topology.hierarchy.placements},
     }
@@ -71,8 +73,10 @@ def _placement(topology: Topology, placement: Placement) -> tuple[dict[str, Any]
         data["colocate"] = topology.colocate[str(placement)]
     origins: dict[Path, str] = {}
     settings = [_settings(topology, node) for node in nodes]
-    usual: dict[Path, tuple[str, str]] = {}
+    usual: dict[Path, tuple[Value, str]] = {}
     for key in settings[0] if settings else ():
+        if any(key not in s for s in settings):
+            continue  # what some have not may not stand where it is for all
         [(pair, times)] = Counter(s[key] for s in settings).most_common(1)
         if times > 1 or len(settings) == 1:
             usual[key] = pair
@@ -93,21 +97,25 @@ def _placement(topology: Topology, placement: Placement) -> tuple[dict[str, Any]
     return data, origins
 
 
-def _settings(topology: Topology, node: Node) -> dict[Path, tuple[str, str]]:
+def _settings(topology: Topology, node: Node) -> dict[Path, tuple[Value, str]]:
     """Return the settings that mean something at `node`, each with its origin."""
     settings = node.settings
-    values: dict[Path, str] = {("host",): settings.host}
+    values: dict[Path, Value] = {("host",): settings.host}
     if node.parent is not None:
         values |= {("codec", "up"): settings.codec_up, ("codec", "down"): settings.codec_down}
     if topology.hierarchy.children(topology.tree.member(node.name).placement):
         values |= {("collect", "quorum"): str(settings.quorum), ("collect", "deadline"): str(settings.deadline)}
+    values |= settings.modelled.written()
     return {key: (value, settings.origins[".".join(key)]) for key, value in values.items()}
 
 
-def _put(data: dict[str, Any], key: Path, value: str) -> None:
+def _put(data: dict[str, Any], key: Path, value: Value) -> None:
     for step in key[:-1]:
         data = data.setdefault(step, {})
-    data[key[-1]] = as_written(value) if key[0] == "codec" else value
+    if isinstance(value, tuple):
+        data[key[-1]] = dict(value)
+    else:
+        data[key[-1]] = as_written(value) if key[0] == "codec" and isinstance(value, str) else value
 
 
 def as_written(text: str) -> str | dict[str, str]:
@@ -138,7 +146,7 @@ def _write(data: Mapping[str, Any], path: Path, told: Mapping[Path, str], lines:
 
 def _is_branch(path: Path) -> bool:
     """Return whether the mapping at `path` is written on lines of its own."""
-    return path[0] == "placements" and path[-1] in ("members", "codec", "collect") and len(path) == 3
+    return path[0] == "placements" and len(path) == 3 and path[-1] in _BRANCHES
 
 
 def _has_origin(path: Path, told: Mapping[Path, str]) -> bool:

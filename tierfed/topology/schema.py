@@ -21,6 +21,7 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 FILE = Path(".tierfed") / "topology.schema.json"
 _SHORT_FORMS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("LinkSpec", "rate", lambda definitions: definitions["RateSpec"]["properties"]["up"]),
+    ("InterfaceSpec", "rate", lambda definitions: definitions["RateSpec"]["properties"]["up"]),
     ("DataSpec", "split", lambda definitions: {"const": "iid"}),
 )
 """Fields that may be a word where their model is a mapping."""

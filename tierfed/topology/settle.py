@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tierfed.topology.checks import DEFAULT_HOST
+from tierfed.topology.devices import AVAILABLE, INTERFACE_KEYS, LINK_KEYS, MODELLED_KEYS, Modelled
 from tierfed.topology.graph import Grown, Sprout
 from tierfed.topology.positions import Document
 from tierfed.topology.problems import Path, Problems, dotted
@@ -31,6 +32,7 @@ KEYS: tuple[Key, ...] = (
     ("codec", "down"),
     ("collect", "quorum"),
     ("collect", "deadline"),
+    *MODELLED_KEYS,
 )
 BUILT_IN: dict[Key, Any] = {
     ("host",): DEFAULT_HOST,
@@ -43,7 +45,7 @@ BUILT_IN: dict[Key, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What holds for a member.  `codec_*` are those of its link to its parent, `collect_*` its own as a parent.
+    """What holds for a member: codecs of its link to its parent, its quorum and deadline as a parent.
 
     `origins` says where each came from, by the name that it has in a file.
     """
@@ -53,6 +55,7 @@ class Settled:
     codec_down: str
     quorum: Percent
     deadline: Duration
+    modelled: Modelled
     origins: Mapping[str, str] = field(compare=False, hash=False)
 
 
@@ -74,24 +77,29 @@ def settle(
         path: Path = ("placements", name)
         of_placement = base | (_layer(holder, path, document) if holder else {})
         overrides = holder.overrides if holder else []
-        used = [False] * len(overrides)
+        used: set[int] = set()
         waits = name in grown.parents.values()
         known: dict[Any, Settled] = {}
+        alike: dict[Any, Settled] = {}  # of members that are not written out: most have the same layers
         for member in members:
+            hits = tuple(at for at, override in enumerate(overrides) if matches(override.match, member))
+            above = settled[member.parent.name] if member.parent is not None else None
+            same = (hits, member.parent.name if member.parent is not None else None)
+            if member.spec is None and same in alike:
+                settled[member.name] = alike[same]
+                continue
+            used.update(hits)
             layers = of_placement
             if member.spec is not None:
                 layers = layers | _layer(member.spec, (*path, "members", member.name), document)
-            for at, override in enumerate(overrides):
-                if matches(override.match, member):
-                    used[at] = True
-                    layers = layers | _layer(override, (*path, "overrides", at), document)
+            for at in hits:
+                layers = layers | _layer(overrides[at], (*path, "overrides", at), document)
             layers = layers | _sets(spec, document, sets, name, member.name)
-            above = settled[member.parent.name] if member.parent is not None else None
-            layers = layers | _nothing_there(member, waits)
-            settled[member.name] = _settled(layers, above, member.parent, waits, known)
-        for at, hit in enumerate(used):
+            layers = _without(layers, member, waits)
+            settled[member.name] = alike[same] = _settled(layers, above, member.parent, waits, known)
+        for at in range(len(overrides)):
             where = (*path, "overrides", at, "match")
-            if not hit and members and not problems.at_or_below(where[:-1]):
+            if at not in used and members and not problems.at_or_below(where[:-1]):
                 problems.add(document.value(where), where, f"matches no member of {name}; {_there(members)}")
     return _with_bits(settled, grown)
 
@@ -159,7 +167,7 @@ def _written(settings: Settings) -> Iterator[tuple[Key, Any]]:
 
 def origin(document: Document, path: Path) -> str:
     """Return where the value at `path` was written: its path and line, or the `--set` itself."""
-    place = document.value(path)
+    place, path = document.value(path), document.shown(path) or path
     if place.line:
         return f"{dotted(path)}, line {place.line}"
     return place.label if place.label.startswith("--set") else dotted(path)
@@ -171,31 +179,32 @@ def _sets(spec: TopologySpec, document: Document, sets: Sequence[Path], placemen
     holder = spec.placements[placement]
     for path in sets:
         settings: Settings | None = None
-        key: Key | None = None
+        keys: tuple[Key, ...] = ()
         if path[:2] == ("placements", placement):
-            if (key := _key(path[2:])) is not None:
+            if keys := _keys(path[2:]):
                 settings = holder
-            elif path[2:4] == ("members", member) and (key := _key(path[4:])) is not None and holder and holder.members:
+            elif path[2:4] == ("members", member) and (keys := _keys(path[4:])) and holder and holder.members:
                 settings = holder.members.get(member)
-        if settings is None or key is None:
-            continue
-        value = dict(_written(settings)).get(key)
-        if value is not None:
-            layer[key] = (value, origin(document, path))
+        if settings is not None:
+            said = dict(_written(settings))
+            layer |= {key: (said[key], origin(document, path)) for key in keys if key in said}
     return layer
 
 
-def _key(path: Path) -> Key | None:
-    """Return the setting that `path` says something of: a part of it, where it is a mapping of rules."""
-    return next((key for key in KEYS if path[: len(key)] == key), None)
+def _keys(path: Path) -> tuple[Key, ...]:
+    """Return the settings that `path` says something of: it is one, a part of one, or holds several."""
+    return tuple(key for key in KEYS if path and path[: len(key)] == key[: len(path)])
 
 
-def _nothing_there(member: Sprout, waits: bool) -> _Layer:
-    """Return the built-in codecs of a member that has no parent, the built-in quorum of one that waits for nobody."""
-    keys: list[Key] = [] if member.parent is not None else [("codec", "up"), ("codec", "down")]
+def _without(layers: _Layer, member: Sprout, waits: bool) -> _Layer:
+    """Return `layers` without what means nothing at `member`: at the root no link, at a leaf nothing of children."""
+    gone: list[Key] = []
+    if member.parent is None:
+        gone += [("codec", "up"), ("codec", "down"), *LINK_KEYS, AVAILABLE]
     if not waits:
-        keys.append(("collect", "quorum"))
-    return {key: (BUILT_IN[key], "built-in") for key in keys}
+        gone += [("collect", "quorum"), *INTERFACE_KEYS]
+    left = {key: value for key, value in layers.items() if key not in gone}
+    return left | {key: (BUILT_IN[key], "built-in") for key in gone if key in BUILT_IN}
 
 
 def _settled(
@@ -212,9 +221,10 @@ def _settled(
         by_name["codec.down"][0],
         by_name["collect.quorum"][0],
         deadline,
+        Modelled.of({key: layers[key][0] for key in MODELLED_KEYS if key in layers}),
     )
     origins = {name: told for name, (_, told) in by_name.items()} | {"collect.deadline": whence}
-    key = (values, tuple(origins.items()))
+    key = (values[:-1], tuple(values[-1].figures.items()), tuple(origins.items()))
     if key not in known:
         known[key] = Settled(*values, origins=MappingProxyType(origins))
     return known[key]

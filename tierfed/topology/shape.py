@@ -156,7 +156,9 @@ def _take_out(document: Document, path: Path, *, missing: bool) -> None:
     way: list[tuple[Any, Any]] = []
     for step in path:
         in_list = isinstance(holder, list) and isinstance(step, int) and step < len(holder)
-        if not in_list and not (isinstance(holder, dict) and step in holder):
+        if isinstance(holder, dict) and step not in holder:
+            return  # it has been taken out: one figure for both ways is wrong in both
+        if not in_list and not isinstance(holder, dict):
             break
         way.append((holder, step))
         holder = holder[step]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tierfed.topology.devices import AvailableSpec, ComputeSpec, EnergySpec, InterfaceSpec, LinkSpec
 from tierfed.topology.fields import (
     Bind,
     CodecDown,
@@ -21,7 +22,6 @@ from tierfed.topology.fields import (
     Deadline,
     Delay,
     LabelText,
-    LinkRate,
     Parent,
     PlainValue,
     Program,
@@ -41,27 +41,6 @@ class Spec(BaseModel):
     """A mapping in the file: no field but those declared, no value cast."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
-
-
-class RateSpec(Spec):
-    """`rate:` one figure for both ways, or one each."""
-
-    up: LinkRate | None = None
-    down: LinkRate | None = None
-
-
-def _both_ways(value: object) -> object:
-    return value if isinstance(value, dict | None) else {"up": value, "down": value}
-
-
-class LinkSpec(Spec):
-    """The model of a member's link to its parent; names as in tc-netem."""
-
-    rate: Annotated[RateSpec, BeforeValidator(_both_ways)] | None = None
-    delay: Delay | None = None
-    jitter: Delay | None = None
-    distribution: Literal["normal", "uniform", "pareto", "paretonormal"] | None = None
-    loss: Share | None = None
 
 
 class CodecSpec(Spec):
@@ -84,13 +63,6 @@ class CohortSpec(Spec):
     select: Share
 
 
-class ComputeSpec(Spec):
-    """How fast a member computes: relative to this machine, or a measured profile."""
-
-    speed: Positive | None = None
-    profile: Reference | None = None
-
-
 class HostSpec(Spec):
     """Where members live."""
 
@@ -103,9 +75,12 @@ class Settings(Spec):
 
     host: Reference | None = None
     link: LinkSpec | None = None
+    interface: InterfaceSpec | None = None
     codec: CodecSpec | None = None
     collect: CollectSpec | None = None
     compute: ComputeSpec | None = None
+    energy: EnergySpec | None = None
+    available: AvailableSpec | None = None
     cohort: CohortSpec | None = None
     secure: bool | None = None
 

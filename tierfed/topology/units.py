@@ -1,6 +1,6 @@
 """Units: every quantity in a topology file says what it is counted in.
 
-    deadline: 30s        rate: 4mbit        quorum: 80%
+    deadline: 30s        rate: 4mbit        quorum: 80%        idle: 100mW        sent: 60nJ
 
 A bare `20` under `delay:` could be read two ways, so it is refused with the mend
 `20ms`.  The names are those of tc (iproute2): `ms`, `kbit`, `mbit`; its `kbps` means
@@ -39,6 +39,14 @@ _BITS = {
     "kibit": 2**10,
     "mibit": 2**20,
     "gibit": 2**30,
+}
+_WATTS = {"uW": Fraction(1, 10**6), "mW": Fraction(1, 1000), "W": Fraction(1), "kW": Fraction(1000)}
+_JOULES = {
+    "pJ": Fraction(1, 10**12),
+    "nJ": Fraction(1, 10**9),
+    "uJ": Fraction(1, 10**6),
+    "mJ": Fraction(1, 1000),
+    "J": Fraction(1),
 }
 _BYTES_A_SECOND = {"bps": "bit", "kbps": "kbit", "mbps": "mbit", "gbps": "gbit", "tbps": "tbit"}
 
@@ -89,6 +97,36 @@ class Rate:
     def __str__(self) -> str:
         units = tuple((unit, Fraction(_BITS[unit])) for unit in ("tbit", "gbit", "mbit", "kbit"))
         return _written(self.exact, units, "bit")
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """A power, exact, in watts: `Power.parse("100mW").exact == 1/10`."""
+
+    exact: Fraction
+
+    @staticmethod
+    def parse(value: object) -> Power:
+        """Return `value` as a power.  Raises UnitError if it has no unit, or not one of power."""
+        return Power(_read(value, _WATTS, "W"))
+
+    def __str__(self) -> str:
+        return _written(self.exact, (("W", _WATTS["W"]), ("mW", _WATTS["mW"]), ("uW", _WATTS["uW"])), "uW")
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """An energy, exact, in joules: `Energy.parse("60nJ").exact == 6/10**8`."""
+
+    exact: Fraction
+
+    @staticmethod
+    def parse(value: object) -> Energy:
+        """Return `value` as an energy.  Raises UnitError if it has no unit, or not one of energy."""
+        return Energy(_read(value, _JOULES, "nJ"))
+
+    def __str__(self) -> str:
+        return _written(self.exact, tuple((unit, _JOULES[unit]) for unit in ("J", "mJ", "uJ", "nJ")), "pJ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +198,7 @@ def _written(value: Fraction, units: tuple[tuple[str, Fraction], ...], smallest:
     for unit, size in units:
         if (value / size).denominator == 1:
             return f"{(value / size).numerator}{unit}"
-    scale = _SECONDS["ns"] if smallest == "ns" else units[0][1] if smallest == "%" else Fraction(1)
+    scale = (_SECONDS | _WATTS | _JOULES).get(smallest) or (units[0][1] if smallest == "%" else Fraction(1))
     return f"{_plain(value / scale)}{smallest}"
 
 

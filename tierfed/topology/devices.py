@@ -1,0 +1,226 @@
+"""Devices: what a file says of links, interfaces, computing, energy and hours, and the profiles that it comes to.
+
+    link: {rate: {up: 4mbit, down: 20mbit}, delay: 30ms, jitter: 10ms, loss: 1%}      LinkProfile(500e3, 2.5e6, …)
+    interface: {rate: 1gbit}                                                          InterfaceProfile(125e6, 125e6)
+    compute: {time: 50ms, speed: 0.2}, energy: {computing: 2.5W, sent: 60nJ}          DeviceProfile(…)
+    available: {from: 22h, to: 6h, every: 24h, spread: 2h}                            Window(…)
+
+Each figure is a setting of its own, which may come from the defaults, the placement, a member, an
+override or `--set`; hours are one setting.  A member of which nothing is said has no profile, and then nothing
+of it is modelled.
+
+Source: the names of a link are those of tc-netem(8).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tierfed.topology.fields import Correlation, Delay, Joules, LinkRate, Loss, Period, Reference, Watts, wrong
+from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.window import Window
+from tierfed.topology.units import Duration
+
+Key = tuple[str, ...]
+_DAY = Duration.parse("24h")
+
+
+class Figures(BaseModel):
+    """A mapping of figures in the file: no field but those declared, no value cast."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RateSpec(Figures):
+    """`rate:` one figure for both ways, or one each; up is towards the root."""
+
+    up: LinkRate | None = None
+    down: LinkRate | None = None
+
+
+def _both_ways(value: object) -> object:
+    return value if isinstance(value, dict | None) else {"up": value, "down": value}
+
+
+BothWays = Annotated[RateSpec, BeforeValidator(_both_ways)]
+
+
+class LinkSpec(Figures):
+    """The model of a member's link to its parent; names as in tc-netem."""
+
+    rate: BothWays | None = None
+    delay: Delay | None = None
+    jitter: Delay | None = None
+    distribution: Literal["normal", "uniform", "pareto", "paretonormal"] | None = None
+    correlation: Correlation | None = None
+    loss: Loss | None = None
+
+
+class InterfaceSpec(Figures):
+    """What the links of all children of one member share there."""
+
+    rate: BothWays | None = None
+
+
+class ComputeSpec(Figures):
+    """How fast a member computes: what a leaf call takes at speed 1, and its speed; or a measured profile."""
+
+    time: Delay | None = None
+    speed: Annotated[float, Field(gt=0)] | None = None
+    profile: Reference | None = None
+
+
+class EnergySpec(Figures):
+    """What a member costs: watts while it idles and computes, joules a byte that it sends and receives."""
+
+    idle: Watts | None = None
+    computing: Watts | None = None
+    sent: Joules | None = None
+    received: Joules | None = None
+
+
+class AvailableSpec(Figures):
+    """When a member is there: from an hour to an hour of every day, shifted later by up to `spread`."""
+
+    begin: Delay = Field(alias="from")
+    to: Delay
+    every: Period | None = None
+    spread: Delay | None = None
+
+    @model_validator(mode="after")
+    def _within(self) -> AvailableSpec:
+        every = self.every or _DAY
+        for name, at in (("from", self.begin), ("to", self.to), ("spread", self.spread)):
+            if at is not None and at.exact > every.exact:
+                raise wrong(f"{name} is {_hours(at)}, and a period lasts {_hours(every)}; write times within it")
+        if (self.begin.exact - self.to.exact) % every.exact == 0:
+            raise wrong(
+                f"from {_hours(self.begin)} to {_hours(self.to)} is always or never; write two times, or remove it"
+            )
+        return self
+
+    def written(self) -> tuple[tuple[str, str], ...]:
+        """Return what a file says of it, field by field."""
+        told = [("from", self.begin), ("to", self.to), ("every", self.every or _DAY), ("spread", self.spread)]
+        return tuple((name, _hours(value)) for name, value in told if value is not None)
+
+    def window(self) -> Window:
+        """Return the hours as numbers."""
+        spread = self.spread.seconds if self.spread is not None else 0.0
+        return Window(self.begin.seconds, self.to.seconds, (self.every or _DAY).seconds, spread)
+
+
+def _hours(time: Duration) -> str:
+    """Return a time in hours or minutes if it is whole ones."""
+    for unit, seconds in (("h", 3600), ("min", 60)):
+        if time.exact and time.exact % seconds == 0:
+            return f"{time.exact / seconds}{unit}"
+    return str(time)
+
+
+AVAILABLE: Key = ("available",)
+LINK_KEYS: tuple[Key, ...] = (
+    ("link", "rate", "up"),
+    ("link", "rate", "down"),
+    ("link", "delay"),
+    ("link", "jitter"),
+    ("link", "distribution"),
+    ("link", "correlation"),
+    ("link", "loss"),
+)
+INTERFACE_KEYS: tuple[Key, ...] = (("interface", "rate", "up"), ("interface", "rate", "down"))
+DEVICE_KEYS: tuple[Key, ...] = (
+    ("compute", "time"),
+    ("compute", "speed"),
+    ("energy", "idle"),
+    ("energy", "computing"),
+    ("energy", "sent"),
+    ("energy", "received"),
+)
+MODELLED_KEYS: tuple[Key, ...] = (*LINK_KEYS, *INTERFACE_KEYS, *DEVICE_KEYS, AVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """What is modelled of one member: the figures as written, by key, and the profiles that they come to.
+
+    A profile is None if none of its figures is set, and `available` if the member is always there.
+    """
+
+    figures: Mapping[Key, Any] = field(compare=False)
+    link: LinkProfile | None
+    interface: InterfaceProfile | None
+    device: DeviceProfile | None
+    available: Window | None
+
+    @staticmethod
+    def of(figures: Mapping[Key, Any]) -> Modelled:
+        """Return what `figures` come to."""
+        if not figures:
+            return UNMODELLED
+        hours = figures.get(AVAILABLE)
+        return Modelled(
+            MappingProxyType(dict(figures)),
+            _link(figures) if _any(LINK_KEYS, figures) else None,
+            _interface(figures) if _any(INTERFACE_KEYS, figures) else None,
+            _device(figures) if _any(DEVICE_KEYS, figures) else None,
+            hours.window() if hours is not None else None,
+        )
+
+    def written(self) -> dict[Key, str | float | tuple[tuple[str, str], ...]]:
+        """Return what a file says, by key."""
+        return {
+            key: value.written() if isinstance(value, AvailableSpec) else value if key[-1] == "speed" else str(value)
+            for key, value in self.figures.items()
+        }
+
+
+UNMODELLED = Modelled(MappingProxyType({}), None, None, None, None)
+
+
+def _link(figures: Mapping[Key, Any]) -> LinkProfile:
+    return LinkProfile(
+        rate_up=_rate(figures, "link", "rate", "up"),
+        rate_down=_rate(figures, "link", "rate", "down"),
+        delay=_number(figures, "link", "delay"),
+        jitter=_number(figures, "link", "jitter"),
+        distribution=figures.get(("link", "distribution"), "normal"),
+        correlation=_number(figures, "link", "correlation"),
+        loss=_number(figures, "link", "loss"),
+    )
+
+
+def _interface(figures: Mapping[Key, Any]) -> InterfaceProfile:
+    return InterfaceProfile(
+        rate_up=_rate(figures, "interface", "rate", "up"), rate_down=_rate(figures, "interface", "rate", "down")
+    )
+
+
+def _device(figures: Mapping[Key, Any]) -> DeviceProfile:
+    return DeviceProfile(
+        seconds=_number(figures, "compute", "time"),
+        speed=float(figures.get(("compute", "speed"), 1.0)),
+        idle=_number(figures, "energy", "idle"),
+        computing=_number(figures, "energy", "computing"),
+        sent=_number(figures, "energy", "sent"),
+        received=_number(figures, "energy", "received"),
+    )
+
+
+def _any(keys: tuple[Key, ...], figures: Mapping[Key, Any]) -> bool:
+    return any(key in figures for key in keys)
+
+
+def _rate(figures: Mapping[Key, Any], *key: str) -> float:
+    """Return a rate in bytes a second, infinite where none is set."""
+    return float(figures[key].exact / 8) if key in figures else math.inf
+
+
+def _number(figures: Mapping[Key, Any], *key: str) -> float:
+    return float(figures[key].exact) if key in figures else 0.0
