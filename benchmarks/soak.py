@@ -21,7 +21,6 @@ import statistics
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 
 import tierfed
+from benchmarks.lag import late, percentile
 from benchmarks.rows import Row, markdown, row
 
 SIZE = 2**18
@@ -69,23 +69,6 @@ def _memory(pid: int) -> float:
     """Return the proportional set size of a process, in MB."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return float(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1]) / 1024
-
-
-def _late(address: tuple[str, int]) -> dict[float, int]:
-    """Return how many timers of a process were late by at most so many seconds."""
-    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
-    found = {}
-    for line in lines:
-        if line.startswith("tierfed_loop_lag_seconds_bucket"):
-            bound = line.partition('le="')[2].partition('"')[0]
-            found[float(bound.replace("+Inf", "inf"))] = int(float(line.rsplit(" ", 1)[1]))
-    return found
-
-
-def _percentile(counts: Mapping[float, int], share: float) -> float:
-    """Return the bound, in ms, within which `share` of all timers fired."""
-    return next(bound for bound, n in sorted(counts.items()) if n >= share * counts[float("inf")]) * 1e3
 
 
 def _slope(times: list[float], values: list[float]) -> float:
@@ -138,10 +121,10 @@ def soak(seconds: float, every: float, out: Path | None) -> list[Row]:
                         f"{sum(s['mb'] for s in samples[-len(pids):]):.0f} MB ",
                         end="", file=sys.stderr, flush=True,
                     )  # fmt: skip
-            late: dict[float, int] = {}
+            counts: dict[float, int] = {}
             for address in addresses.values():
-                for bound, count in _late(address).items():
-                    late[bound] = late.get(bound, 0) + count
+                for bound, count in late(address).items():
+                    counts[bound] = counts.get(bound, 0) + count
     print(file=sys.stderr)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -163,8 +146,8 @@ def soak(seconds: float, every: float, out: Path | None) -> list[Row]:
         row("slope of it, an hour", _slope(times, total), "MB/h"),
         row(f"the steepest slope of one process ({worst}), an hour", slopes[worst], "MB/h"),
         row("descriptors more at the end than at the beginning", _more(each, "fds"), "fds", "<= 0"),
-        row("event loops late, median of all", _percentile(late, 0.5), "ms"),
-        row("event loops late, 99 %", _percentile(late, 0.99), "ms"),
+        row("event loops late, median of all", percentile(counts, 0.5), "ms"),
+        row("event loops late, 99 %", percentile(counts, 0.99), "ms"),
         row(
             "a round, last tenth against first tenth",
             statistics.median(took[-tenth:]) / statistics.median(took[:tenth]),

@@ -16,9 +16,10 @@ import numpy as np
 from tierfed.compiler.slices import Fold, FoldSlot
 from tierfed.ir.evaluate import evaluate
 from tierfed.ir.intrinsics.sequence import APPEND, CONCAT
-from tierfed.ir.nodes import Compiled, Intrinsic
+from tierfed.ir.nodes import Compiled, Intrinsic, free_names
 from tierfed.leaves import load
-from tierfed.types.values import Rows
+from tierfed.types import TensorType
+from tierfed.types.values import Rows, nbytes
 from tierfed.wire.message import MessageReader
 from tierfed.wire.sums import Sums
 from tierfed.wire.value import parts_of, value_from
@@ -44,6 +45,16 @@ def has_leaves(step: Fold) -> bool:
     """Return whether folding calls functions of the user's, which may take their time."""
     expressions = (e for f in step.folds for e in (f.zero, f.operator) if e is not None)
     return any(isinstance(node, Compiled) for e in expressions for node in e.walk())
+
+
+def folded_bytes(step: Fold, env: Mapping[str, Any]) -> int:
+    """Return about how many bytes are written to begin the sums of a fold, or to end them."""
+    total = 0
+    for fold in step.folds:
+        if fold.zero is not None:
+            total += sum(t.nbytes or 0 for t in fold.slot.type.walk() if isinstance(t, TensorType))
+            total += sum(nbytes(env[name], t) for name, t in free_names(fold.zero).items() if name in env)
+    return total
 
 
 class Contribution:

@@ -40,7 +40,7 @@ from tierfed.compiler.slices import (
 )
 from tierfed.errors import EmptyAggregate, NoBase, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.ir.intrinsics import iterate
-from tierfed.node.accumulator import Accumulator, Contribution, has_leaves
+from tierfed.node.accumulator import Accumulator, Contribution, folded_bytes, has_leaves
 from tierfed.node.agreement import Agreement, Folding
 from tierfed.node.bases import BaseKey
 from tierfed.node.collection import Order, order_of
@@ -472,10 +472,12 @@ class Invocation:
         site = step.site.at(turns)
         with self.span("fold", str(site)):
             begin = functools.partial(Accumulator, step, env)
-            total = await self.node.apart(begin) if step.site in self._slow else begin()
+            apart = step.site in self._slow or folded_bytes(step, env) > INLINE
+            total = await self.node.apart(begin) if apart else begin()
             close = await self.collected(site, total, await self.agreement.settle(step, turns))
             self._summary = _joined(self._summary, close.summary)
-            return total.result()
+            result: Env = await self.node.apart(total.result) if apart else total.result()
+            return result
 
     async def collected(self, site: Site, total: Folding, deadline: float) -> Close:
         """Fold the children's messages of `site` into `total`; return who is in, once the round has closed the site."""

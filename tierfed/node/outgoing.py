@@ -22,6 +22,7 @@ from tierfed.node.outlet import Outlet
 __all__ = ["Outgoing"]
 
 _PIECE = 256 * 1024  # bytes handed to the transport at once
+_AT_ONCE = 4 * 1024 * 1024  # bytes that may leave while nothing else on the loop has a turn
 _SMALL = 64 * 1024  # bytes up to which a frame is joined and written in one call
 
 
@@ -37,6 +38,7 @@ class Outgoing:
         self._pieces: deque[memoryview] = deque()  # what is left of the frame that is going out
         self._posts: list[bytes] = []
         self._full = False  # the kernel takes no more for now
+        self._since = 0  # bytes since the loop last had a turn
         self._moved = asyncio.Event()  # set when all is gone, or never will be
         self._ended = False
 
@@ -44,6 +46,7 @@ class Outgoing:
         """Begin to send a frame, given as bytes-like pieces; `drained` has to follow."""
         size = sum(map(len, pieces))
         self.sent_bytes += size
+        self._since += size
         if size <= _SMALL:
             pieces = [b"".join(pieces)]
         elif self._outlet is None:
@@ -52,10 +55,17 @@ class Outgoing:
         self._pump()
 
     async def drained(self) -> None:
-        """Return when all has left, or when the connection has ended."""
+        """Return when all has left, or when the connection has ended.
+
+        A peer that takes frames as fast as they come is no reason not to look at others in between.
+        """
         try:
+            if self._since > _AT_ONCE:
+                self._since = 0
+                await asyncio.sleep(0)
             while (self._pieces or self._full) and not self._ended:
                 self._moved.clear()
+                self._since = 0
                 await self._moved.wait()
         except asyncio.CancelledError:
             if self._pieces:  # the frame has begun and goes out whole, but not from the caller's memory

@@ -38,6 +38,7 @@ from tierfed.node.programs import Deployed
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.reception import Transport
 from tierfed.node.telling import cut, heard
+from tierfed.node.uploads import INLINE
 from tierfed.types import FederatedType, StructType, Type
 from tierfed.wire.frame import PAYLOAD_LIMIT, Frame
 from tierfed.wire.message import MessageReader, encode_message
@@ -74,7 +75,7 @@ class KeptAt:
 
 @dataclass(slots=True)
 class _Pending:
-    done: asyncio.Future[Any]
+    done: asyncio.Future[None]
     reader: MessageReader
 
 
@@ -181,7 +182,9 @@ class Driver:
         why = "cancelled"
         try:
             await self._begin(bulk, compiled, record.name, argument, recalled, defaults)
-            values: dict[str, Any] = await pending.done
+            await pending.done
+            large = reader.raw_bytes > INLINE
+            values = await asyncio.to_thread(reader.values) if large else reader.values()
             outcome = _outcome(compiled, sent.slots, values, record.name)
             why = ""
         except TierfedError as error:
@@ -271,7 +274,7 @@ class Driver:
             return
         try:
             if pending.reader.feed(frame):
-                pending.done.set_result(pending.reader.values())
+                pending.done.set_result(None)
         except TierfedError as error:
             pending.done.set_exception(error)
 
