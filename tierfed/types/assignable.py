@@ -27,6 +27,8 @@ from tierfed.types.types import (
 
 def is_assignable(target: Type, source: Type) -> bool:
     """Return whether a value of `source` may stand where `target` is expected."""
+    if target is source:  # of thousands of tensors, as a rule
+        return True
     match target, source:
         case TensorType(), TensorType():
             return target.name == source.name and _shape_fits(target.shape, source.shape)
