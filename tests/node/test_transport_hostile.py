@@ -430,6 +430,50 @@ async def test_the_server_closes_without_waiting_for_links():
             await sending
 
 
+@contextlib.asynccontextmanager
+async def talking(up):
+    """Let a child in over plain streams, which go on writing when the other side has ended its own."""
+    reader, writer = await asyncio.open_connection(*up.server.address)
+    try:
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(child_hello("evil").header()))
+        await reader.readuntil(b"welcome")
+        yield reader, writer, up.links["evil"]
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_who_is_refused_while_it_sends_reads_why():
+    """A refusal ends one side alone: the peer gets the reason and the end, and no reset, whatever it still sends."""
+    async with parent(transport) as up, talking(up) as (reader, writer, link):
+        writer.write(bytes(8_000_000))  # the first of them are no frame
+        async with asyncio.timeout(20):
+            reason = await link.closed
+            said = await reader.read()
+            assert reason.what.encode() in said
+            assert not link.gone.done()
+            await writer.drain()
+            writer.write_eof()
+            await link.gone
+
+
+async def test_who_sends_on_after_its_refusal_is_cut():
+    """What is thrown away of a refused peer is bounded in time, and counts as nothing received."""
+    async with parent(transport, Limits(farewell=0.1)) as up, talking(up) as (_, writer, link):
+        writer.write(bytes(64))
+        async with asyncio.timeout(20):
+            await link.closed
+            received = link.received_bytes
+            with pytest.raises(ConnectionError):
+                while True:
+                    writer.write(bytes(100_000))
+                    await writer.drain()
+        assert link.gone.done() and link.received_bytes == received
+
+
 async def test_a_peer_that_never_reads_its_goodbye_is_cut():
     """A close does not wait for small frames that a peer leaves unread."""
     async with parent(transport, Limits(farewell=0.1, unread=1 << 30)) as up, upgraded(up) as peer:

@@ -10,7 +10,10 @@ outgoing.py).  One `send` or `send_all` has the turn, in the order of the calls.
 
 Everything that arrives is hostile until checked: what is no frame, has no business
 here or comes too slowly closes this link, with a reason, and no other.  The reason is
-the last frame that the peer gets.
+the last frame that the peer gets, also if it is still sending: a socket that is closed
+with bytes unread resets the connection, and the reason may be lost with it.  So whoever
+closes ends its own side alone, and reads on, to throw away what comes, until the peer
+has ended its side too, or for as long as `limits.farewell` (RFC 9112, 9.6).
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ Allocate = Callable[[dict[str, Any], int], memoryview]
 
 log = logging.getLogger("tierfed.node.link")
 
+_NOWHERE = memoryview(bytearray(64 * 1024))  # what is read of links that are closed; nobody looks at it
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -47,7 +52,7 @@ class Limits:
     window: float = 10.0  # seconds over which a frame in progress is measured
     rate: int = 1024  # bytes a second that a frame in progress has to make
     unread: int = 1024 * 1024  # bytes of posted frames that a peer may leave unread
-    farewell: float = 2.0  # seconds for the last bytes to leave when a link is closed
+    farewell: float = 2.0  # seconds for the last bytes to leave, and the peer to end, when a link is closed
 
 
 LIMITS = Limits()
@@ -56,8 +61,9 @@ LIMITS = Limits()
 class Link(asyncio.BufferedProtocol):
     """See the module docstring.
 
-    `closed` is done when the connection is gone: None after an orderly end, else
-    the reason.  It never holds an exception, so it may be left unread.
+    `closed` is done when our last bytes have left, or the connection is gone: None after
+    an orderly end, else the reason.  It never holds an exception, so it may be left unread.
+    `gone` follows at the latest `limits.farewell` after the end: the descriptor is free.
     """
 
     def __init__(self, name: str, *, greet: Callable[[Link, Frame], None], limits: Limits = LIMITS) -> None:
@@ -69,6 +75,7 @@ class Link(asyncio.BufferedProtocol):
         self.lost = False  # whether the connection went away without a goodbye
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[TierfedError | None] = self._loop.create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._turn = asyncio.Lock()
         self._outgoing: Outgoing | None = None
@@ -83,11 +90,17 @@ class Link(asyncio.BufferedProtocol):
         self._paused = False
         self._draining = False
         self._ending = False
+        self._lingers = False  # whether it reads on to the peer's end
         self._reason: TierfedError | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     def __repr__(self) -> str:
         return f"<link {self.name}{' closed' if self.closed.done() else ''}>"
+
+    def stays_in(self, links: set[Link]) -> None:
+        """Be one of `links` as long as the connection is there."""
+        links.add(self)
+        self.gone.add_done_callback(lambda _: links.discard(self))
 
     # -- outgoing
 
@@ -161,6 +174,8 @@ class Link(asyncio.BufferedProtocol):
         """The transport is empty again.  Called by asyncio."""
         if not self._ending and self._outgoing is not None:
             self._outgoing.resume()
+        elif self._lingers:
+            self._loop.call_soon(self._half_close)
 
     # -- incoming
 
@@ -178,7 +193,7 @@ class Link(asyncio.BufferedProtocol):
         """Read no more; the peer's `send` will wait once the buffers between are full."""
         self._paused = True
         self._pace.rest()
-        if self._transport is not None:
+        if self._transport is not None and not self._ending:
             self._transport.pause_reading()
 
     def resume(self) -> None:
@@ -192,10 +207,12 @@ class Link(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go.  Called by asyncio."""
-        return self._decoder.get_buffer(sizehint)
+        return _NOWHERE if self._ending else self._decoder.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take `nbytes` that were written to the buffer.  Called by asyncio."""
+        if self._ending:
+            return
         self.received_bytes += nbytes
         try:
             frames = self._decoder.buffer_updated(nbytes)
@@ -293,22 +310,42 @@ class Link(asyncio.BufferedProtocol):
         """
         if not self._ending and self._outgoing is not None:
             self._outgoing.end(b"".join(encode({"link": "close", "error": None if error is None else told(error)})))
-            self._end(error)
+            self._end(error, lingers=True)
 
     def _fail(self, error: TierfedError) -> None:
         if not self._ending:
             log.warning("%s closed: %s", self.name, error.what)
             self.close(error)
 
-    def _end(self, reason: TierfedError | None) -> None:
+    def _end(self, reason: TierfedError | None, *, lingers: bool = False) -> None:
         if self._ending or self._transport is None or self._outgoing is None:
             return
         self._ending = True
         self._reason = reason
         self._pace.rest()
         self._outgoing.end()
-        self._transport.close()
+        self._waiting.clear()
         self._timers.append(self._loop.call_later(self.limits.farewell, self._transport.abort))
+        if not lingers or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._lingers = True
+        if self._inlet is not None:
+            self._inlet.expect(0)
+        self._transport.resume_reading()
+        if not self._transport.get_write_buffer_size():
+            self._loop.call_soon(self._half_close)
+
+    def _half_close(self) -> None:
+        """Our last bytes have left: end our side of the connection, and no more."""
+        assert self._transport is not None
+        if self.gone.done() or self._transport.is_closing():
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has reset it
+            self._transport.abort()
+        self._finish()
 
     def eof_received(self) -> None:
         """The peer ended its side; connection_lost follows.  Called by asyncio."""
@@ -336,6 +373,11 @@ class Link(asyncio.BufferedProtocol):
         self._waiting.clear()
         for timer in self._timers:
             timer.cancel()
+        self._finish()
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _finish(self) -> None:
         if not self.closed.done():
             self.closed.set_result(self._reason)
 

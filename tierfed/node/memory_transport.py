@@ -208,6 +208,10 @@ class _End(asyncio.Transport):
     def is_closing(self) -> bool:
         return self._closing
 
+    def can_write_eof(self) -> bool:
+        """Return False: nothing is lost here to a reset, so nobody has to linger."""
+        return False
+
     def close(self) -> None:
         if not self._closing:
             self._closing = True

@@ -119,6 +119,7 @@ class Node:
         self._listening = Listening(pulse, 0.0)
         self._epoch = 0
         self._server: Server | None = None
+        self._uplinks: set[Link] = set()  # whose connection is there, those that are closed and linger too
         self._programs = Programs()
         self.kept = Kept()
         self.keeping = Keeping()
@@ -155,6 +156,8 @@ class Node:
             self._parent.drop("we are shutting down")
             if self._server is not None:
                 await self._server.close()
+            if self._uplinks:
+                await asyncio.wait([link.gone for link in self._uplinks])
             if self.history is not None:
                 self.history.close()
             self.spans.close()
@@ -207,9 +210,9 @@ class Node:
         try:
             for plane in ("control", "bulk"):
                 hello = self._hello(plane)
-                links.append(
-                    await self._transport.dial(self.me.parent_address, hello, deadline=deadline, backoff=backoff)
-                )
+                link = await self._transport.dial(self.me.parent_address, hello, deadline=deadline, backoff=backoff)
+                link.stays_in(self._uplinks)
+                links.append(link)
         except BaseException:
             for link in links:
                 link.close()

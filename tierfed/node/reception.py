@@ -31,6 +31,7 @@ class Reception:
         self._admit = admit
         self._limits = limits
         self._arriving: set[Link] = set()
+        self._open: set[Link] = set()  # all whose connection is there, those that are closed and linger too
         self.closing = False
         self.links: set[Link] = set()
 
@@ -38,6 +39,7 @@ class Reception:
         """Return a link for a connection from `address`, which has yet to say hello."""
         link = Link(address, greet=self._greet, limits=self._limits)
         self._arriving.add(link)
+        link.stays_in(self._open)
         link.closed.add_done_callback(partial(self._forget, link))
         return link
 
@@ -60,11 +62,11 @@ class Reception:
     async def close(self, error: TierfedError | None) -> None:
         """Let nobody in any more, close every link, and return when they are gone."""
         self.closing = True
-        leaving = [*self._arriving, *self.links]
+        leaving = tuple(self._open)
         for link in leaving:
             link.close(error)
         if leaving:
-            await asyncio.wait([link.closed for link in leaving])
+            await asyncio.wait([link.gone for link in leaving])
 
 
 class Server:

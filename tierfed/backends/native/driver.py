@@ -98,6 +98,7 @@ class Driver:
         self._root = "the root"
         self._bulk: Link | None = None
         self._control: Link | None = None
+        self._open: set[Link] = set()  # whose connection is there, those that are closed and linger too
         self._why_not: TierfedError | None = None  # why there is no connection any more
         self._pending: dict[str, _Pending] = {}
         self._deployed = Deployed()
@@ -142,6 +143,7 @@ class Driver:
             for plane in ("control", "bulk"):
                 hello = Hello(membership.run, membership.token, DRIVER, DRIVER_PLACEMENT, plane, epoch)
                 links.append(await over.dial(address, hello, deadline=deadline))
+                links[-1].stays_in(self._open)
         except BaseException:
             for link in links:
                 link.close()
@@ -150,10 +152,9 @@ class Driver:
 
     async def close(self) -> None:
         """Say goodbye."""
-        links = [link for link in (self._control, self._bulk) if link is not None]
         self._lost(None)
-        if links:
-            await asyncio.wait([link.closed for link in links])
+        if self._open:
+            await asyncio.wait([link.gone for link in self._open])
 
     async def invoke(
         self,
