@@ -13,7 +13,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def test_a_trace_has_a_row_a_node_and_an_arrow_a_message(tierfed: Run, here: Run, folder: Path) -> None:
-    """Tiers are processes, nodes their rows; boxes of a row are nested; both ends of each message are there."""
+    """Rows are nodes in the order of the tree; their boxes are nested; both ends of each message are there."""
     code, out, _ = tierfed("up", "--trace", "tree.yaml", "--json")
     assert code == 0
     document = json.loads(out)
@@ -21,11 +21,12 @@ def test_a_trace_has_a_row_a_node_and_an_arrow_a_message(tierfed: Run, here: Run
     assert code == 0
     told = json.loads(out)
     events = json.loads((folder / "t.json").read_text())["traceEvents"]
-    tiers = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
     rows = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert list(tiers.values()) == ["SERVER", "EDGE_AGGREGATORS", "CLIENTS"]
-    nodes = ["server", "edge-0", "edge-1", "c-0", "c-1", "c-2", "c-3"]
+    edges = [f"· edge-{n} (EDGE_AGGREGATORS)" for n in (0, 1)]
+    clients = [f"· · c-{n} (CLIENTS)" for n in range(4)]
+    nodes = ["server (SERVER)", edges[0], *clients[:2], edges[1], *clients[2:]]
     assert [name for name in rows.values() if not name.endswith(", also")] == nodes
+    depth = {of: name.count("· ") for of, name in rows.items()}
 
     sent = [e for e in events if e["ph"] == "s"]
     came = {e["id"]: e for e in events if e["ph"] == "f"}
@@ -33,7 +34,10 @@ def test_a_trace_has_a_row_a_node_and_an_arrow_a_message(tierfed: Run, here: Run
     assert len(sent) == len(came) == told["messages"] == counted == 24
     for arrow in sent:
         end = came[arrow["id"]]
-        assert end["ts"] >= arrow["ts"] and abs(end["pid"] - arrow["pid"]) == 1
+        assert end["ts"] >= arrow["ts"]
+        assert abs(depth[end["pid"], end["tid"]] - depth[arrow["pid"], arrow["tid"]]) == 1
+        for each in (arrow, end):
+            assert any(b["ts"] == each["ts"] for b in events if b["ph"] == "X" and b["tid"] == each["tid"])
 
     boxes = [e for e in events if e["ph"] == "X"]
     assert len(boxes) == told["spans"]

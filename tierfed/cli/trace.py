@@ -27,19 +27,15 @@ def command(run: str | None, out: Path, output: Output) -> None:
 
     A row is a node, a box what it did, an arrow a message.  The tree must have been brought up with --trace.
     """
-    import json
     from collections import Counter
 
     from tierfed.launch import runs
     from tierfed.report import chrome_trace, failure
 
     found = runs.find(run)
-    tiers: dict[str, list[str]] = {}
-    for name, node in found.manifest["nodes"].items():
-        tiers.setdefault(node["placement"], []).append(name)
-    events = chrome_trace.events_of(found.path, tiers)
+    events = chrome_trace.events_of(found.path, found.manifest["nodes"])
     if str(out) == "-":
-        output.raw(json.dumps({"traceEvents": events}))
+        output.raw(chrome_trace.text(events))
         return
     chrome_trace.write(events, out)
     counts: Counter[str] = Counter(event["ph"] for event in events)

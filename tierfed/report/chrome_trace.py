@@ -1,11 +1,22 @@
 """The trace of a run, in the form that Perfetto and chrome://tracing open.
 
-    {"ph": "X", "pid": 2, "tid": 5, "name": "fold 2.0", "ts": 1520.3, "dur": 310.0, "cat": "fold", …}
-    {"ph": "s", "pid": 3, "tid": 9, "id": 17, …}   {"ph": "f", "pid": 2, "tid": 5, "id": 17, "bp": "e", …}
+    {"ph": "X", "pid": 1, "tid": 5, "name": "fold 2.0", "ts": 1520.3, "dur": 310.0, "cat": "fold", …}
+    {"ph": "s", "pid": 1, "tid": 9, "id": 17, …}   {"ph": "f", "pid": 1, "tid": 5, "id": 17, "bp": "e", …}
 
-A tier is a process of the trace, and a node a row of it, in member order; each span that the node
-wrote (tierfed/node/spans.py) is a box, and each message an arrow from the box in which it left to
-the mark where it was whole at the other end.  Times are in microseconds from the first one.
+The run is a process of the trace, and a node a row of it.  Rows are in the order of the tree, each
+node before its children, with its tier:
+
+    server (SERVER)
+    · edge-eu (EDGES)
+    · · c-0 (CLIENTS)
+
+Each span that the node wrote (tierfed/node/spans.py) is a box, and each message an arrow from the
+mark where it left to the mark where it was whole at the other end.  Times are in microseconds from
+the first one.
+
+There is one process because Perfetto puts processes in the order of their numbers of boxes, whatever
+`process_sort_index` says, but the rows of one in the order of `tid`; `thread_sort_index` says the same
+to chrome://tracing.
 
 Boxes of one row must lie within each other.  What overlaps otherwise (two invocations at once, a message
 that is coded while another is waited for) goes to a second row of that node.
@@ -25,48 +36,66 @@ from tierfed.node.spans import TRACES
 
 Row = dict[str, Any]
 _MICRO = 1e6
+_PID = 1
 
 
-def events_of(run_dir: Path, tiers: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Return the events of the trace of a run, whose nodes are given by tier, the root's first.
+def events_of(run_dir: Path, nodes: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return the events of the trace of a run, of whose nodes `placement` and `parent` are given.
 
     Raises StorageError if the run wrote none.
     """
     folder = run_dir / TRACES
-    rows = {node: _read(folder / f"{node}.jsonl") for nodes in tiers.values() for node in nodes}
+    rows = {node: _read(folder / f"{node}.jsonl") for node in nodes}
     begun = min((row["at"] for each in rows.values() for row in each), default=None)
     if begun is None:
         raise StorageError(
             "the run wrote no trace", where=str(run_dir), mend="bring the tree up with `tierfed up --trace`"
         )
     arrows = _arrows(rows)
-    events: list[Row] = []
+    events: list[Row] = [
+        {"ph": "M", "pid": _PID, "tid": 1, "name": "process_name", "args": {"name": f"run {run_dir.name}"}}
+    ]
     thread = 0
-    for pid, (tier, nodes) in enumerate(tiers.items(), 1):
-        events.append({"ph": "M", "pid": pid, "name": "process_name", "args": {"name": tier}})
-        events.append({"ph": "M", "pid": pid, "name": "process_sort_index", "args": {"sort_index": pid}})
-        for node in nodes:
-            lanes = _lanes([row for row in rows[node] if "for" in row])
-            for number, lane in enumerate(lanes or [[]]):
-                thread += 1
-                name = node if not number else f"{node}, also"
-                of = {"pid": pid, "tid": thread}
-                events.append({"ph": "M", **of, "name": "thread_name", "args": {"name": name}})
-                events.append({"ph": "M", **of, "name": "thread_sort_index", "args": {"sort_index": thread}})
-                events += (_box(row, begun, of) for row in lane)
-                if not number:
-                    marks = [row for row in rows[node] if "for" not in row and row["what"] in arrows]
-                    events += (e for row in marks for e in _end(row, begun, of, arrows[row["what"]]))
+    for node, depth in _in_order(nodes):
+        label = f"{'· ' * depth}{node} ({nodes[node]['placement']})"
+        lanes = _lanes([row for row in rows[node] if "for" in row])
+        for number, lane in enumerate(lanes or [[]]):
+            thread += 1
+            of = {"pid": _PID, "tid": thread}
+            name = label if not number else f"{label}, also"
+            events.append({"ph": "M", **of, "name": "thread_name", "args": {"name": name}})
+            events.append({"ph": "M", **of, "name": "thread_sort_index", "args": {"sort_index": thread}})
+            events += (_box(row, begun, of) for row in lane)
+            if not number:
+                marks = [row for row in rows[node] if "for" not in row and row["what"] in arrows]
+                events += (e for row in marks for e in _end(row, node, begun, of, arrows[row["what"]]))
     return events
+
+
+def text(events: Iterable[Row]) -> str:
+    """Return the text of a trace, without escapes: Perfetto shows them as they stand."""
+    trace = {"traceEvents": list(events), "displayTimeUnit": "ms"}
+    return json.dumps(trace, separators=(",", ":"), ensure_ascii=False)
 
 
 def write(events: Iterable[Row], to: Path) -> None:
     """Write a trace; raises StorageError if it cannot be written."""
-    text = json.dumps({"traceEvents": list(events), "displayTimeUnit": "ms"}, separators=(",", ":"))
     try:
-        to.write_text(text + "\n", encoding="utf-8")
+        to.write_text(text(events) + "\n", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot be written: {error.strerror}", where=str(to), mend="give another --out") from error
+
+
+def _in_order(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Yield each node and its depth, a node before its children, children in member order."""
+    children: dict[str | None, list[str]] = {}
+    for name, node in nodes.items():
+        children.setdefault(node["parent"], []).append(name)
+    waiting = [(name, 0) for name in reversed(children.get(None, []))]
+    while waiting:
+        name, depth = waiting.pop()
+        yield name, depth
+        waiting += ((child, depth + 1) for child in reversed(children.get(name, [])))
 
 
 def _read(file: Path) -> list[Row]:
@@ -127,14 +156,16 @@ def _box(row: Row, begun: float, of: Row) -> Row:
     }
 
 
-def _end(row: Row, begun: float, of: Row, number: int) -> Iterator[Row]:
-    """Yield one end of an arrow, and the mark that it is fixed to."""
+def _end(row: Row, node: str, begun: float, of: Row, number: int) -> Iterator[Row]:
+    """Yield one end of an arrow, and the mark at `node` that it is fixed to."""
+    _, _, site, _, child = row["what"].split("/", 4)
+    other = "" if child == node else f" to {child}" if row["kind"] == "sent" else f" from {child}"
     at = round((row["at"] - begun) * _MICRO, 3)
     yield {
         "ph": "X",
         **of,
         "cat": row["kind"],
-        "name": row["kind"],
+        "name": f"{row['kind']} {site}{other}",
         "ts": at,
         "dur": 0,
         "args": {"message": row["what"]},
