@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "codecs": "List codecs, and measure them on an array.",
     "up": "Bring a tree up, run its job, and take it down.",
     "run": "Run a program on a tree.",
+    "simulate": "Run a job on a virtual clock, over modelled links.",
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
     "trace": "Write what the nodes of a run spent their time on, for Perfetto.",

@@ -35,7 +35,8 @@ def simulate(
 ) -> RunTree:
     """Return a fleet on a virtual clock; use it with `with`, as what `tierfed.up` returns.
 
-    `sets` are `path=value`, as on the command line.  With `histories`, aggregators write down what happened to them, as daemons do.
+    `sets` are `path=value`, as on the command line.  With `histories`, aggregators write down what happened to
+    them, as daemons do.
 
     Raises TopologyError or DataError.
 

@@ -151,7 +151,12 @@ def _federated(fn: Callable[..., Any], types: tuple[Any, ...]) -> Computation:
 
 @overload
 def py_computation(
-    fn: FunctionKind, /, *types: Any, returns: Any, batch: Callable[..., Any] | None = None, tolerance: float | None = None
+    fn: FunctionKind,
+    /,
+    *types: Any,
+    returns: Any,
+    batch: Callable[..., Any] | None = None,
+    tolerance: float | None = None,
 ) -> Computation: ...
 @overload
 def py_computation(

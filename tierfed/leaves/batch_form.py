@@ -54,7 +54,7 @@ def many(t: Type, members: int) -> Type:
     """Return `t` with an axis of `members` in front of each tensor."""
     if isinstance(t, StructType):
         return StructType([(name, many(e, members)) for name, e in t.elements], t.container)
-    if isinstance(t, TensorType) and t.name != "str" and None not in t.shape:
+    if isinstance(t, TensorType) and t.name != "str" and t.shape is not None and None not in t.shape:
         return TensorType(t.name, (members, *t.shape))
     raise TypeMismatch(
         f"{t} cannot be stacked over members",
@@ -73,8 +73,9 @@ def run(leaf: Compiled, argument: Any, members: int) -> list[Any]:
     assert isinstance(t, FunctionType) and t.parameter is not None and t.result is not None
     name = f"batch form {getattr(form.function, '__qualname__', form.function)} of {leaf.leaf.name.partition(':')[2]}"
     parameter, result = many(t.parameter, members), many(t.result, members)
-    several = leaf.leaf.content != b"1" and isinstance(parameter, StructType)
-    given = [present(v, p) for v, p in zip(argument, parameter.parts(), strict=True)] if several else [present(argument, parameter)]  # type: ignore[union-attr]
+    given = [present(argument, parameter)]
+    if leaf.leaf.content != b"1" and isinstance(parameter, StructType):
+        given = [present(v, p) for v, p in zip(argument, parameter.parts(), strict=True)]
     try:
         stacked = check(form.function(*given), result, f"the result of {name}")
     except TierfedError as bad:
@@ -85,8 +86,9 @@ def run(leaf: Compiled, argument: Any, members: int) -> list[Any]:
     for member in {0, members - 1}:
         alone, together = single(row(argument, t.parameter, member)), row(stacked, t.result, member)
         if not _agree(alone, together, t.result, form.tolerance):
+            other = "bits" if form.tolerance is None else "values"
             raise LeafError(
-                f"it gives other {'bits' if form.tolerance is None else 'values'} than the leaf itself, in row {member}",
+                f"it gives other {other} than the leaf itself, in row {member}",
                 where=name,
                 mend="give a tolerance= that covers the difference, or remove batch=",
             )

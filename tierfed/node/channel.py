@@ -14,20 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from tierfed.topology.links.fair import Interface
+from tierfed.topology.links.tcp import Path
 
 ROOM = 1 << 20  # bytes on their way into a channel before a sender has to wait: what a kernel's buffers hold
-
-
-class Way(Protocol):
-    """What a channel asks of a path (topology/links/tcp.py)."""
-
-    cap: float
-
-    def latency(self, nbytes: int, idle: float) -> float:
-        """Return the seconds from when the last byte has left until it is there."""
 
 
 class Wire:
@@ -37,10 +28,10 @@ class Wire:
         self._interface = Interface(capacity)
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, channel: Channel, nbytes: int) -> None:
-        """Let `nbytes` of a channel that has nothing under way flow."""
+    def begin(self, channel: Channel, nbytes: int, rate: float) -> None:
+        """Let `nbytes` of a channel that has nothing under way flow, at most at `rate`."""
         now = asyncio.get_running_loop().time()
-        self._interface.begin(channel, nbytes, channel.way.cap, now)
+        self._interface.begin(channel, nbytes, rate, now)
         self._arm(now)
 
     def cancel(self, channel: Channel) -> None:
@@ -64,6 +55,7 @@ class Wire:
         self._timer = None
         now = max(at, asyncio.get_running_loop().time())
         for channel in self._interface.finished(now):
+            assert isinstance(channel, Channel)
             channel.left(now)
         self._arm(now)
 
@@ -73,7 +65,7 @@ class Channel:
 
     __slots__ = ("_arrives", "_idle", "_latency", "_pushed", "_wire", "moved", "queued", "way")
 
-    def __init__(self, wire: Wire, way: Way) -> None:
+    def __init__(self, wire: Wire, way: Path) -> None:
         self.way = way
         self.queued = 0  # bytes that have not left
         self.moved: Callable[[], None] | None = None  # called when some have
@@ -92,8 +84,8 @@ class Channel:
 
     def _begin(self, idle: float) -> None:
         nbytes = self._pushed[0][0]
-        self._latency = self.way.latency(nbytes, idle)
-        self._wire.begin(self, nbytes)
+        rate, self._latency = self.way.carry(nbytes, idle)
+        self._wire.begin(self, nbytes, rate)
 
     def left(self, now: float) -> None:
         """What was under way has left; called by the wire."""

@@ -30,6 +30,7 @@ from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.reception import Transport
 from tierfed.node.saving import CHECKPOINTS
+from tierfed.node.shaped_link import shaping
 from tierfed.node.spans import TRACES
 from tierfed.topology.assignment import NodeAssignment
 
@@ -80,6 +81,7 @@ async def serve_nodes(
                     pulse=pulse,
                     metrics=metrics,
                     checkpoints=checkpoints,
+                    shaped=shaping(one),
                 )
                 if resumed is not None:
                     node.keeping.restore(resumed, one.name)

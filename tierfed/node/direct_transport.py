@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -81,7 +81,9 @@ class DirectTransport:
             ours.closed.add_done_callback(lambda _: self._links[hello.node].remove(ours))
             return cast(Link, ours)
 
-        return await persist(cast(Callable[[], Awaitable[Link]], attempt), str(address), hello, deadline, backoff, limits)
+        return await persist(
+            cast(Callable[[], Awaitable[Link]], attempt), str(address), hello, deadline, backoff, limits
+        )
 
     def admit(self, address: tuple[str, int], link: Inbox) -> None:
         """Let the far end of somebody's link in at `address`, without a call; raises as its parent does."""
@@ -139,6 +141,16 @@ class Inbox:
         self._waiting: deque[tuple[dict[str, Any], Sealed, int]] | None = None
         self._taking = False
         self._paused = False
+
+    @property
+    def gone(self) -> asyncio.Future[TierfedError | None]:
+        """Done when nothing is left of the connection: as soon as it is closed."""
+        return self.closed
+
+    def stays_in(self, links: set[Any]) -> None:
+        """Be one of `links` as long as the connection is there."""
+        links.add(self)
+        self.closed.add_done_callback(lambda _: links.discard(self))
 
     @property
     def waits(self) -> int:

@@ -524,10 +524,15 @@ class Invocation:
             for child in self.node.me.children:
                 self.node.child(child.name).let(self.name)
 
-    async def apart(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` of the slice returns, computed off the event loop."""
+    async def apart(self, work: Callable[[], Any], leaves: int = 0) -> Any:
+        """Return what `work` of the slice returns, computed off the event loop, in the time that the device takes."""
         with self.span("compute", ""):
-            return await self.node.apart(work)
+            loop = asyncio.get_running_loop()
+            until = loop.time() + self.node.me.computing(leaves)
+            result = await self.node.apart(work)
+            if until > loop.time():
+                await asyncio.sleep(until - loop.time())
+            return result
 
     def data(self, step: Load) -> Any:
         """Return what this member has under the step's URI."""

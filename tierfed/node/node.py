@@ -84,7 +84,8 @@ class Node:
 
     `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
     without them, some of the default budget that spill to `spool`.  `metrics` tells of the whole process.
-    What codecs keep is saved in the folder `checkpoints`, when a job says so.
+    What codecs keep is saved in the folder `checkpoints`, when a job says so.  `shaped` gives a child's link the
+    time of a modelled one.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Node:
         pulse: Pulse = PULSE,
         metrics: Callable[[], bytes] = bytes,
         checkpoints: Path | None = None,
+        shaped: Callable[[Link, str], Link] = lambda link, child: link,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
@@ -124,6 +126,7 @@ class Node:
         self.kept = Kept()
         self.keeping = Keeping()
         self._checkpoints = checkpoints
+        self._shaped = shaped
         self._saving: set[asyncio.Task[None]] = set()
         self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
         self._invocations: dict[str, Invocation] = {}
@@ -283,6 +286,8 @@ class Node:
     def _attach(self, peer: Peer, link: Link, on_control: Callable[[Frame], None]) -> None:
         assert link.peer is not None
         name, plane = peer.name, link.peer.plane
+        if peer is not self._driver:
+            link = self._shaped(link, name)
         if (peer.bulk if plane == "bulk" else peer.control) is not None:
             raise ProtocolError(
                 f"a second {plane} link of {name}",

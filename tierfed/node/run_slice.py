@@ -56,8 +56,8 @@ class Ports(Protocol):
     async def send(self, step: Send, turns: Turns, values: list[Any]) -> None:
         """Send `values` to the parent; return when they have left."""
 
-    async def apart(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns, computed off the event loop."""
+    async def apart(self, work: Callable[[], Any], leaves: int = 0) -> Any:
+        """Return what `work`, which calls so many leaves, returns, computed off the event loop."""
 
     def data(self, step: Load) -> Any:
         """Return what this member has under the URI of `step`, held; called off the loop."""
@@ -138,7 +138,12 @@ async def _compute(run: list[Compute | Load], env: Env, ports: Ports) -> None:
                 evaluate(step.expression, env, load) if isinstance(step, Compute) else ports.data(step)
             )
 
-    await ports.apart(work)
+    await ports.apart(work, sum(leaves_of(step) for step in run))
+
+
+def leaves_of(step: Step) -> int:
+    """Return how many leaves a step calls."""
+    return sum(isinstance(n, Compiled) for n in step.expression.walk()) if isinstance(step, Compute) else 0
 
 
 def _light(expression: Node, env: Mapping[str, Any]) -> bool:

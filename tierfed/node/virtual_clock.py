@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Selector(selectors.DefaultSelector):
     now = 0.0
     still = False  # whether the clock stands
 

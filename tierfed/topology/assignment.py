@@ -68,6 +68,10 @@ class NodeAssignment:
     device: DeviceProfile | None = None
     available: Window | None = None
 
+    def computing(self, leaves: int) -> float:
+        """Return the seconds that so many leaves take on the modelled device, 0 if there is none."""
+        return 0.0 if self.device is None else leaves * self.device.seconds / self.device.speed
+
     def at(self, parent_address: Address | None) -> NodeAssignment:
         """Return this assignment with the address of its parent."""
         return dataclasses.replace(self, parent_address=parent_address)

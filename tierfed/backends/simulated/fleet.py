@@ -10,7 +10,8 @@ the daemons' driver.  Only the links are others (node/direct_transport.py), and 
 from __future__ import annotations
 
 import asyncio
-import random
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,14 @@ from tierfed.backends.native.context import NativeContext
 from tierfed.backends.simulated.leaves import Leaves, plain
 from tierfed.backends.simulated.virtual_thread import VirtualThread
 from tierfed.compiler.slices import Compiled
-from tierfed.node.channel import Channel, Wire
+from tierfed.errors import TierfedError
 from tierfed.node.direct_transport import DirectTransport
 from tierfed.node.history import History
 from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
+from tierfed.node.ways import Ways
 from tierfed.topology import NodeAssignment, Topology, assignments
-from tierfed.topology.links.profile import InterfaceProfile, LinkProfile
-from tierfed.topology.links.tcp import Path as LinkPath
 
 _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so: nobody has to listen for signs of life
 _NO_LIMIT = 1 << 62  # bytes: what waits for its turn waits in this process, whoever it is for
@@ -45,8 +45,9 @@ class Fleet:
         self._membership = Membership("simulated", "simulated")
         self._histories = histories
         self._groups: list[Leaves] = []
+        self._leaves = ThreadPoolExecutor(1)  # never asked: the loop computes in place
         self._buffers = ReceiveBuffers(_NO_LIMIT, Path("/nonexistent"))
-        self._ways = Ways(topology.seed)
+        self._ways = Ways()
         self._net = DirectTransport(self._ways.of)
         self._root = ("", 0)
         self._running: list[asyncio.Task[None]] = []
@@ -72,8 +73,19 @@ class Fleet:
                 self._make(one)
         for members in groups.values():
             self._join(members)
-        for node in self.nodes.values():
-            await node.ready.wait()
+        await self._connected(self.nodes)
+
+    async def _connected(self, names: Iterable[str]) -> None:
+        """Wait until these nodes are connected; raises what ends one of them."""
+        waiting = asyncio.gather(*(self.nodes[name].ready.wait() for name in names))
+        some: list[asyncio.Future[Any]] = [waiting, *self._running]
+        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+        for ended in (task for task in self._running if task.done()):
+            waiting.cancel()
+            error = ended.exception()
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error or TierfedError("a node ended", where=self.topology.name)
 
     def _make(self, one: NodeAssignment) -> None:
         """Make a node of its own, which dials its parent."""
@@ -82,7 +94,7 @@ class Fleet:
             one.at(None if one.parent is None else (one.parent, 0)),
             self._membership,
             self._net,
-            None,  # the loop computes in place
+            self._leaves,
             history,
             buffers=self._buffers,
             pulse=_QUIET,
@@ -112,9 +124,7 @@ class Fleet:
             for one in group.members:
                 self._make(one)
         await asyncio.sleep(0)
-        for group in apart:
-            for one in group.members:
-                await self.nodes[one.name].ready.wait()
+        await self._connected([one.name for group in apart for one in group.members])
 
     def context(self, **told: Any) -> NativeContext:
         """Return the context that runs computations on this fleet; it owns the fleet's thread."""
@@ -128,42 +138,3 @@ class Fleet:
             pulse=_QUIET,
             **told,
         )
-
-
-class Ways:
-    """The channels of modelled links, made as their nodes dial."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._links: dict[str, tuple[LinkProfile | None, str]] = {}
-        self._interfaces: dict[str, InterfaceProfile | None] = {}
-        self._wires: dict[str, tuple[Wire, Wire]] = {}
-
-    def add(self, one: NodeAssignment) -> None:
-        """Learn of a node's children."""
-        interface = getattr(one, "interface", None)
-        self._interfaces[one.name] = interface
-        for child in one.children:
-            link = getattr(child, "link", None)
-            if link is not None or interface is not None:
-                self._links[child.name] = (link, one.name)
-
-    def of(self, child: str, plane: str) -> tuple[Channel, Channel] | None:
-        """Return the ways up and down of a child, None if its link is not modelled."""
-        if child not in self._links:
-            return None
-        link, parent = self._links[child]
-        profile = link or LinkProfile()
-        if plane == "control":  # small frames on a connection of their own: they take the time of the way, and no room
-            wires = Wire(float("inf")), Wire(float("inf"))
-        else:
-            wires = self._wires.get(parent) or self._wires.setdefault(parent, self._made(parent))
-        ways = []
-        for wire, rises in zip(wires, (True, False), strict=True):
-            seed = f"{self._seed}/{child}/{plane}/{'up' if rises else 'down'}"
-            ways.append(Channel(wire, LinkPath(profile, rises, random.Random(seed))))
-        return ways[0], ways[1]
-
-    def _made(self, parent: str) -> tuple[Wire, Wire]:
-        profile = self._interfaces[parent] or InterfaceProfile()
-        return Wire(profile.rate_up), Wire(profile.rate_down)

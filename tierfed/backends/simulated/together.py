@@ -1,0 +1,212 @@
+"""Together: one invocation at the members of a group.
+
+    begin ─▶ c-0 … c-999            each begins when its frame is there
+    v1 ────▶ decoded once           what all are sent is one message
+             computed in a batch    batch.py
+    c-417 ─▶ v2                     each uploads when it is done, over its own channel
+
+A member goes through the steps of its slice in its own time: it waits for its frames, computes for as long as its
+device takes, and sends.  Values are computed for all members whose messages are on their way when the first needs
+them; since they are functions of what came, when that happens makes no difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tierfed.backends.simulated.batch import Batch, Each, Missing, Same, among, evaluated
+from tierfed.compiler.slices import Compiled, Compute, Load, Receive, Send, Site
+from tierfed.errors import TierfedError
+from tierfed.node.direct_transport import landed, size_of
+from tierfed.node.run_slice import leaves_of, uses
+from tierfed.node.sending import stream_of
+from tierfed.node.summary import Summary
+from tierfed.node.telling import told
+from tierfed.node.uploads import codec, reader_of
+from tierfed.wire.frame import Frame, Sealed
+from tierfed.wire.message import MessageReader, encode_message
+
+if TYPE_CHECKING:
+    from tierfed.backends.simulated.leaves import Leaves
+
+
+class _Message:
+    """A message from the parent: one for all who are sent the same frames."""
+
+    __slots__ = ("first", "reader", "values")
+
+    def __init__(self, first: dict[str, Any], reader: MessageReader) -> None:
+        self.first = first
+        self.reader = reader
+        self.values: list[Any] | None = None
+
+    def value(self, slot: int) -> Any:
+        """Return the value of a slot of a message that is whole."""
+        assert self.values is not None
+        return self.values[slot]
+
+
+class _Wave:
+    """Members that have come equally far, and the values that their slices have by then."""
+
+    __slots__ = ("done", "names", "rows")
+
+    def __init__(self, rows: list[int], names: dict[str, Batch], done: int) -> None:
+        self.rows = rows
+        self.names = names
+        self.done = done  # steps
+
+
+class Together:
+    """See the module docstring; `key` is the invocation's name and attempt."""
+
+    def __init__(self, group: Leaves, name: str, attempt: int, compiled: Compiled) -> None:
+        self.key = name, attempt
+        self._group = group
+        one = group.members[0]
+        self._steps = next(s.steps for p, s in compiled.slices.items() if p.name == one.placement)
+        self._leaves = [leaves_of(step) for step in self._steps]
+        self._receives = {s.site: s for s in self._steps if isinstance(s, Receive)}
+        self._at: dict[int, int] = {}  # the step that each member is at, from when it begins
+        self._wave: dict[int, tuple[_Wave, int]] = {}  # and the member's row in it
+        self._members = 0
+        self._new = _Wave([], {}, 0)
+        self._messages: dict[tuple[Site, int], _Message] = {}  # by their first headers
+        self._sent: dict[tuple[int, Site], _Message] = {}  # what each is being sent
+        self._arrived: set[tuple[int, Site]] = set()
+        self._out: set[int] = set()
+
+    # -- what comes
+
+    def expect(self, member: int) -> None:
+        """A member's beginning is on its way."""
+        self._members += 1
+        self._wave[member] = self._new, len(self._new.rows)
+        self._new.rows.append(member)
+
+    def begun(self, member: int) -> None:
+        """A member begins."""
+        if member not in self._at and member not in self._out:
+            self._at[member] = 0
+            self._advance(member)
+
+    def taken(self, member: int, header: dict[str, Any], sealed: Sealed) -> Any:
+        """Take a frame that is on its way; return what happens when it is there."""
+        site = Site.parse(header["ident"]["site"])
+        if header["seq"] == 0:
+            key = site, id(header)
+            if key not in self._messages:
+                one = self._group.members[member]
+                reader = reader_of(self._receives[site].slots, one.codec_down, f"{one.name}, site {site}")
+                self._messages[key] = _Message(header, reader)
+            self._sent[member, site] = self._messages[key]
+        message = self._sent[member, site]
+        if message.reader.count == header["seq"] and message.values is None:  # the first who is sent it reads it
+            payload = landed(header, sealed)
+            if message.reader.feed(Frame(header, payload, sealed.crc, size_of(header, sealed))):
+                message.values = message.reader.decode()
+        return partial(self._there, member, site) if "end" in header else None
+
+    def _there(self, member: int, site: Site) -> None:
+        self._arrived.add((member, site))
+        if member in self._at:
+            self._advance(member)
+
+    def end(self, member: int) -> None:
+        """The parent says that it is over."""
+        self._out.add(member)
+        self._at.pop(member, None)
+        if len(self._out) == self._members:
+            self._group.over(self)
+
+    # -- a member's way through its slice
+
+    def _advance(self, member: int) -> None:
+        while member in self._at and self._at[member] < len(self._steps):
+            at = self._at[member]
+            step = self._steps[at]
+            if isinstance(step, Receive) and (member, step.site) not in self._arrived:
+                return
+            self._at[member] = at + 1
+            if isinstance(step, Send):
+                self._send(member, at, step)
+            elif seconds := self._group.members[member].computing(self._leaves[at]):
+                asyncio.get_running_loop().call_later(seconds, self._advance, member)
+                return
+
+    def _send(self, member: int, at: int, step: Send) -> None:
+        wave, row = self._computed(member, at)
+        one = self._group.members[member]
+        name, attempt = self.key
+        try:
+            rows = [(s.name, s.type, wave.names[s.name].of(row)) for s in step.slots]
+            ident = {
+                "m": "up",
+                "inv": name,
+                "att": attempt,
+                "site": str(step.site),
+                "member": one.name,
+                "summary": Summary().and_self(one.placement).to_dict(),
+                "traffic": {},
+            }
+            stream = stream_of(one.seed, name, step.site, one.name)
+            frames = list(encode_message(ident, rows, codec(one.codec_up), stream=stream))
+        except TierfedError as error:
+            error.node = error.node or one.name
+            self._at.pop(member, None)
+            self._group.tell(member, {"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
+            return
+        for header, buffers in frames:
+            self._group.upload(member, header, buffers)
+
+    # -- values
+
+    def _computed(self, member: int, at: int) -> tuple[_Wave, int]:
+        """Return the wave of a member once its values are those before step `at`, and its row there."""
+        wave, _ = self._wave[member]
+        if wave.done < at:
+            here = self._steps[wave.done : at]
+            sites = [step.site for step in here if isinstance(step, Receive)]
+            ready = [r for r, m in enumerate(wave.rows) if self._has(m, sites)]
+            names = {name: among(batch, ready) for name, batch in wave.names.items()}
+            ahead = _Wave([wave.rows[r] for r in ready], names, at)
+            left = [r for r, m in enumerate(wave.rows) if not self._has(m, sites)]
+            wave.names = {name: among(batch, left) for name, batch in wave.names.items()}
+            wave.rows = [wave.rows[r] for r in left]
+            for one in (ahead, wave):
+                for r, m in enumerate(one.rows):
+                    self._wave[m] = one, r
+            for step in here:
+                self._take(step, ahead)
+            needed = {name for step in self._steps[at:] for name in uses(step)}
+            ahead.names = {name: batch for name, batch in ahead.names.items() if name in needed}
+        return self._wave[member]
+
+    def _has(self, member: int, sites: Sequence[Site]) -> bool:
+        messages = (self._sent.get((member, site)) for site in sites)
+        return all(message is not None and message.values is not None for message in messages)
+
+    def _take(self, step: Any, wave: _Wave) -> None:
+        """Take a step, all of a wave at once."""
+        match step:
+            case Receive(site=site, slots=slots):
+                came = [self._sent[member, site] for member in wave.rows]
+                alike = all(message is came[0] for message in came)
+                for i, slot in enumerate(slots):
+                    values = [
+                        message.values[i] for message in came[: 1 if alike else None] if message.values is not None
+                    ]
+                    wave.names[slot.name] = Same(values[0]) if alike else Each(values)
+            case Load(slot=slot):
+                wave.names[slot.name] = Each([self._loaded(member, step) for member in wave.rows])
+            case Compute(slot=slot, expression=expression):
+                wave.names[slot.name] = evaluated(expression, wave.names, len(wave.rows))
+
+    def _loaded(self, member: int, step: Load) -> Any:
+        try:
+            return self._group.data(member, step)
+        except TierfedError as error:
+            return Missing(error)
