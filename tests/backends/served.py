@@ -26,7 +26,7 @@ from tierfed.node.node import Membership
 from tierfed.placements import Tree
 from tierfed.topology.assignment import NodeAssignment
 from tierfed.topology.fan_out import of_tree
-from tierfed.topology.plan import assignments
+from tierfed.topology.told import assignments
 
 T = TypeVar("T")
 

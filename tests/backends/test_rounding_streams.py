@@ -14,7 +14,7 @@ import tierfed
 from tierfed import CLIENTS, FederatedType
 from tierfed.codecs import Stream, codec
 from tierfed.topology.fan_out import of_tree
-from tierfed.topology.plan import assignments
+from tierfed.topology.told import assignments
 
 SPEC = "int8(stochastic=true)"
 SEED = 7

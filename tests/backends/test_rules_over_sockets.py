@@ -14,7 +14,7 @@ import tierfed
 from tierfed import CLIENTS, FederatedType
 from tierfed.codecs import Stream, link_codec
 from tierfed.topology.fan_out import of_tree
-from tierfed.topology.plan import assignments
+from tierfed.topology.told import assignments
 
 SEED = 7
 TREE = grown(HIERARCHIES["three tiers"], {"EDGE_AGGREGATORS": [2], "CLIENTS": [2, 1]})

@@ -57,6 +57,7 @@ class Tree:
                 where="tree",
                 mend=f"start with the member of {hierarchy.root}",
             )
+        allowed = {p: set(hierarchy.children(p)) for p in hierarchy.placements}
         for member in root.walk():
             if member.name in self._by_name:
                 raise PlacementError(
@@ -64,14 +65,17 @@ class Tree:
                 )
             self._by_name[member.name] = member
             members[member.placement].append(member)
+            under = allowed[member.placement]
+            last: Placement | None = None  # most siblings are of one placement
             for child in member.children:
-                above = hierarchy.parent(child.placement)
-                if above != member.placement:
+                if child.placement is not last and child.placement not in under:
+                    above = hierarchy.parent(child.placement)
                     raise PlacementError(
                         f"{child.name} of {child.placement} stands under {member.name} of {member.placement}",
                         where="tree",
                         mend=f"in {hierarchy} its parent is a member of {above}" if above else "have one root",
                     )
+                last = child.placement
                 self._parent[child.name] = member
         self._by_placement = {p: tuple(of) for p, of in members.items()}
         self.check_singletons()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tierfed.topology.fan_out import of_tree, tree
     from tierfed.topology.load import load_topology, parse_topology
     from tierfed.topology.model import Job, Node, Topology
-    from tierfed.topology.plan import assignments
+    from tierfed.topology.told import assignments, each_assignment
 
 _HOME = {
     "ChildAssignment": "assignment",
@@ -23,7 +23,8 @@ _HOME = {
     "Node": "model",
     "NodeAssignment": "assignment",
     "Topology": "model",
-    "assignments": "plan",
+    "assignments": "told",
+    "each_assignment": "told",
     "load_topology": "load",
     "of_tree": "fan_out",
     "parse_topology": "load",
@@ -37,6 +38,7 @@ __all__ = [
     "NodeAssignment",
     "Topology",
     "assignments",
+    "each_assignment",
     "load_topology",
     "of_tree",
     "parse_topology",

@@ -31,6 +31,8 @@ def check_down(spec: TopologySpec, document: Document, problems: Problems) -> No
 def check_siblings(settled: Mapping[str, Settled], grown: Grown, document: Document, problems: Problems) -> None:
     """Add a problem for each placement with children of one parent who should agree, and have other codecs."""
     for placement, members in grown.members.items():
+        if not any(agreeing(codec) for codec in {settled[member.name].codec_up for member in members}):
+            continue
         first: dict[str, str] = {}  # by parent
         for member in members:
             if member.parent is None:

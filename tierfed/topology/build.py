@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tierfed.placements import Hierarchy, Member, Placement
+from tierfed.placements import Hierarchy, Member
 from tierfed.topology.agreements import check_down, check_siblings
 from tierfed.topology.checks import DEFAULT_HOST, check
+from tierfed.topology.collector import paused
 from tierfed.topology.figures import check_devices, note_idle
-from tierfed.topology.graph import Grown, Sprout, grow
+from tierfed.topology.graph import Grown, grow
 from tierfed.topology.model import Job, Topology
 from tierfed.topology.positions import Document
+from tierfed.topology.problems import Path as DocumentPath
 from tierfed.topology.problems import Problems
+from tierfed.topology.scaled import scale
 from tierfed.topology.sets import apply_sets
 from tierfed.topology.settle import settle
 from tierfed.topology.shape import shape
@@ -27,13 +30,38 @@ from tierfed.topology.spec import HostSpec, TopologySpec, plain
 
 
 def build(
-    document: Document, problems: Problems, *, name: str, source: Path | None = None, sets: Sequence[str] = ()
+    document: Document,
+    problems: Problems,
+    *,
+    name: str,
+    source: Path | None = None,
+    sets: Sequence[str] = (),
+    clients: int | None = None,
 ) -> Topology:
     """Return the topology that `document` describes, `name` being its name unless it says one.
 
+    With `clients`, so many of them: see `scaled`.
+
     Raises TopologyError with every problem of the document and of `sets`.
     """
-    written = apply_sets(document, sets, problems) if isinstance(document.data, dict) else []
+    with paused():
+        return _built(document, problems, name=name, source=source, sets=sets, clients=clients)
+
+
+def _built(
+    document: Document,
+    problems: Problems,
+    *,
+    name: str,
+    source: Path | None,
+    sets: Sequence[str],
+    clients: int | None,
+) -> Topology:
+    written: list[DocumentPath] = []
+    if isinstance(document.data, dict):
+        written = apply_sets(document, sets, problems)
+        if clients is not None:
+            scale(document, clients, problems)
     spec = shape(document, problems)
     if spec is None:
         problems.raise_if_any()
@@ -73,17 +101,20 @@ def _hierarchy(grown: Grown) -> Hierarchy:
 
 def _members(grown: Grown, hierarchy: Hierarchy) -> Member:
     """Return the root with all below it; the tree's order of placements and members."""
-    below: dict[str, list[Sprout]] = {}
-    for name in (str(p) for p in hierarchy.placements):
-        for member in grown.members[name]:
-            if member.parent is not None:
-                below.setdefault(member.parent.name, []).append(member)
-    placements: dict[str, Placement] = {str(p): p for p in hierarchy.placements}
-
-    def made(sprout: Sprout) -> Member:
-        return Member(sprout.name, placements[sprout.placement], tuple(made(c) for c in below.get(sprout.name, ())))
-
-    return made(grown.members[str(hierarchy.root)][0])
+    below: dict[str, list[Member]] = {}
+    depth = {p: at for at, p in enumerate(hierarchy.placements)}
+    for placement in reversed(hierarchy.placements):  # children before their parents
+        of: dict[str, list[Member]] = {}
+        for sprout in grown.members[str(placement)]:
+            # children of several placements come in their order, though the last of them was made first
+            children = sorted(below.pop(sprout.name, ()), key=lambda child: depth[child.placement])
+            member = Member(sprout.name, placement, tuple(children))
+            if sprout.parent is None:
+                return member
+            of.setdefault(sprout.parent.name, []).append(member)
+        for parent, members in of.items():
+            below.setdefault(parent, []).extend(members)
+    raise AssertionError("a tree has a root")
 
 
 def _hosts(spec: TopologySpec) -> dict[str, dict[str, str]]:

@@ -12,8 +12,9 @@ members of the parent placement, in order: blocks of equal size, or one by one w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import networkx as nx
 
@@ -25,9 +26,12 @@ from tierfed.topology.problems import Path, Problems
 from tierfed.topology.spec import MemberSpec, PlacementSpec, TopologySpec
 from tierfed.topology.suggest import did_you_mean
 
-MAX_MEMBERS = 100_000
+MAX_MEMBERS = 2_000_000
 _SHAPE_FIELDS = ("parent", "members", "per_parent", "count", "fan_in", "distribute", "name")
 _EMPTY = PlacementSpec()
+
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -37,8 +41,8 @@ class Sprout:
     placement: str
     parent: Sprout | None
     name: str = ""
-    own_labels: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    own_labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     spec: MemberSpec | None = None
     i: int = 0
     n: int = 0
@@ -168,7 +172,7 @@ class _Growing:
         return [[self.explicit(name, called, of, None)]]
 
     def explicit(self, placement: str, name: str, of: MemberSpec | None, parent: Sprout | None) -> Sprout:
-        return Sprout(placement, parent, name, own_labels=dict(of.labels) if of else {}, spec=of)
+        return Sprout(placement, parent, name, own_labels=of.labels if of and of.labels else NO_LABELS, spec=of)
 
     def dealt(self, name: str, placement: PlacementSpec, parents: list[Sprout]) -> list[list[Sprout]] | None:
         """Return the members for each of `parents`; None with a problem if that cannot be."""
@@ -283,7 +287,7 @@ class _Growing:
                 member.i = i
         for n, member in enumerate(grown):
             member.n = n
-            inherited = member.parent.labels if member.parent else {}
+            inherited = member.parent.labels if member.parent else NO_LABELS
             member.labels = {**inherited, **member.own_labels} if member.own_labels else inherited
             if member.name or member.parent is None:
                 continue

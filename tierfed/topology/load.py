@@ -18,8 +18,10 @@ from tierfed.topology.positions import read, read_text
 from tierfed.topology.problems import Problems
 
 
-def load_topology(path: str | os.PathLike[str], sets: Sequence[str] = ()) -> Topology:
+def load_topology(path: str | os.PathLike[str], sets: Sequence[str] = (), *, clients: int | None = None) -> Topology:
     """Return the topology in the file at `path`, changed by `sets` (each `path=value`).
+
+    With `clients`, the placement at the leaves has so many members in all, dealt one by one.
 
     Raises TopologyError naming every problem with its file, line and column, or
     UnsupportedError if all of them ask for what this version lacks.
@@ -30,13 +32,15 @@ def load_topology(path: str | os.PathLike[str], sets: Sequence[str] = ()) -> Top
     """
     file = Path(path)
     problems = Problems()
-    return build(read(file, problems), problems, name=_title(file), source=file.resolve(), sets=sets)
+    return build(read(file, problems), problems, name=_title(file), source=file.resolve(), sets=sets, clients=clients)
 
 
-def parse_topology(text: str, label: str = "topology.yaml", sets: Sequence[str] = ()) -> Topology:
+def parse_topology(
+    text: str, label: str = "topology.yaml", sets: Sequence[str] = (), *, clients: int | None = None
+) -> Topology:
     """Return the topology written in `text`; `label` names it in problems.  Raises as `load_topology`."""
     problems = Problems()
-    return build(read_text(text, label, problems), problems, name=_title(Path(label)), sets=sets)
+    return build(read_text(text, label, problems), problems, name=_title(Path(label)), sets=sets, clients=clients)
 
 
 def _title(file: Path) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from tierfed.errors import NoSuchRun
 from tierfed.placements import Hierarchy, Member, Placement, Tree
+from tierfed.topology.graph import NO_LABELS
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.window import Window
 from tierfed.topology.problems import Problem
@@ -26,6 +27,9 @@ from tierfed.topology.settle import Settled
 from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
 from tierfed.types import html
+
+
+_NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Topology:
     """
 
     __slots__ = (
+        "_processes",
         "clock",
         "colocate",
         "hierarchy",
@@ -120,7 +125,6 @@ class Topology:
         "name",
         "nodes",
         "notes",
-        "processes",
         "seed",
         "source",
         "tree",
@@ -152,31 +156,48 @@ class Topology:
         self.hosts: Mapping[str, Mapping[str, str]] = MappingProxyType(dict(hosts))
         self.job = job
         self.source = source
-        self.processes: Mapping[str, tuple[str, ...]] = MappingProxyType(
-            _processes(self.tree, self.colocate, {n: s.host for n, s in settings.items()})
-        )
-        process = {member: name for name, of in self.processes.items() for member in of}
+        self._processes: Mapping[str, tuple[str, ...]] | None = None
+        process = {  # of the members that may share one
+            member: called
+            for placement in hierarchy.placements
+            if self.colocate.get(str(placement), 1) > 1
+            for called, of in _processes(self.tree, placement, self.colocate, settings).items()
+            for member in of
+        }
         nodes: dict[str, Node] = {}
+        quorums: dict[tuple[int, tuple[int, ...]], Mapping[str, int]] = {}  # one object for nodes with equal ones
         for placement in hierarchy.placements:
+            below = hierarchy.children(placement)
+            of_placement = str(placement)
             for index, member in enumerate(self.tree.members(placement)):
                 parent = self.tree.parent(member.name)
                 own = settings[member.name]
-                quorum = {
-                    str(below): own.quorum.of(sum(c.placement == below for c in member.children))
-                    for below in hierarchy.children(placement)
-                }
+                counts = tuple(sum(c.placement is b for c in member.children) for b in below)
+                if counts and (id(own), counts) not in quorums:
+                    pairs = zip(below, counts, strict=True)
+                    quorums[id(own), counts] = MappingProxyType({str(b): own.quorum.of(count) for b, count in pairs})
                 nodes[member.name] = Node(
                     member.name,
-                    str(placement),
+                    of_placement,
                     index,
                     parent.name if parent else None,
-                    tuple(c.name for c in member.children),
-                    MappingProxyType(dict(labels.get(member.name, {}))),
+                    tuple([c.name for c in member.children]),
+                    MappingProxyType(dict(said)) if (said := labels.get(member.name)) else NO_LABELS,
                     own,
-                    process[member.name],
-                    MappingProxyType(quorum),
+                    process.get(member.name, member.name),
+                    quorums[id(own), counts] if counts else _NOBODY,
                 )
         self.nodes: Mapping[str, Node] = MappingProxyType(nodes)
+
+    @property
+    def processes(self) -> Mapping[str, tuple[str, ...]]:
+        """The members of each process, in member order, by the process's name."""
+        if self._processes is None:
+            made: dict[str, list[str]] = {}
+            for node in self.nodes.values():
+                made.setdefault(node.process, []).append(node.name)
+            self._processes = MappingProxyType({name: tuple(of) for name, of in made.items()})
+        return self._processes
 
     @property
     def root(self) -> Node:
@@ -239,39 +260,36 @@ class Topology:
         return html.code(tree(self).rstrip())
 
 
-def _processes(tree: Tree, colocate: Mapping[str, int], hosts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the members of each process, in member order, by the process's name.
+def _processes(
+    tree: Tree, placement: Placement, colocate: Mapping[str, int], settings: Mapping[str, Settled]
+) -> dict[str, tuple[str, ...]]:
+    """Return the members of each process of `placement`, in member order, by the process's name.
 
     `colocate` members of one placement share a process, consecutive children of one parent:
     a process that dies then takes from one parent alone.  Only whole sets of siblings that are
     smaller than that share one with the next set.
     """
-    processes: dict[str, tuple[str, ...]] = {}
-    for placement in tree.hierarchy.placements:
-        most = colocate.get(str(placement), 1)
-        pieces: list[list[str]] = []
-        joinable = False  # whether the last piece is a whole set of siblings
-        for siblings in _siblings(tree, placement, hosts):
-            whole = len(siblings) <= most
-            same_host = pieces and hosts[pieces[-1][-1]] == hosts[siblings[0]]
-            if whole and joinable and same_host and len(pieces[-1]) + len(siblings) <= most:
-                pieces[-1] += siblings
-            else:
-                pieces += [siblings[at : at + most] for at in range(0, len(siblings), most)]
-            joinable = whole
-        for piece in pieces:
-            name = piece[0] if len(piece) == 1 else f"{piece[0]}..{piece[-1]}"
-            processes[name] = tuple(piece)
-    return processes
+    most = colocate.get(str(placement), 1)
+    pieces: list[list[str]] = []
+    joinable = False  # whether the last piece is a whole set of siblings
+    for siblings in _siblings(tree, placement, settings):
+        whole = len(siblings) <= most
+        same_host = pieces and settings[pieces[-1][-1]].host == settings[siblings[0]].host
+        if whole and joinable and same_host and len(pieces[-1]) + len(siblings) <= most:
+            pieces[-1] += siblings
+        else:
+            pieces += [siblings[at : at + most] for at in range(0, len(siblings), most)]
+        joinable = whole
+    return {piece[0] if len(piece) == 1 else f"{piece[0]}..{piece[-1]}": tuple(piece) for piece in pieces}
 
 
-def _siblings(tree: Tree, placement: Placement, hosts: Mapping[str, str]) -> list[list[str]]:
+def _siblings(tree: Tree, placement: Placement, settings: Mapping[str, Settled]) -> list[list[str]]:
     """Return the members of `placement` by parent and, within one, by host where that changes."""
     sets: list[list[str]] = []
     last: tuple[Any, str] | None = None
     for member in tree.members(placement):
         parent = tree.parent(member.name)
-        key = (parent.name if parent else None, hosts[member.name])
+        key = (parent.name if parent else None, settings[member.name].host)
         if key != last:
             sets.append([])
         sets[-1].append(member.name)

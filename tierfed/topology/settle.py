@@ -82,7 +82,9 @@ def settle(
         known: dict[Any, Settled] = {}
         alike: dict[Any, Settled] = {}  # of members that are not written out: most have the same layers
         for member in members:
-            hits = tuple(at for at, override in enumerate(overrides) if matches(override.match, member))
+            hits: tuple[int, ...] = ()
+            if overrides:
+                hits = tuple(at for at, override in enumerate(overrides) if matches(override.match, member))
             above = settled[member.parent.name] if member.parent is not None else None
             same = (hits, member.parent.name if member.parent is not None else None)
             if member.spec is None and same in alike:
