@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tierfed.backends.simulated import Fleet
+from tierfed.errors import TopologyError
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import runs, user_code
@@ -29,14 +30,15 @@ RESOLVED = "topology.resolved.yaml"
 def simulate(
     topology: Topology | str | os.PathLike[str],
     *,
+    clients: int | None = None,
     sets: Sequence[str] = (),
     on_event: Callable[[Event], None] = lambda event: None,
     histories: bool = False,
 ) -> RunTree:
     """Return a fleet on a virtual clock; use it with `with`, as what `tierfed.up` returns.
 
-    `sets` are `path=value`, as on the command line.  With `histories`, aggregators write down what happened to
-    them, as daemons do.
+    `clients` is how many members the lowest placement has, `sets` are `path=value`, as on the command line.  With
+    `histories`, aggregators write down what happened to them, as daemons do.
 
     Raises TopologyError or DataError.
 
@@ -50,7 +52,13 @@ def simulate(
     user_code.forbid_inside_a_run()  # before a folder is made for it
     start = time.monotonic()
     if not isinstance(topology, Topology):
-        topology = load_topology(topology, sets)
+        topology = load_topology(topology, sets, clients=clients)
+    elif clients is not None or sets:
+        raise TopologyError(
+            "clients= and sets= change a file, and this is a topology",
+            where="tierfed.simulate",
+            mend="give them to load_topology, or give the file's name here",
+        )
     if topology.source is not None:
         sys.path.insert(0, str(topology.source.parent.absolute()))
     run_dir = runs.create()

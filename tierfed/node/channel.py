@@ -63,7 +63,7 @@ class Wire:
 class Channel:
     """One direction of one link; see the module docstring."""
 
-    __slots__ = ("_arrives", "_idle", "_latency", "_pushed", "_wire", "moved", "queued", "way")
+    __slots__ = ("_arrives", "_coming", "_idle", "_latency", "_pushed", "_wire", "moved", "queued", "way")
 
     def __init__(self, wire: Wire, way: Path) -> None:
         self.way = way
@@ -71,6 +71,7 @@ class Channel:
         self.moved: Callable[[], None] | None = None  # called when some have
         self._wire = wire
         self._pushed: deque[tuple[int, Callable[[], None]]] = deque()
+        self._coming: deque[tuple[float, Callable[[], None]]] = deque()  # when it arrives, in order
         self._latency = 0.0  # of what is under way
         self._idle = float("-inf")  # since when nothing is
         self._arrives = 0.0  # when the last that has left does
@@ -92,13 +93,23 @@ class Channel:
         nbytes, then = self._pushed.popleft()
         self.queued -= nbytes
         self._arrives = max(now + self._latency, self._arrives)
-        asyncio.get_running_loop().call_at(self._arrives, then)
+        self._coming.append((self._arrives, then))
+        if len(self._coming) == 1:
+            asyncio.get_running_loop().call_at(self._arrives, self._arrive)
         if self._pushed:
             self._begin(0.0)
         else:
             self._idle = now
         if self.moved is not None:
             self.moved()
+
+    def _arrive(self) -> None:
+        """What has left first is there, and what came with it: timers of one moment have no order among them."""
+        now, loop = self._coming[0][0], asyncio.get_running_loop()
+        while self._coming and self._coming[0][0] <= now:
+            self._coming.popleft()[1]()
+        if self._coming:
+            loop.call_at(self._coming[0][0], self._arrive)
 
     def clear(self) -> None:
         """Forget what has not left."""

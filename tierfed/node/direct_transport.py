@@ -81,9 +81,7 @@ class DirectTransport:
             ours.closed.add_done_callback(lambda _: self._links[hello.node].remove(ours))
             return cast(Link, ours)
 
-        return await persist(
-            cast(Callable[[], Awaitable[Link]], attempt), str(address), hello, deadline, backoff, limits
-        )
+        return await persist(attempt, f"{address[0]}:{address[1]}", hello, deadline, backoff, limits)
 
     def admit(self, address: tuple[str, int], link: Inbox) -> None:
         """Let the far end of somebody's link in at `address`, without a call; raises as its parent does."""

@@ -28,7 +28,6 @@ from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
 from tierfed.types import html
 
-
 _NOBODY: Mapping[str, int] = MappingProxyType({})
 
 

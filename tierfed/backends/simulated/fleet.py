@@ -50,7 +50,7 @@ class Fleet:
         self._ways = Ways()
         self._net = DirectTransport(self._ways.of)
         self._root = ("", 0)
-        self._running: list[asyncio.Task[None]] = []
+        self._running: dict[str, asyncio.Task[None]] = {}
         try:
             self.thread.run(self._begin())
         except BaseException:
@@ -77,15 +77,15 @@ class Fleet:
 
     async def _connected(self, names: Iterable[str]) -> None:
         """Wait until these nodes are connected; raises what ends one of them."""
-        waiting = asyncio.gather(*(self.nodes[name].ready.wait() for name in names))
-        some: list[asyncio.Future[Any]] = [waiting, *self._running]
-        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
-        for ended in (task for task in self._running if task.done()):
-            waiting.cancel()
-            error = ended.exception()
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error or TierfedError("a node ended", where=self.topology.name)
+        for name in names:
+            waiting = asyncio.ensure_future(self.nodes[name].ready.wait())
+            await asyncio.wait([waiting, self._running[name]], return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                waiting.cancel()
+                error = self._running[name].exception()
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
+                raise error or TierfedError(f"{name} ended", where=self.topology.name)
 
     def _make(self, one: NodeAssignment) -> None:
         """Make a node of its own, which dials its parent."""
@@ -102,7 +102,7 @@ class Fleet:
         if one.parent is None:
             self._root = (one.name, 0)
         listener = (one.name, 0) if one.children or one.parent is None else None
-        self._running.append(asyncio.get_running_loop().create_task(node.run(listener)))
+        self._running[one.name] = asyncio.get_running_loop().create_task(node.run(listener))
 
     def _join(self, members: list[NodeAssignment]) -> None:
         """Connect a group of leaves to their parent."""
