@@ -126,6 +126,14 @@ class Collection:
         """Return whether every contribution of `member` is here."""
         return len(self.held.get(member, ())) == len(self.folds)
 
+    def sent(self, member: str, site: Site) -> None:
+        """`member` is in the middle of its contribution to `site` no more."""
+        begun = self.partial.get(member)
+        if begun is not None:
+            begun.discard(site)
+            if not begun:
+                del self.partial[member]
+
     def contributors(self) -> tuple[str, ...]:
         """Return the members admitted so far, in member order."""
         return tuple(self.admitted)

@@ -175,28 +175,36 @@ class Inbox:
         if self.closed.done():
             return
         self.received_bytes += nbytes
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append((header, sealed, nbytes))
+        if self._waiting is None and not self._taking and not self._paused and self._on_frame is not None:
+            self._taking = True
+            self._take(header, sealed, nbytes)
+            self._taking = False
+        else:
+            self._waiting = self._waiting or deque()
+            self._waiting.append((header, sealed, nbytes))
         self._drain()
 
     def _drain(self) -> None:
         if self._taking or not self._waiting:
             return
         self._taking = True
+        while self._waiting and not self._paused and self._on_frame is not None and not self.closed.done():
+            self._take(*self._waiting.popleft())
+        self._waiting = self._waiting or None
+        self._taking = False
+
+    def _take(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
+        """Take a frame; what is wrong with it closes the link."""
+        assert self._on_frame is not None
         try:
-            while self._waiting and not self._paused and self._on_frame is not None and not self.closed.done():
-                header, sealed, nbytes = self._waiting.popleft()
-                self._on_frame(Frame(header, landed(header, sealed, self._allocate), sealed.crc, nbytes))
-                self._taken()
+            self._on_frame(Frame(header, landed(header, sealed, self._allocate), sealed.crc, nbytes))
+            self._taken()
         except Exception as error:
             if not isinstance(error, TierfedError):
                 log.exception("%s: a frame could not be taken", self.name)
                 error = ProtocolError(f"{type(error).__name__}: {error}", where=self.name, mend="see this node's log")
             log.warning("%s closed: %s", self.name, error.what)
             self.close(error)
-        finally:
-            self._taking = False
 
     def _taken(self) -> None:
         """A frame was taken."""

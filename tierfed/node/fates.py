@@ -17,7 +17,7 @@ member that is lost at one place is out of all later ones.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -85,7 +85,7 @@ class Fates:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Attempt, Part] = OrderedDict()
-        self._known: dict[str, deque[list[Any]]] = {}  # by child
+        self._known: dict[str, list[list[Any]]] = {}  # by child
 
     def wait(self, attempt: Attempt, part: Part) -> None:
         """The attempt is over here; how it counts is to be heard."""
@@ -99,7 +99,9 @@ class Fates:
 
     def told(self, child: str, attempt: Attempt, counted: Counted) -> None:
         """A child was told."""
-        self._known.setdefault(child, deque(maxlen=TOLD_AGAIN)).append([*attempt, said(counted)])
+        known = self._known.setdefault(child, [])
+        known.append([*attempt, said(counted)])
+        del known[:-TOLD_AGAIN]
 
     def again(self, child: str) -> list[list[Any]]:
         """Return what a beginning tells a child again: invocation, attempt and how far it counts."""

@@ -289,7 +289,7 @@ class Round:
         if isinstance(event, Offered):
             c.partial.setdefault(member, set()).add(site)
             return
-        c.partial.get(member, set()).discard(site)
+        c.sent(member, site)
         c.held.setdefault(member, {})[site] = Held(event.digest, event.epoch, event.summary)
         self._act(Accept(member, site, event.digest))
 
@@ -331,7 +331,7 @@ class Round:
             return
         if event.site in c.held.get(event.member, ()):
             return  # a second copy was cut; the first is here
-        c.partial.get(event.member, set()).discard(event.site)
+        c.sent(event.member, event.site)
         if c.decided(event.member):
             return
         loss = c.lost.setdefault(event.member, Loss(event.reason, final=False))

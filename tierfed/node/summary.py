@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
+from types import MappingProxyType
 
 from tierfed.errors import ProtocolError
 
@@ -55,7 +57,13 @@ class Summary:
         total = sum(below.values())
         if type(more) is not int or more < 0 or len(lost) > MOST_NAMES or len(lost) + more > total:
             raise _refused(child, f"{len(lost)} losses and {more!r} more, its subtree has {total} members")
-        return Summary(dict(counts), dict(lost), more)
+        return Summary(dict(counts), dict(lost), more) if lost or more else _whole(tuple(counts.items()))
+
+
+@lru_cache(maxsize=1024)
+def _whole(counts: tuple[tuple[str, int], ...]) -> Summary:
+    """Return the summary of a subtree that lost nobody: one object for all that are alike."""
+    return Summary(MappingProxyType(dict(counts)))
 
 
 def together(said: Iterable[Summary], lost: Mapping[str, str]) -> Summary:

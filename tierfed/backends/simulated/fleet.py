@@ -10,6 +10,7 @@ the daemons' driver.  Only the links are others (node/direct_transport.py), and 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,9 +28,18 @@ from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.ways import Ways
 from tierfed.topology import NodeAssignment, Topology, assignments
+from tierfed.wire.frame import aligned
 
 _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so: nobody has to listen for signs of life
 _NO_LIMIT = 1 << 62  # bytes: what waits for its turn waits in this process, whoever it is for
+
+
+class _Heap(ReceiveBuffers):
+    """Memory for what is received, taken and given back like any other."""
+
+    def allocate(self, header: dict[str, Any], nbytes: int) -> memoryview:
+        """Return memory for `nbytes` bytes."""
+        return aligned(nbytes)
 
 
 class Fleet:
@@ -46,7 +56,7 @@ class Fleet:
         self._histories = histories
         self._groups: list[Leaves] = []
         self._leaves = ThreadPoolExecutor(1)  # never asked: the loop computes in place
-        self._buffers = ReceiveBuffers(_NO_LIMIT, Path("/nonexistent"))
+        self._buffers = _Heap(_NO_LIMIT, Path(tempfile.gettempdir()))
         self._ways = Ways()
         self._net = DirectTransport(self._ways.of)
         self._root = ("", 0)
