@@ -36,7 +36,7 @@ class Recorder:
         on_event: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self.run_dir = run_dir
         self.topology = topology
         self._on_event = on_event
@@ -103,7 +103,7 @@ class Recorder:
 
     def round_begins(self, number: int, of: int) -> None:
         """A round of the job begins."""
-        self._current, self.of, self._started = number, of, self._clock()
+        self._current, self.of, self._started = number, of, self.clock()
         self._this = Traffic()
         self._contributors, self._lost_now, self._metrics = {}, {}, {}
         self.event("round", round=number, of=of)
@@ -117,13 +117,13 @@ class Recorder:
             round=number,
             of=self.of,
             metrics=dict(metrics),
-            seconds=round(self._clock() - self._started, 6),
+            seconds=round(self.clock() - self._started, 6),
             traffic=Traffic.named(self._this.tiers),
         )
 
     def round_ends(self) -> None:
         """The round is over: its row is written."""
-        seconds = self._clock() - self._started
+        seconds = self.clock() - self._started
         self.rounds += 1
         self.seconds["per_round"].append(round(seconds, 6))
         leaves = [str(p) for p in self.topology.hierarchy.placements if not self.topology.hierarchy.children(p)]

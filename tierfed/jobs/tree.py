@@ -75,6 +75,11 @@ class RunTree:
         """The topology's seed."""
         return self.topology.seed
 
+    @property
+    def now(self) -> float:
+        """Seconds by the clock that rounds are timed by: virtual ones since a fleet came up, else those of this machine."""
+        return self.recorder.clock()
+
     # -- what jobs call
 
     def invoke(self, computation: Computation, *args: Any, **kwargs: Any) -> Any:
