@@ -247,7 +247,9 @@ def test_a_run_without_processes_fails_by_itself(start: Start) -> None:
     one = start(foreground=False)
     one.wait_ready()
     for name in ("server", "c-0", "c-1"):
-        os.kill(one.nodes[name].pid or 0, signal.SIGKILL)
+        pid = one.nodes[name].pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
     assert wait_gone(one.supervisor.pid)
     failure = one.status()["failure"]["what"]
     assert failure.startswith("no process is left; ") and failure.endswith(" was killed by SIGKILL")

@@ -36,6 +36,18 @@ def test_a_process_is_ready_with_its_last_node(roster: Roster) -> None:
     assert not roster.all_ready
 
 
+def test_a_process_may_be_ready_before_it_is_known(roster: Roster) -> None:
+    """Its nodes may say so before the zygote tells its pid: no tree is ready without pids, and none waits in vain."""
+    for process, names in (("server", ("server",)), ("p", ("c-0", "c-1")), ("q", ("c-2",))):
+        assert all(roster.node_ready(process, name) for name in names)
+    assert not roster.all_ready
+    assert "4 of 4 nodes not ready after 2 s: server, c-0, c-1, c-2" in roster.why_late(2.0, "logs").what
+    for pid, process in enumerate(("q", "server", "p"), 10):
+        roster.started(process, ProcessId(pid, 1))
+        assert roster.processes[process].state == "ready"
+        assert roster.all_ready == (process == "p")
+
+
 def test_a_process_speaks_for_its_own_nodes_alone(roster: Roster) -> None:
     """A name that is not the process's, said twice, or said after the end, counts for nothing."""
     roster.started("p", ProcessId(10, 1))

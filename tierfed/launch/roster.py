@@ -57,9 +57,9 @@ class Roster:
     # -- events ---------------------------------------------------------------
 
     def started(self, process: str, identity: ProcessId) -> None:
-        """The process has been forked."""
+        """The process has been forked; on a busy machine its nodes may have said before that they are up."""
         row = self.processes[process]
-        row.state, row.identity = "starting", identity
+        row.state, row.identity = "ready" if self._ready.issuperset(row.nodes) else "starting", identity
 
     def node_ready(self, process: str, node: str) -> bool:
         """Node `node` of `process` says that it is up; return whether that is news."""
@@ -67,7 +67,7 @@ class Roster:
         if node not in row.nodes or node in self._ready or row.state == "ended":
             return False
         self._ready.add(node)
-        if self._ready.issuperset(row.nodes):
+        if self._ready.issuperset(row.nodes) and row.identity is not None:
             row.state = "ready"
         return True
 
@@ -110,8 +110,9 @@ class Roster:
 
     @property
     def all_ready(self) -> bool:
-        """Whether every node is up at this moment."""
-        return len(self._ready) == len(self.placement_of)
+        """Whether every node is up at this moment, and its process known."""
+        up = len(self._ready) == len(self.placement_of)
+        return up and all(row.identity is not None for row in self.processes.values())
 
     def live(self) -> list[ProcessRow]:
         """Return the processes that have been forked and have not ended."""
@@ -135,8 +136,8 @@ class Roster:
 
     def why_late(self, seconds: float, logs: str) -> NotReady:
         """Return the error of a start-up that took longer than `seconds`."""
-        late = [row for row in self.processes.values() if not self._ready.issuperset(row.nodes)]
-        names = [name for row in late for name in row.nodes if name not in self._ready]
+        late = [row for row in self.processes.values() if row.state != "ready"]
+        names = [name for row in late for name in row.nodes if row.identity is None or name not in self._ready]
         first = next((row for row in late if row.error), next((row for row in late if row.complaint), late[0]))
         reason = _reason(first)
         what = f"{len(names)} of {len(self.placement_of)} nodes not ready after {seconds:g} s: {_names(names)}"
