@@ -36,11 +36,11 @@ def main(file: str, folder: str) -> dict[str, Any]:
 
 
 def _said(cell: nbformat.NotebookNode) -> str:
-    """Return a cell's outputs: text, and HTML without its tags."""
-    said = []
+    """Return a cell's outputs: what it printed, also if a display came in between, then text and HTML without tags."""
+    said = ["".join(output.get("text", "") for output in cell.outputs)]
     for output in cell.outputs:
         data = output.get("data", {})
-        said += [output.get("text", ""), data.get("text/plain", ""), re.sub(r"<[^>]*>", "|", data.get("text/html", ""))]
+        said += [data.get("text/plain", ""), re.sub(r"<[^>]*>", "|", data.get("text/html", ""))]
     return "\n".join(part for part in said if part)
 
 
