@@ -49,6 +49,8 @@ def named(name: str) -> Callable[[Random], float]:
 class Delays:
     """The one-way delays of the messages of a link, one after the other."""
 
+    __slots__ = ("_delay", "_draw", "_jitter", "_kept", "_last", "_new", "_random")
+
     def __init__(self, profile: LinkProfile, random: Random) -> None:
         self._delay, self._jitter, self._kept = profile.delay, profile.jitter, profile.correlation
         self._new = math.sqrt(max(0.0, 1 - self._kept**2))

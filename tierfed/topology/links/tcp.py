@@ -10,15 +10,18 @@ that carries less, and carries each message later.
 
 with c the rate without headers, p the loss, and W the mean window of CUBIC in segments: the larger one of
 
-    √(1.5 / p)            as fair as Reno: Mathis et al. 1997, eq. 3; RFC 9438, eq. 3
+    √(1.5 / p)            as fair as Reno: Mathis et al. 1997, eq. 3, which RFC 9438, 4.3, chooses its growth for
     1.054 (RTT / p)^¾     over long paths: RFC 9438, eq. 6
+
+the first of them less what Linux makes of it: nothing grows in the round of recovery, it looks no more than 32 times
+a second how much to grow, and windows are whole segments.
 
 The latency is drawn in rounds of one RTT, as Cardwell, Savage and Anderson (2000) reckon the mean.  In each round a
 window of segments leaves at the rate c, and where it takes less than the RTT the sender then waits for the first
-acknowledgement.  The window begins at 10, doubles in each round without loss, and falls to .7 of itself in one with
-losses; from there it grows by what makes its mean that W.  It is kept from message to message, but a pause of more
-than the retransmission timeout takes it back to 10.  Every segment is lost with probability p, whatever became
-of others, and a lost one costs
+acknowledgement.  The window begins at 10, doubles in each round until the first loss, and falls to .7 of itself in a
+round with losses; from there it grows as CUBIC's does.  It is kept from message to message, but halved for each
+retransmission timeout that a pause lasts, down to 10.  Every segment is lost with probability p, whatever
+became of others, and a lost one costs
 
     1 RTT            if at least three that left after it arrive (duplicate acknowledgements),
     1.25 RTT         if fewer do (RACK's reordering window),
@@ -28,18 +31,20 @@ of others, and a lost one costs
 from when it left, and the message is whole when its last segment is.  So losses in the middle of a long message cost
 only window.
 
-Padhye et al. (1998) reckon with timeouts as the usual end of a window; SACK, RACK and tail loss probes have
-made them rare, which is why their term for it is not here.
+Padhye et al. (1998) reckon with timeouts as the usual end of a window; SACK, RACK and tail loss probes have made them
+rare (2 in 100 losses, by a kernel's own count), which is why their term for it is not here.
 
 Sources: Mathis, Semke, Mahdavi and Ott 1997 (the macroscopic behaviour of congestion avoidance); Padhye, Firoiu,
 Towsley and Kurose 1998 (modeling TCP throughput); Cardwell, Savage and Anderson 2000 (modeling TCP latency); RFC 9438
-(CUBIC), RFC 8985 (RACK-TLP), RFC 6298 (timeout), RFC 6928 (initial window of 10).  Linux' settings.
+(CUBIC), RFC 8985 (RACK-TLP), RFC 6298 (timeout), RFC 6928 (initial window of 10); tcp_cubic.c, tcp_input.c and
+tcp_output.c of Linux, whose settings these are.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import statistics
 from random import Random
 
 from tierfed.topology.links.profile import LinkProfile
@@ -52,13 +57,16 @@ LEAST_WINDOW = 2.0
 WINDOW_BYTES = 3 * 2**20  # unacknowledged at most: Linux' default socket buffers, of which overhead takes half
 BETA = 0.7  # what a loss leaves of the window
 CUBIC = 0.4  # its constant C, segments a second³
+UPDATES = 1 / 32  # seconds between looks at how much to grow
+HELD = 1.0  # rounds after a loss in which nothing grows
+CORNER = 2.5  # how sharp it is between rates limited by the link and by losses
 QUEUE = 1.0  # at the bottleneck, in products of rate and RTT: how far the window may outgrow the path
 TIMEOUT = 0.2  # seconds above the RTT, at least
 TIMEOUT_MOST = 120.0
 REORDERING = 0.25  # RTTs that RACK waits
 PROBE = 2.0  # RTTs until a tail loss probe
 LOSSES = 100  # of one message that are drawn one by one; the rest of it flows at the cap
-DRAWS = 600  # that an expected latency is the mean of
+CONNECTIONS, MESSAGES = 30, 20  # of each, that an expected latency is the mean of
 
 _NEVER = 1 << 62
 
@@ -66,8 +74,13 @@ _NEVER = 1 << 62
 class Path:
     """One direction of a connection over a link: it `rises` if it is that towards the root.
 
-    The random numbers come from `random`; equal ones in equal order give equal latencies.
+    The random numbers come from `random`; equal ones in equal order give equal latencies.  Many may share one.
     """
+
+    __slots__ = (
+        "_age", "_delays", "_each", "_friendly", "_growth", "_loss", "_most", "_peak", "_random", "_threshold",
+        "_turn", "_window", "cap", "goodput", "profile", "rises", "rtt", "timeout",
+    )  # fmt: skip
 
     def __init__(self, profile: LinkProfile, rises: bool, random: Random) -> None:
         self.profile = profile
@@ -81,18 +94,20 @@ class Path:
         self._loss = profile.loss
         self._each = SEGMENT / self.goodput  # seconds a segment
         self._most = _most_window(self.goodput, self.rtt)
-        self._growth = 3 * (1 - BETA) / (1 + BETA)  # a round: as much as makes CUBIC as fast as Reno
         self.cap = self.goodput * (1 - self._loss) if self._loss < 1 else 0.0
-        if self._loss:
-            reno = math.sqrt(1.5 / self._loss)
-            mean = max(reno, _cubic(self._loss, self.rtt))
-            self._growth *= (mean / reno) ** 2
-            if self.rtt:
-                self.cap = min(self.cap, mean * SEGMENT / self.rtt * (1 - self._loss))
+        self._growth = 0.0  # of Reno's window, segments a round
         if self.rtt:
+            self._growth = 1 / ((1 + BETA) / (3 * (1 - BETA)) + UPDATES / 2 / self.rtt)
             self.cap = min(self.cap, WINDOW_BYTES / self.rtt)
+            if 0 < self._loss < 1:
+                mean = max(_reno(self._loss, self._growth), _cubic(self._loss, self.rtt)) - 0.5  # whole segments
+                self.cap = _corner(self.cap, max(1.0, mean) * SEGMENT / self.rtt * (1 - self._loss))
         self._window = INITIAL_WINDOW
         self._threshold = math.inf  # of slow start
+        self._peak = 0.0  # the window that CUBIC goes back to
+        self._age: float | None = None  # seconds of its growth since the last loss
+        self._turn = 0.0  # the age at which it is there
+        self._friendly = 0.0  # Reno's window
 
     def latency(self, nbytes: int, idle: float) -> float:
         """Return the seconds that a message of `nbytes` takes beyond `nbytes / cap`, at least its delay.
@@ -148,7 +163,7 @@ class Path:
                 whole = max(whole, now + self._again(min(left, int(self._window) - 1), alone))
                 gap = self._gap()
                 if not reduced:
-                    self._threshold = max(LEAST_WINDOW, BETA * self._window)
+                    self._lose()
                     reduced = True
                 if lost == LOSSES:
                     now, left = now + left * SEGMENT / self.cap, 0
@@ -163,6 +178,8 @@ class Path:
                     break
         if reduced:
             self._window = self._threshold
+        elif self._window < self._threshold and 2 * room < self._window:  # more than half of it was of use
+            self._window = min(self._window + int(self._window) - room, self._most)
         return max(now, whole) - short
 
     def _gap(self) -> int:
@@ -186,14 +203,29 @@ class Path:
                 backoff = min(2 * backoff, TIMEOUT_MOST)
         return wait
 
+    def _lose(self) -> None:
+        """Note what a loss leaves of the window, from the next round on."""
+        self._threshold = max(LEAST_WINDOW, float(int(BETA * self._window)))
+        self._peak = self._window * (1.0 if self._window >= self._peak else (1 + BETA) / 2)  # fast convergence
+        self._age = None
+
     def _grow(self, reduced: bool) -> None:
         """Go to the window of the next round."""
         if reduced:
             self._window = self._threshold
         elif self._window < self._threshold:
             self._window = min(2 * self._window, max(self._threshold, self._window + 1), self._most)
+        elif self._age is None:  # the round of recovery, or the first after slow start
+            self._age = 0.0
+            self._peak = max(self._peak, self._window)
+            self._turn = ((self._peak - self._window) / CUBIC) ** (1 / 3)
+            self._friendly = self._window
         else:
-            self._window = min(self._window + self._growth, self._most)
+            self._age += max(self.rtt, self._window * self._each)
+            self._friendly += self._growth
+            cubic = self._peak + CUBIC * (self._age - self._turn) ** 3
+            aim = max(self._window, self._friendly, cubic)
+            self._window = min(1.5 * self._window, aim, self._most)
 
     def _resume(self, idle: float) -> None:
         """Take the window back after a pause: half for every timeout, as tcp_slow_start_after_idle does."""
@@ -204,9 +236,24 @@ class Path:
         self._window = max(min(INITIAL_WINDOW, self._window), self._window / 2 ** int(halves))
 
 
+def _reno(loss: float, growth: float) -> float:
+    """Return the mean window between losses if it grows by `growth` a round, but for that of recovery.
+
+    From β w back to w in (1 - β) w / growth rounds, and 1 / loss segments meanwhile.
+    """
+    a, b = (1 - BETA**2) / (2 * growth), BETA * HELD
+    peak = (math.sqrt(b * b + 4 * a / loss) - b) / (2 * a)
+    return 1 / loss / (HELD + (1 - BETA) * peak / growth)
+
+
 def _cubic(loss: float, rtt: float) -> float:
     """Return CUBIC's mean window in segments in its own region: RFC 9438, equation 6."""
-    return float((CUBIC * (3 + BETA) / (4 * (1 - BETA))) ** 0.25 * (rtt / loss) ** 0.75)
+    return math.pow(CUBIC * (3 + BETA) / (4 * (1 - BETA)), 0.25) * math.pow(rtt / loss, 0.75)
+
+
+def _corner(link: float, window: float) -> float:
+    """Return the rate of a connection that the link and the window each limit: near their corner, now one, now both."""
+    return window / math.pow(1 + math.pow(window / link, CORNER), 1 / CORNER)
 
 
 def _most_window(goodput: float, rtt: float) -> float:
@@ -217,7 +264,9 @@ def _most_window(goodput: float, rtt: float) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def _expected(profile: LinkProfile, rises: bool, nbytes: int) -> float:
-    """Return the mean latency over the messages of one connection: it begins each where losses have left it."""
-    draws = DRAWS if profile.loss or profile.jitter else 1
-    path = Path(profile, rises, Random(0))
-    return math.fsum(path.latency(nbytes, math.inf) for _ in range(draws)) / draws
+    """Return the mean latency over some messages each of some connections: each begins where losses have left it."""
+    if not (profile.loss or profile.jitter):
+        return Path(profile, rises, Random(0)).latency(nbytes, math.inf)
+    random = Random(0)
+    paths = [Path(profile, rises, random) for _ in range(CONNECTIONS)]
+    return statistics.fmean(path.latency(nbytes, math.inf) for path in paths for _ in range(MESSAGES))
