@@ -177,6 +177,25 @@ def test_a_flow_that_is_cancelled_leaves_its_share() -> None:
     assert interface.finished(30.0) == []
 
 
+def test_the_next_to_end_may_be_cancelled() -> None:
+    """What is next then is the end of another one of the same cap."""
+    interface = Interface(10.0)
+    interface.begin("a", 10, 1.0, 0.0)
+    interface.begin("b", 100, 1.0, 0.0)
+    interface.cancel("a", 5.0)
+    assert interface.next_time(5.0) == 100.0
+    assert interface.finished(50.0) == []
+    assert interface.finished(100.0) == ["b"]
+
+
+def test_ends_that_only_rounding_tells_apart_come_by_begin() -> None:
+    """0.3 / 0.1 is less than 3 as computers divide, and both of these end at 3."""
+    interface = Interface(math.inf)
+    interface.begin("first", 3.0, 1.0, 0.0)
+    interface.begin("then", 0.3, 0.1, 0.0)
+    assert interface.finished(3.0) == ["first", "then"]
+
+
 def test_one_that_is_done_and_not_yet_told_of_may_be_cancelled() -> None:
     """Its end is forgotten."""
     interface = Interface(10.0)

@@ -26,9 +26,10 @@ became of others, and a lost one costs
     1 RTT            if at least three that left after it arrive (duplicate acknowledgements),
     1.25 RTT         if fewer do (RACK's reordering window),
     2 RTT            if it is the message's last (tail loss probe),
-    RTT + 200 ms     if it is alone (retransmission timeout), and twice that if it is lost once more, and so on
+    RTT + 200 ms     if it is alone (retransmission timeout)
 
-from when it left, and the message is whole when its last segment is.  So losses in the middle of a long message cost
+from when it left.  If a copy is lost too, the next leaves one timeout later, then two, four and so on; in the middle
+of a message, one RTT.  The message is whole when its last segment is.  So losses in the middle of a long message cost
 only window.
 
 Padhye et al. (1998) reckon with timeouts as the usual end of a window; SACK, RACK and tail loss probes have made them
@@ -78,8 +79,8 @@ class Path:
     """
 
     __slots__ = (
-        "_age", "_delays", "_each", "_friendly", "_growth", "_loss", "_most", "_peak", "_random", "_threshold",
-        "_turn", "_window", "cap", "goodput", "profile", "rises", "rtt", "timeout",
+        "_age", "_delays", "_each", "_friendly", "_grows", "_growth", "_loss", "_most", "_peak", "_random",
+        "_threshold", "_turn", "_window", "cap", "goodput", "profile", "rises", "rtt", "timeout",
     )  # fmt: skip
 
     def __init__(self, profile: LinkProfile, rises: bool, random: Random) -> None:
@@ -105,8 +106,9 @@ class Path:
         self._window = INITIAL_WINDOW
         self._threshold = math.inf  # of slow start
         self._peak = 0.0  # the window that CUBIC goes back to
-        self._age: float | None = None  # seconds of its growth since the last loss
-        self._turn = 0.0  # the age at which it is there
+        self._grows = False  # whether it is on its way
+        self._age = 0.0  # for how many seconds
+        self._turn = 0.0  # at which age it is there
         self._friendly = 0.0  # Reno's window
 
     def latency(self, nbytes: int, idle: float) -> float:
@@ -176,10 +178,7 @@ class Path:
                 if gap == _NEVER and self._window * self._each >= self.rtt:
                     now, left = now + left * self._each, 0
                     break
-        if reduced:
-            self._window = self._threshold
-        elif self._window < self._threshold and 2 * room < self._window:  # more than half of it was of use
-            self._window = min(self._window + int(self._window) - room, self._most)
+        self._rest(int(self._window) - room, reduced)
         return max(now, whole) - short
 
     def _gap(self) -> int:
@@ -207,7 +206,7 @@ class Path:
         """Note what a loss leaves of the window, from the next round on."""
         self._threshold = max(LEAST_WINDOW, float(int(BETA * self._window)))
         self._peak = self._window * (1.0 if self._window >= self._peak else (1 + BETA) / 2)  # fast convergence
-        self._age = None
+        self._grows = False
 
     def _grow(self, reduced: bool) -> None:
         """Go to the window of the next round."""
@@ -215,17 +214,36 @@ class Path:
             self._window = self._threshold
         elif self._window < self._threshold:
             self._window = min(2 * self._window, max(self._threshold, self._window + 1), self._most)
-        elif self._age is None:  # the round of recovery, or the first after slow start
-            self._age = 0.0
-            self._peak = max(self._peak, self._window)
-            self._turn = ((self._peak - self._window) / CUBIC) ** (1 / 3)
-            self._friendly = self._window
+        elif not self._grows:  # after the round of recovery
+            self._begin_growth()
         else:
-            self._age += max(self.rtt, self._window * self._each)
-            self._friendly += self._growth
-            cubic = self._peak + CUBIC * (self._age - self._turn) ** 3
-            aim = max(self._window, self._friendly, cubic)
-            self._window = min(1.5 * self._window, aim, self._most)
+            self._go_on(1.0)
+
+    def _rest(self, used: int, reduced: bool) -> None:
+        """Take in the acknowledgements of a message's last round, that `used` so much of its window."""
+        if reduced:
+            self._window = self._threshold
+        if self._window < self._threshold:
+            if 2 * used > self._window:  # else the message, and not the window, has limited it
+                self._window = min(self._window + used, self._most)
+        elif not self._grows:
+            self._begin_growth()
+        else:
+            self._go_on(used / self._window)
+
+    def _begin_growth(self) -> None:
+        self._grows, self._age = True, 0.0
+        self._peak = max(self._peak, self._window)
+        self._turn = ((self._peak - self._window) / CUBIC) ** (1 / 3)
+        self._friendly = self._window
+
+    def _go_on(self, share: float) -> None:
+        """Grow by this share of a round along CUBIC's curve, or as Reno does."""
+        self._age += share * max(self.rtt, self._window * self._each)
+        self._friendly += share * self._growth
+        cubic = self._peak + CUBIC * (self._age - self._turn) ** 3
+        aim = max(self._window, self._friendly, cubic)
+        self._window = min(1.5 * self._window, aim, self._most)
 
     def _resume(self, idle: float) -> None:
         """Take the window back after a pause: half for every timeout, as tcp_slow_start_after_idle does."""
