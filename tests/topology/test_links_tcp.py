@@ -30,12 +30,12 @@ def link(mbit: float = math.inf, ms: float = 0.0, loss: float = 0.0, jitter: flo
 
 
 def seconds(profile: LinkProfile, nbytes: int, idle: float, messages: int, seeds: int = 1) -> list[float]:
-    """Return how long each message of new connections takes, those of one after those of another."""
+    """Return how long each message of new connections takes, `idle` seconds after the one before has arrived."""
     took = []
     for seed in range(seeds):
-        path = Path(profile, True, Random(seed))
+        path, latency = Path(profile, True, Random(seed)), math.inf
         for _ in range(messages):
-            cap, latency = path.carry(nbytes, idle)
+            cap, latency = path.carry(nbytes, latency + idle)
             took.append(nbytes / cap + latency)
     return took
 
@@ -133,10 +133,24 @@ def test_a_message_that_fits_the_first_window_takes_the_delay_alone() -> None:
     sizes = (1, ten, ten + 1, 3 * ten, 3 * ten + 1)
     assert [seconds(link(ms=40), n, math.inf, 1)[0] for n in sizes] == pytest.approx([0.04, 0.04, 0.12, 0.12, 0.20])
     path = Path(link(ms=40), True, Random(1))
-    took = [path.carry(7 * ten, idle)[1] + 7 * ten / path.cap for idle in (math.inf, 0.0, 3600.0)]
-    assert took == pytest.approx(
-        [0.20, 0.04, 0.20], abs=5e-3
-    )  # the window is kept for the next message, not for an hour
+    took = [path.carry(7 * ten, idle)[1] + 7 * ten / path.cap for idle in (math.inf, 0.25, 3600.0)]
+    # the window is kept for the next message, not for an hour
+    assert took == pytest.approx([0.20, 0.04, 0.20], abs=5e-3)
+
+
+@pytest.mark.parametrize("profile", [link(20, 40), link(ms=40), link(10, 30, 0.01), link(50, 5, 0.001)])
+def test_a_message_in_parts_takes_as_long_as_whole(profile: LinkProfile) -> None:
+    """Parts that follow each other at once are in one and the same round: they find no window of their own."""
+    whole = [sum(seconds(profile, 300_000, math.inf, 1, seeds=200)) / 200]
+    took = []
+    for seed in range(200):
+        path, left, late = Path(profile, True, Random(seed)), 0.0, 0.0
+        for i in range(10):
+            cap, latency = path.carry(30_000, 0.0 if i else math.inf, 30_000 * (9 - i))
+            left += 30_000 / cap
+            late = max(late, left + latency)
+        took.append(late)
+    assert statistics.fmean(took) == pytest.approx(whole[0], rel=0.1)
 
 
 def test_a_segment_that_is_alone_waits_for_the_timeout_if_lost() -> None:
@@ -194,7 +208,7 @@ def test_a_long_message_flows_at_the_cap(mbit: float, ms: float, loss: float) ->
     nbytes = int(40 / loss) * SEGMENT
     path = Path(link(mbit, ms, loss), True, Random(5))
     path.carry(nbytes, 0.0)  # what comes before the first losses is past
-    took = [path._leave(nbytes, 0.0) for _ in range(2)]
+    took = [path._leave(nbytes, 0.0, 0)[0] for _ in range(2)]
     assert statistics.fmean(took) == pytest.approx(nbytes / path.cap, rel=0.2)
 
 

@@ -79,8 +79,9 @@ class Path:
     """
 
     __slots__ = (
-        "_age", "_delays", "_each", "_friendly", "_grows", "_growth", "_loss", "_most", "_peak", "_random",
-        "_threshold", "_turn", "_window", "cap", "goodput", "profile", "rises", "rtt", "timeout",
+        "_age", "_behind", "_delays", "_each", "_friendly", "_grows", "_growth", "_loss", "_most", "_peak", "_random",
+        "_reduced", "_room", "_since", "_threshold", "_turn", "_window", "cap", "goodput", "profile", "rises", "rtt",
+        "timeout",
     )  # fmt: skip
 
     def __init__(self, profile: LinkProfile, rises: bool, random: Random) -> None:
@@ -106,33 +107,28 @@ class Path:
         self._window = INITIAL_WINDOW
         self._threshold = math.inf  # of slow start
         self._peak = 0.0  # the window that CUBIC goes back to
+        self._behind = 0.0  # seconds that the sender is behind the caller's clock
         self._grows = False  # whether it is on its way
         self._age = 0.0  # for how many seconds
         self._turn = 0.0  # at which age it is there
         self._friendly = 0.0  # Reno's window
+        self._room, self._since, self._reduced = int(INITIAL_WINDOW), 0.0, False  # of the round that was the last
 
-    def latency(self, nbytes: int, idle: float) -> float:
+    def latency(self, nbytes: int, idle: float, more: int = 0) -> float:
         """Return the seconds that a message of `nbytes` takes beyond `nbytes / cap`, at least its delay.
 
-        `idle` are the seconds since the connection last carried anything, infinite if it never did.
+        `idle` are the seconds since the bytes of the message before were through at their rate, infinite if
+        there was none; `more` the bytes that follow at once, so the loss of this one's last segment is soon known.
         """
-        if not self.cap:
-            return math.inf
-        seconds, way = self._draw(nbytes, idle)
-        return way + max(0.0, seconds - nbytes / self.cap)
+        return self._draw(nbytes, idle, more, self.cap)[1]
 
-    def carry(self, nbytes: int, idle: float) -> tuple[float, float]:
+    def carry(self, nbytes: int, idle: float, more: int = 0) -> tuple[float, float]:
         """Return the rate that this message asks for, and its latency beyond `nbytes` at that rate.
 
         As `latency`, but a short message may be over before it meets the losses that hold a long one
         down: it asks for more than `cap`, up to the rate of the link.
         """
-        if not self.cap:
-            return 0.0, math.inf
-        seconds, way = self._draw(nbytes, idle)
-        if seconds * self.cap < nbytes:
-            return (nbytes / seconds if seconds > 0 else math.inf), way
-        return self.cap, way + max(0.0, seconds - nbytes / self.cap)
+        return self._draw(nbytes, idle, more, self.goodput)
 
     def expected(self, nbytes: int) -> float:
         """Return the mean latency of messages of `nbytes` that come with pauses between them, as those of rounds do."""
@@ -140,20 +136,28 @@ class Path:
 
     # One message
 
-    def _draw(self, nbytes: int, idle: float) -> tuple[float, float]:
-        """Return the seconds until a message has left, and those that its last segment is under way."""
-        ideal = not self._loss and not self.profile.delay
-        seconds = nbytes / self.cap if ideal else self._leave(nbytes, idle)
-        return seconds, self._delays.next()
+    def _draw(self, nbytes: int, idle: float, more: int, most: float) -> tuple[float, float]:
+        """Return the rate of a message, at most `most` if above the cap, and its latency beyond `nbytes` at that rate.
 
-    def _leave(self, nbytes: int, idle: float) -> float:
-        """Return the seconds from the first segment's leaving until the last copy of one that was needed has left."""
-        self._resume(idle)
-        left = max(1, math.ceil(nbytes / SEGMENT))
+        Where this sender waits, the caller does not: what follows at once begins as much later as it is `_behind`.
+        """
+        if not self.cap:
+            return 0.0, math.inf
+        behind = max(0.0, self._behind - idle)
+        sent = seconds = nbytes / self.cap
+        if self._loss or self.profile.delay:
+            sent, seconds = self._leave(nbytes, max(0.0, idle - self._behind), more)
+        cap = max(self.cap, min(most, nbytes / seconds if seconds > 0 else math.inf))
+        self._behind = behind + max(0.0, sent - nbytes / cap)
+        return cap, self._delays.next() + behind + max(0.0, seconds - nbytes / cap)
+
+    def _leave(self, nbytes: int, idle: float, more: int) -> tuple[float, float]:
+        """Return the seconds from the first segment's leaving to the last one's, and to the last copy's."""
+        room, began, reduced = self._take_up(idle)
+        left, follow = max(1, math.ceil(nbytes / SEGMENT)), math.ceil(more / SEGMENT)
         short = (left * SEGMENT - nbytes) / self.goodput  # what the last segment is not full of
-        alone = left == 1
+        alone = left + follow == 1
         now, whole = 0.0, 0.0
-        room, reduced = int(self._window), False
         lost = 0
         gap = self._gap()
         while True:
@@ -162,24 +166,31 @@ class Path:
             left, room, gap = left - step, room - step, gap - step
             if not gap:
                 lost += 1
-                whole = max(whole, now + self._again(min(left, int(self._window) - 1), alone))
+                whole = max(whole, now + self._again(min(left + follow, int(self._window) - 1), alone))
                 gap = self._gap()
                 if not reduced:
                     self._lose()
                     reduced = True
-                if lost == LOSSES:
-                    now, left = now + left * SEGMENT / self.cap, 0
+            if lost == LOSSES:
+                now, left = now + left * SEGMENT / self.cap, 0
+            elif gap == _NEVER and self._window * self._each >= self.rtt:  # never to wait again
+                now, left = now + left * self._each, 0
             if not left:
                 break
             if not room:
-                now += max(0.0, self.rtt - (int(self._window) - 1) * self._each)
+                now = max(now, began + self.rtt + self._each)
                 self._grow(reduced)
-                room, reduced = int(self._window), False
-                if gap == _NEVER and self._window * self._each >= self.rtt:
-                    now, left = now + left * self._each, 0
-                    break
-        self._rest(int(self._window) - room, reduced)
-        return max(now, whole) - short
+                room, began, reduced = int(self._window), now, False
+        self._room, self._since, self._reduced = room, now - began, reduced
+        return now - short, max(now, whole) - short
+
+    def _take_up(self, idle: float) -> tuple[int, float, bool]:
+        """Return what a message finds: the room in the window, when its round began, whether that had a loss."""
+        if self._since + idle < self.rtt:  # in the midst of a round
+            return self._room, -self._since - idle, self._reduced
+        self._rest(int(self._window) - self._room, self._reduced)
+        self._resume(idle)
+        return int(self._window), 0.0, False
 
     def _gap(self) -> int:
         """Return how many segments there are up to and with the next that is lost."""
@@ -247,11 +258,12 @@ class Path:
 
     def _resume(self, idle: float) -> None:
         """Take the window back after a pause: half for every timeout, as tcp_slow_start_after_idle does."""
-        if idle <= self.timeout:
+        timeout = self.timeout + max(0.0, self._window * self._each - self.rtt)  # the queue's time is in it
+        if idle <= timeout:
             return
         self._threshold = max(self._threshold, 0.75 * self._window)
-        halves = min(64.0, idle / self.timeout)
-        self._window = max(min(INITIAL_WINDOW, self._window), self._window / 2 ** int(halves))
+        halves = int(min(64.0, idle / timeout))
+        self._window = max(min(INITIAL_WINDOW, self._window), self._window / 2**halves)
 
 
 def _reno(loss: float, growth: float) -> float:
