@@ -220,12 +220,14 @@ def test_of_bases_too_the_last_programs_are_kept_and_longer_at_the_receiver():
 
 
 def test_words_are_said_again_at_the_next_beginnings():
-    """The last few, newest last; a child that was told nothing is told nothing again."""
+    """The last few that were not heard, newest last; a child that was told nothing is told nothing again."""
     fates = Fates()
     for number in range(TOLD_AGAIN + 2):
         fates.told("c-0", (f"s-{number}", 1), number % 2 == 0)
-    assert fates.again("c-1") == [] and len(fates.again("c-0")) == TOLD_AGAIN
-    assert ended_of({"ended": fates.again("c-0")}, "c-0")[-1] == ("s-5", 1, False)
+    words = fates.words("c-0")
+    assert fates.words("c-1").after(0) == [] and len(words.after(0)) == TOLD_AGAIN
+    assert ended_of({"ended": words.after(0)}, "c-0")[-1] == ("s-5", 1, False)
+    assert words.after(words.count - 1) == words.after(0)[-1:] and words.after(words.count) == []
     for wrong in ("no", [["s-1", 1]], [["s-1", "1", True]], [[1, 1, True]], [["s-1", 1, "yes"]]):
         with pytest.raises(TierfedError, match="c-0"):
             ended_of({"ended": wrong}, "c-0")

@@ -73,8 +73,11 @@ class Codec:
     array_stage: ArrayStage = field(init=False, compare=False)
     byte_stages: tuple[ByteStage, ...] = field(init=False, compare=False)
     dtypes: tuple[str, ...] = field(init=False, compare=False)  # all four are asked for with each chunk
+    _notation: str = field(init=False, compare=False)  # and this with each message
 
     def __post_init__(self) -> None:
+        notation = "+".join(grammar.show(s.name, table.changed_options(s)) for s in self.stages)
+        object.__setattr__(self, "_notation", notation)
         self._check_order()
         floats = tuple(itertools.takewhile(lambda s: isinstance(s, FloatStage), self.stages))
         at = len(floats)
@@ -181,7 +184,7 @@ class Codec:
         return [{s.name: table.options_of(s)} for s in self.stages]
 
     def __str__(self) -> str:
-        return "+".join(grammar.show(s.name, table.changed_options(s)) for s in self.stages)
+        return self._notation
 
     def __repr__(self) -> str:
         return f"codec({str(self)!r})"

@@ -7,7 +7,7 @@
 
 Only the root knows: a node that gives up by itself, or has lost its parent, has sent messages that may count
 all the same.  Its parent says so at the end of the invocation; and again, should that word be lost or slow, at the
-beginning of the next one, so that no message is ever coded before it is known how those before it ended.
+beginning of the next one, so that no message is ever coded before it is known how those before it ended (downwards.py).
 
 A node's own fate bounds its children's: of a child counts what is in the sums of this node that count.
 
@@ -17,7 +17,7 @@ member that is lost at one place is out of all later ones.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,7 +28,7 @@ from tierfed.node.collection import Order
 Attempt: TypeAlias = tuple[str, int]
 Counted: TypeAlias = bool | Order
 
-TOLD_AGAIN = 4  # of the invocations before, at the beginning of each
+TOLD_AGAIN = 4  # of the invocations before, at a beginning
 _WAITING = 64  # attempts that have ended here, and nobody has said how
 
 
@@ -80,12 +80,29 @@ class Part:
         return min(bounds, default=True)
 
 
+class Words:
+    """The last few words on how attempts have ended; who has heard some of them is told the others."""
+
+    def __init__(self) -> None:
+        self._last: deque[list[Any]] = deque(maxlen=TOLD_AGAIN)
+        self.count = 0  # of all that were ever said
+
+    def say(self, attempt: Attempt, counted: Counted) -> None:
+        """An attempt counts so far."""
+        self._last.append([*attempt, said(counted)])
+        self.count += 1
+
+    def after(self, heard: int) -> list[list[Any]]:
+        """Return invocation, attempt and how far it counts of the last few, without the first `heard` of all."""
+        return list(self._last)[max(0, len(self._last) - (self.count - heard)) :]
+
+
 class Fates:
     """The attempts that have ended here before their fate was known, and the latest that is known."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Attempt, Part] = OrderedDict()
-        self._known: dict[str, list[list[Any]]] = {}  # by child
+        self._known: defaultdict[str, Words] = defaultdict(Words)  # by child
 
     def wait(self, attempt: Attempt, part: Part) -> None:
         """The attempt is over here; how it counts is to be heard."""
@@ -99,13 +116,11 @@ class Fates:
 
     def told(self, child: str, attempt: Attempt, counted: Counted) -> None:
         """A child was told."""
-        known = self._known.setdefault(child, [])
-        known.append([*attempt, said(counted)])
-        del known[:-TOLD_AGAIN]
+        self._known[child].say(attempt, counted)
 
-    def again(self, child: str) -> list[list[Any]]:
-        """Return what a beginning tells a child again: invocation, attempt and how far it counts."""
-        return list(self._known.get(child, ()))
+    def words(self, child: str) -> Words:
+        """Return what a beginning tells a child again."""
+        return self._known[child]
 
 
 def ended_of(header: Mapping[str, Any], where: str) -> list[tuple[str, int, Counted]]:

@@ -52,6 +52,8 @@ from tierfed.node.round_events import (
 )
 from tierfed.node.summary import Summary
 
+_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 class History:
     """Writes the events of one node to `write`, which takes whole lines."""
@@ -93,9 +95,9 @@ class History:
     def _append(self, invocation: str, attempt: int, entries: Sequence[Mapping[str, object]], now: float) -> None:
         if entries:
             same = {"node": self.node, "invocation": invocation, "attempt": attempt, "at": now}
-            lines = (json.dumps({**same, **e}, sort_keys=True, separators=(",", ":")) for e in entries)
+            lines = [_json({**same, **e}) + "\n" for e in entries]
             try:
-                self._write("".join(line + "\n" for line in lines).encode())
+                self._write("".join(lines).encode())
             except OSError as error:
                 raise StorageError(
                     f"the history cannot be written: {error.strerror}",

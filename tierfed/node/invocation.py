@@ -200,8 +200,9 @@ class Invocation:
         for child in self.members:
             told_ = without if committed and self.round.lost(child.name) else end
             own = of_children[child.name]
+            whole = own is True and told_ is end
             more = {} if own is told_["committed"] else {"counted": said(own)}
-            self.node.tell_child(child.name, {**told_, **more})
+            self.node.downwards.end(child.name, {**told_, **more}, whole=whole)
         for task in tuple(self._tasks):
             task.cancel()
         if self._timer is not None:

@@ -133,6 +133,14 @@ class Link(asyncio.BufferedProtocol):
                 await outgoing.drained()
                 self._open()
 
+    def send_now(self, header: dict[str, Any]) -> bool:
+        """Send one tiny frame, if none is on its way or waits for its turn; return whether it is sent."""
+        outgoing = self._outgoing
+        if self._ending or outgoing is None or outgoing.busy or self._turn.locked():
+            return False
+        outgoing.put(encode(header))
+        return True
+
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame without waiting, before any frame that has not begun.
 

@@ -24,7 +24,7 @@ import random
 import tempfile
 import time
 import traceback
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from typing import Any
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
+from tierfed.node.downwards import Downwards
 from tierfed.node.fates import ended_of, said
 from tierfed.node.fates import heard as heard_counted
 from tierfed.node.headers import ident_of, recalled_of, report_of, short
@@ -125,12 +126,13 @@ class Node:
         self._programs = Programs()
         self.kept = Kept()
         self.keeping = Keeping()
+        self.downwards = Downwards(self._links, self.keeping.fates, self.send_to_child)
         self._checkpoints = checkpoints
         self._shaped = shaped
         self._saving: set[asyncio.Task[None]] = set()
         self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
         self._invocations: dict[str, Invocation] = {}
-        self._over: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
+        self._over: OrderedDict[tuple[str, int], None] = OrderedDict()  # attempts, the latest last
         self._told: dict[str, float] = {}
         self._provider: Any = None
         self._buffers = buffers or ReceiveBuffers(default_budget(0), spool or Path(tempfile.gettempdir()))
@@ -156,6 +158,7 @@ class Node:
                 group.create_task(self._beat())
         finally:
             self._give_up(f"{self.me.name} is shutting down")
+            self.downwards.flush()
             self._parent.drop("we are shutting down")
             if self._server is not None:
                 await self._server.close()
@@ -387,16 +390,6 @@ class Node:
             except ProtocolError as error:
                 log.info("%s did not get a message: %s", member, error.what)
 
-    async def send_beginning(self, member: str, begin: dict[str, Any], program: bytes) -> None:
-        """Send the beginning of an invocation, and its program before it if the child lacks it."""
-        child = self._links[member]
-        deployed, hash_ = child.deployed, begin["hash"]
-        frames: list[tuple[dict[str, Any], Any]] = [(begin, ())]
-        if not deployed.has(hash_):
-            frames.insert(0, ({"kind": "deploy", "hash": hash_}, [program]))
-        await self.send_to_child(member, frames)
-        deployed.sent(hash_)
-
     def _control_from_child(self, member: str, frame: Frame) -> None:
         header = frame.header
         self._listening.heard(member, asyncio.get_running_loop().time())
@@ -516,8 +509,7 @@ class Node:
         if invocation is not None and invocation.attempt == attempt:
             invocation.end(committed=committed, reason=reason, counted=counted)
         elif type(attempt) is int:
-            if (name, attempt) not in self._over:
-                self._over.append((name, attempt))
+            self._is_over((name, attempt))
             for child, own in self.keeping.heard((name, attempt), counted).items():
                 end = {"kind": "end", "inv": name, "att": attempt, "committed": own is True, "reason": reason}
                 self.tell_child(child, {**end, "counted": said(own)})
@@ -537,7 +529,8 @@ class Node:
         self._unsaved[number] = {self.me.name, *present}
         self._beside(self._write(number, self.keeping.saving(self._checkpoints, number, self.me.name)))
         for child in present:
-            again = {"kind": "save", "round": number, "ended": self.keeping.fates.again(child)}
+            ended = self.keeping.fates.words(child).after(self._links[child].heard)
+            again = {"kind": "save", "round": number, "ended": ended}
             self._beside(self.send_to_child(child, [(again, ())]))
 
     async def _write(self, number: int, write: Callable[[], None]) -> None:
@@ -638,9 +631,7 @@ class Node:
         for assigned in invocation.members:
             child = self._links[assigned.name]
             if child.up:
-                ended = self.keeping.fates.again(assigned.name)
-                more = {**begin, "ended": ended} if ended else begin
-                invocation.spawn(self.send_beginning(assigned.name, more, data))
+                self.downwards.begin(child, begin, data, invocation.spawn)
             else:
                 dead[assigned.name] = f"it is not connected: {child.absence}"
         invocation.begin(dead)
@@ -649,7 +640,12 @@ class Node:
         """An invocation is over."""
         self._invocations.pop(invocation.name, None)
         self._told.pop(invocation.name, None)
-        self._over.append((invocation.name, invocation.attempt))
+        self._is_over(invocation.id)
+
+    def _is_over(self, attempt: tuple[str, int]) -> None:
+        self._over[attempt] = None
+        if len(self._over) > _REMEMBERED:
+            self._over.popitem(last=False)
 
     # -- what slices need
 

@@ -43,7 +43,7 @@ class Outgoing:
         self._ended = False
 
     def put(self, pieces: Sequence[Any]) -> None:
-        """Begin to send a frame, given as bytes-like pieces; `drained` has to follow."""
+        """Begin to send a frame, given as bytes-like pieces that do not change until `drained`."""
         size = sum(map(len, pieces))
         self.sent_bytes += size
         self._since += size
@@ -73,6 +73,11 @@ class Outgoing:
                 self._pieces.clear()
                 self._pieces.append(rest)
             raise
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way out."""
+        return bool(self._pieces or self._posts) or self._full
 
     def post(self, data: bytes) -> None:
         """Send a small frame now, or behind the frame that is going out."""

@@ -30,6 +30,7 @@ class Peer:
     control: Link | None = None
     why_not: str = "never connected"
     deployed: Deployed = field(default_factory=Deployed)
+    heard: int = 0  # words on how attempts ended (fates.py) that have left for it over the bulk link
     owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
     holders: set[str] = field(default_factory=set)  # invocations that it is too far ahead of
     past: tuple[int, int] = (0, 0)  # bytes sent and received over links that are gone
@@ -94,7 +95,7 @@ class Peer:
         self.past = self.moved()
         links, self.bulk, self.control, self.why_not = (self.bulk, self.control), None, None, why
         self.holders.clear()
-        self.deployed = Deployed()  # whoever comes next may be another process
+        self.deployed, self.heard = Deployed(), 0  # whoever comes next may be another process
         for link in links:
             if link is not None:
                 link.close(error)

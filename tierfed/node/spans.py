@@ -28,13 +28,27 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 KINDS = ("receive", "fold", "add", "check", "compute", "queue", "encode", "send")
 TRACES = "trace"  # the folder in that of a run
 _BUFFER = 1 << 16  # bytes of lines before they are written
+
+
+class _Span:
+    __slots__ = ("_said", "_spans", "_start")
+
+    def __init__(self, spans: Spans, *said: str) -> None:
+        self._spans = spans
+        self._said = said
+
+    def __enter__(self) -> None:
+        self._start = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        kind, what, invocation = self._said
+        self._spans.took(kind, what, invocation, self._start, time.monotonic() - self._start)
 
 
 class Spans:
@@ -51,14 +65,9 @@ class Spans:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = open(folder / f"{node}.jsonl", "a", _BUFFER, encoding="utf-8")  # noqa: SIM115  # closed by close()
 
-    @contextlib.contextmanager
-    def span(self, kind: str, what: str, invocation: str) -> Iterator[None]:
+    def span(self, kind: str, what: str, invocation: str) -> _Span:
         """Count the time of the block, also if it raises or is cancelled."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.took(kind, what, invocation, start, time.monotonic() - start)
+        return _Span(self, kind, what, invocation)
 
     def took(self, kind: str, what: str, invocation: str, start: float, seconds: float) -> None:
         """Count `seconds` from the monotonic time `start` on."""

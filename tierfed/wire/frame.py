@@ -86,6 +86,8 @@ def crc32c(data: Any, crc: int = 0) -> int:
 
 def aligned(nbytes: int) -> memoryview:
     """Return a new, writable buffer of `nbytes` bytes at an address that is a multiple of 64."""
+    if nbytes == 0:
+        return memoryview(bytearray())
     raw = np.empty(nbytes + ALIGN - 1, np.uint8)
     at = -int(raw.__array_interface__["data"][0]) % ALIGN
     return raw.data[at : at + nbytes]

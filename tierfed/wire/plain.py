@@ -27,6 +27,8 @@ _ENTRIES = 4096  # in one list or map
 _DEPTH = 16
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
+_NESTED = (dict, list, tuple)
+
 Header: TypeAlias = dict[str, Any]
 
 
@@ -50,14 +52,15 @@ def pack(header: Header) -> bytes:
 
 def canonical(value: Any) -> bytes:
     """Return the msgpack of `value` with the keys of each map sorted: equal values, equal bytes."""
-    packed: bytes = msgpack.packb(_sorted(value))
+    packed: bytes = msgpack.packb(_sorted(value) if isinstance(value, _NESTED) else value)
     return packed
 
 
 def _sorted(value: Any) -> Any:
+    """Return a map or list with the keys of each map sorted."""
     if isinstance(value, dict):
-        return {k: _sorted(value[k]) for k in sorted(value)}
-    return [_sorted(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: _sorted(v) if isinstance(v := value[k], _NESTED) else v for k in sorted(value)}
+    return [_sorted(v) if isinstance(v, _NESTED) else v for v in value]
 
 
 def unpack(packed: bytes, where: str) -> Header:

@@ -15,7 +15,6 @@ import itertools
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,7 +29,7 @@ from tierfed.ir.evaluate import evaluate
 from tierfed.ir.nodes import free_names
 from tierfed.leaves import load
 from tierfed.node import transport
-from tierfed.node.fates import TOLD_AGAIN
+from tierfed.node.fates import Words
 from tierfed.node.hello import Hello
 from tierfed.node.link import Link
 from tierfed.node.node import ANOTHER_DRIVER, DRIVER, DRIVER_PLACEMENT, Membership
@@ -102,7 +101,8 @@ class Driver:
         self._why_not: TierfedError | None = None  # why there is no connection any more
         self._pending: dict[str, _Pending] = {}
         self._deployed = Deployed()
-        self._ended: deque[list[Any]] = deque(maxlen=TOLD_AGAIN)
+        self._ended = Words()
+        self._heard = 0  # of them, by the root over the bulk link
         self._saving: dict[int, asyncio.Future[None]] = {}
         self._listening = Listening(pulse, 0.0)
         self._timer: asyncio.TimerHandle | None = None
@@ -199,7 +199,7 @@ class Driver:
                 pending.done.exception()  # read: the sending may have failed before it was awaited
             end = {"kind": "end", "inv": record.name, "att": _ATTEMPT, "committed": not why, "reason": cut(why, 500)}
             control.post(end)
-            self._ended.append([record.name, _ATTEMPT, not why])
+            self._ended.say((record.name, _ATTEMPT), not why)
         record.seconds = asyncio.get_running_loop().time() - start
         ident = reader.ident
         said = ident["summary"]
@@ -215,8 +215,9 @@ class Driver:
         """Have all nodes that are there save what they keep for their codecs, as it is after the rounds that ended."""
         if self._bulk is None:
             raise self._gone()
+        ended = self._ended.after(self._heard)
         saved = self._saving.setdefault(round_number, asyncio.get_running_loop().create_future())
-        await self._bulk.send_all([({"kind": "save", "round": round_number, "ended": list(self._ended)}, ())])
+        await self._bulk.send_all([({"kind": "save", "round": round_number, "ended": ended}, ())])
         await asyncio.shield(saved)
 
     async def _begin(
@@ -234,9 +235,11 @@ class Driver:
         begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
         if recalled:
             begin["recalled"] = dict(recalled)
-        if self._ended:
-            begin["ended"] = list(self._ended)
+        count = self._ended.count
+        if ended := self._ended.after(self._heard):
+            begin["ended"] = ended
         await bulk.send_all([*frames, (begin, ())])
+        self._heard = max(self._heard, count)
         self._deployed.sent(compiled.hash)
         first = compiled.slices[compiled.hierarchy.root].steps[0]
         if isinstance(first, Receive) and first.site.phase == 0:
