@@ -26,14 +26,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tierfed.codecs import LinkCodec
 from tierfed.codecs.stage import Array
-from tierfed.compiler.slices import Broadcast, Fold, FoldSlot, Receive, Send, Site, Slot, added, incoming
+from tierfed.compiler.slices import (
+    Broadcast,
+    Compiled,
+    Fold,
+    FoldSlot,
+    Receive,
+    Send,
+    Site,
+    Slice,
+    Slot,
+    added,
+    incoming,
+)
 from tierfed.errors import ProtocolError
 from tierfed.node.accumulator import Contribution
 from tierfed.node.keepers import MessageKeeper
 from tierfed.node.run_slice import Turns
 from tierfed.node.summary import Summary
 from tierfed.node.uploads import INLINE, codec, reader_of
-from tierfed.topology.assignment import ChildAssignment
+from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types.values import nbytes
 from tierfed.wire.message import MessageReader
 from tierfed.wire.packing import Agreed
@@ -54,78 +66,57 @@ class Folding(Protocol):
         """Fold one child's whole message in.  May be called off the event loop."""
 
 
-class Agreement:
-    """The agreements of one invocation at one node: with its children, and with its siblings by way of the parent."""
+class Topics:
+    """On what a node agrees in a program: with its children, and with its siblings by way of the parent."""
 
-    def __init__(self, invocation: Invocation, loops: Mapping[Site, tuple[Site, ...]]) -> None:
-        self._invocation = invocation
-        self._terms: dict[Site, Terms] = {}  # with the children, by the site of the codes
-        self._own: dict[Site, Terms] = {}  # with the siblings
-        self._groups: dict[_Group, list[Fold]] = {}  # those that are settled together
-        self._group: dict[Site, _Group] = {}
-        self._agreed: dict[Site, tuple[Turns, Agreed]] = {}  # with the children, the latest
+    def __init__(
+        self, part: Slice, loops: Mapping[Site, tuple[Site, ...]], compiled: Compiled, me: NodeAssignment
+    ) -> None:
+        self.terms: dict[Site, Terms] = {}  # with the children, by the site of the codes
+        self.own: dict[Site, Terms] = {}  # with the siblings
+        self.groups: dict[_Group, list[Fold]] = {}  # those that are settled together
+        self.group: dict[Site, _Group] = {}
         self.loops: dict[Site, tuple[Site, ...]] = {}  # around each site of offers and answers
-        for step in invocation.part.walk():
+        for step in part.walk():
             if isinstance(step, Fold):
-                self._group[step.site] = key = (step.site.phase, step.source.name, loops[step.site])
-                terms = self._with_children(step)
+                self.group[step.site] = key = (step.site.phase, step.source.name, loops[step.site])
+                terms = _with_children(step, me)
                 if terms is not None:
-                    self._terms[step.site] = terms
-                    self._groups.setdefault(key, []).append(step)
+                    self.terms[step.site] = terms
+                    self.groups.setdefault(key, []).append(step)
                     self.loops[step.site.before] = loops[step.site]
             elif isinstance(step, Send):
-                terms = self._with_siblings(step)
+                terms = _with_siblings(step, compiled, me)
                 if terms is not None:
-                    self._own[step.site] = terms
+                    self.own[step.site] = terms
                     self.loops[step.site.before] = loops[step.site]
-
-    def _with_children(self, step: Fold) -> Terms | None:
-        me = self._invocation.node.me
-        specs = {c.codec_up: c.name for c in me.children if c.placement == step.source.name}
-        if not any(may_agree(codec(spec)) for spec in specs):
-            return None
-        if len(specs) > 1:
-            (one, first), (other, second), *_ = specs.items()
-            raise ProtocolError(
-                f"{first} sends in {one}, {second} in {other}: they cannot agree",
-                where=f"{me.name}, site {step.site}",
-                mend=f"give all {step.source} of one parent one codec",
-            )
-        return Terms.of(_rows(added(step.folds)), codec(next(iter(specs))))
-
-    def _with_siblings(self, step: Send) -> Terms | None:
-        inv = self._invocation
-        me = inv.node.me
-        if me.parent is None or not may_agree(codec(me.codec_up)):
-            return None
-        fold = inv.compiled.fold_of(step.site, me.placement)
-        return None if fold is None else Terms.of(_rows(added(fold.folds)), codec(me.codec_up))
-
-    # -- what the invocation has besides its slice
-
-    @property
-    def folds(self) -> dict[Site, Fold]:
+        steps = [step for group in self.groups.values() for step in group]
+        self.folds = {step.site.before: _collecting(step, self.terms[step.site]) for step in steps}
         """The collecting of offers, by site."""
-        steps = [step for group in self._groups.values() for step in group]
-        return {step.site.before: _collecting(step, self._terms[step.site]) for step in steps}
-
-    @property
-    def receives(self) -> dict[Site, Receive]:
+        self.receives = {s.before: Receive(s.before, (Slot(_ANSWER, t.answer_type),)) for s, t in self.own.items()}
         """The answers to be had from the parent, by site."""
-        return {s.before: Receive(s.before, (Slot(_ANSWER, t.answer_type),)) for s, t in self._own.items()}
 
     @property
     def share(self) -> float:
-        """How much of this node's time its children may take to be heard."""
-        return OFFERS if self._terms else 1.0
+        """How much of a node's time its children may take to be heard."""
+        return OFFERS if self.terms else 1.0
+
+
+class Agreement:
+    """The agreements of one invocation at one node."""
+
+    def __init__(self, invocation: Invocation, topics: Topics) -> None:
+        self._invocation = invocation
+        self._topics = topics
+        self._agreed: dict[Site, tuple[Turns, Agreed]] = {}  # with the children, the latest
 
     # -- as the parent
 
     def reader(self, child: ChildAssignment, step: Fold, site: Site, where: str) -> MessageReader:
         """Return the reader of a child's message.  Raises ProtocolError for codes that come before the answer."""
         if site.asks:
-            return _OfferReader(self._terms[Site(site.phase, site.index)], where)
-        terms = self._terms.get(site.written)
+            return _OfferReader(self._topics.terms[Site(site.phase, site.index)], where)
+        terms = self._topics.terms.get(site.written)
         if terms is None:
             return reader_of(incoming(step.folds), child.codec_up, where)
         turns, agreed = self._agreed.get(site.written, (None, None))
@@ -143,13 +134,13 @@ class Agreement:
         """Settle all agreements of a fold's phase; return until when the fold may wait."""
         inv = self._invocation
         now = asyncio.get_running_loop().time()
-        for other in self._groups.get(self._group[step.site], ()):
+        for other in self._topics.groups.get(self._topics.group[step.site], ()):
             if self._agreed.get(other.site, (None,))[0] != turns:
                 await self._settle(other, turns, now + OFFERS * inv.budget)
         return now + inv.budget
 
     async def _settle(self, step: Fold, turns: Turns, deadline: float) -> None:
-        inv, terms = self._invocation, self._terms[step.site]
+        inv, terms = self._invocation, self._topics.terms[step.site]
         site = step.site.at(turns)
         offers = _Offers(terms)
         await inv.collected(site.before, offers, deadline)
@@ -180,7 +171,7 @@ class Agreement:
     ) -> LinkCodec | Agreed:
         """Return the codec of a message to the parent, once its senders have agreed, if they have to."""
         inv = self._invocation
-        terms = self._own.get(step.site)
+        terms = self._topics.own.get(step.site)
         if terms is None or site.asks:
             return codec(inv.node.me.codec_up if inv.node.me.parent is not None and not site.asks else "none")
         stream = inv.sending.stream(site)
@@ -196,7 +187,7 @@ class Agreement:
         offer = offered() if size <= INLINE else await inv.node.apart(offered)
         asking = Send(site.before, (Slot(_OFFER, terms.offer_type),))
         await inv.sending.up(asking, site.before, [offer], summary)
-        (answer,) = await inv.receive(self.receives[step.site.before], site.turns)
+        (answer,) = await inv.receive(self._topics.receives[step.site.before], site.turns)
         return terms.agreed(answer, stream)
 
 
@@ -235,3 +226,24 @@ def _collecting(step: Fold, terms: Terms) -> Fold:
 
 def _rows(slots: tuple[Slot, ...]) -> tuple[tuple[str, Any], ...]:
     return tuple((s.name, s.type) for s in slots)
+
+
+def _with_children(step: Fold, me: NodeAssignment) -> Terms | None:
+    specs = {c.codec_up: c.name for c in me.children if c.placement == step.source.name}
+    if not any(may_agree(codec(spec)) for spec in specs):
+        return None
+    if len(specs) > 1:
+        (one, first), (other, second), *_ = specs.items()
+        raise ProtocolError(
+            f"{first} sends in {one}, {second} in {other}: they cannot agree",
+            where=f"{me.name}, site {step.site}",
+            mend=f"give all {step.source} of one parent one codec",
+        )
+    return Terms.of(_rows(added(step.folds)), codec(next(iter(specs))))
+
+
+def _with_siblings(step: Send, compiled: Compiled, me: NodeAssignment) -> Terms | None:
+    if me.parent is None or not may_agree(codec(me.codec_up)):
+        return None
+    fold = compiled.fold_of(step.site, me.placement)
+    return None if fold is None else Terms.of(_rows(added(fold.folds)), codec(me.codec_up))

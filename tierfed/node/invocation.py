@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from tierfed.compiler.slices import (
     Broadcast,
-    Compiled,
     Fold,
     Keep,
     Load,
@@ -35,19 +34,17 @@ from tierfed.compiler.slices import (
     Scatter,
     Send,
     Site,
-    Slice,
-    Step,
 )
 from tierfed.errors import EmptyAggregate, NoBase, ProtocolError, RoundFailed, StorageError, TierfedError
 from tierfed.ir.intrinsics import iterate
-from tierfed.node.accumulator import Accumulator, Contribution, folded_bytes, has_leaves
+from tierfed.node.accumulator import Accumulator, Contribution, folded_bytes
 from tierfed.node.agreement import Agreement, Folding
 from tierfed.node.bases import BaseKey
 from tierfed.node.collection import Order, order_of
 from tierfed.node.fates import Counted, Part, said
 from tierfed.node.keepers import received
 from tierfed.node.kept import copied
-from tierfed.node.relay import relayed
+from tierfed.node.own_part import OwnPart
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
     Accept,
@@ -56,7 +53,6 @@ from tierfed.node.round_events import (
     Begun,
     Cancelled,
     Close,
-    Collect,
     Committed,
     Discard,
     Event,
@@ -77,7 +73,6 @@ from tierfed.node.sending import Sending
 from tierfed.node.summary import Summary, together
 from tierfed.node.telling import cut, reason_of, told
 from tierfed.node.uploads import AHEAD, INLINE, Upload, Uploads, reader_of
-from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types import Type
 from tierfed.types.values import nbytes
 from tierfed.wire.frame import Frame
@@ -94,8 +89,9 @@ _ACKNOWLEDGE = 0.02  # seconds that an acknowledgement may wait
 class Invocation:
     """See the module docstring.
 
-    `budget` is how long, in seconds, each fold may wait for its children; `recalled` names what
-    members keep of earlier invocations, by the argument that it is in this one.
+    `own` is the node's part in the program, `budget` how long, in seconds, each fold may wait for its
+    children; `recalled` names what members keep of earlier invocations, by the argument that it is in
+    this one.
     """
 
     def __init__(
@@ -103,7 +99,7 @@ class Invocation:
         node: Node,
         name: str,
         attempt: int,
-        compiled: Compiled,
+        own: OwnPart,
         budget: float,
         recalled: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -112,51 +108,37 @@ class Invocation:
         self.attempt = attempt
         self.id = name, attempt
         self.began = node.epochs()  # under which connection each child was there
-        self.compiled = compiled
+        self.own = own
+        self.compiled = own.compiled
         self.budget = budget
         self._recalled = recalled
         self.over = False
         self.computing = 0  # checks and folds of contributions that are under way, off the loop
         me = node.me
-        self.part = _part(compiled, me)
-        self.folds = {s.site: s for s in self.part.walk() if isinstance(s, Fold)}
-        self._receives = {s.site: s for s in self.part.walk() if isinstance(s, Receive)}
-        self._run, self._relayed = relayed(self.part, me)
-        self._loops = _loops_around(self.part.steps)
-        self.agreement = Agreement(self, self._loops)
-        self.folds |= self.agreement.folds
-        self._receives |= self.agreement.receives
-        self._loops |= self.agreement.loops
-        self.turns = {site: len(loops) for site, loops in self._loops.items()}
+        self.agreement = Agreement(self, own.topics)
         self._down: dict[Site, MessageReader] = {}
         self._arrived: defaultdict[Site, asyncio.Event] = defaultdict(asyncio.Event)
         self._whole: dict[tuple[str, Site], Contribution] = {}
         self._acknowledged: list[tuple[str, Site, str]] = []
         self._incoming: Contribution | None = None  # what the round is deciding about
         self._sums: dict[Site, Folding] = {}
-        self._slow = {site for site, step in self.folds.items() if has_leaves(step)}
         self._closed: dict[Site, asyncio.Future[Close]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._summary = Summary()
         self._raised = False  # whether the driver was told of a leaf that raised
-        self.members = self._participants()
+        self.members = own.members
         self.sending = Sending(self)
         self.uploads = Uploads(self)
         self.round = Round(
             me.name,
             name,
             attempt,
-            [Collect(s.site, s.source.name, self._loops[s.site]) for s in self.folds.values()],
-            {p: [c.name for c in me.children if c.placement == p] for p in {c.placement for c in me.children}},
+            own.collects,
+            own.children,
             me.quorum,
             self.began,
         )
-
-    def _participants(self) -> tuple[ChildAssignment, ...]:
-        """Return the children in whose subtree a slice has something to do."""
-        active = {p.name for p, s in self.compiled.slices.items() if s.steps}
-        return tuple(c for c in self.node.me.children if any(p in active and n for p, n in c.members_below.items()))
 
     # -- life
 
@@ -164,7 +146,7 @@ class Invocation:
         """Run; `dead` names the children that are not there, with the reason."""
         self.step(Begun(float("inf"), dead))
         if not self.over:
-            self.spawn(run_slice(self._run, self))
+            self.spawn(run_slice(self.own.run, self, self.own.last_uses))
 
     def fail(self, error: TierfedError) -> None:
         """Give up: tell the parent why, and the children that it is over."""
@@ -336,7 +318,7 @@ class Invocation:
     def _fold_in(self, member: str, site: Site) -> None:
         contribution = self._whole.pop((member, site))
         total = self._sums[site]
-        if contribution.reader.raw_bytes > INLINE or site.written in self._slow:
+        if contribution.reader.raw_bytes > INLINE or site.written in self.own.slow:
             self.computing += 1
             self.spawn(self._fold_apart(total, contribution, member, site))
             return
@@ -398,8 +380,8 @@ class Invocation:
     def parent_reader(self, header: Mapping[str, Any]) -> MessageReader | None:
         """Return the reader of a parent's frame, None for a site that is over."""
         site = Site.parse(header["ident"]["site"])
-        step = self._receives.get(site.written)
-        if step is None or len(site.turns) != self.turns[site.written]:
+        step = self.own.receives.get(site.written)
+        if step is None or len(site.turns) != self.own.turns[site.written]:
             raise ProtocolError(f"nothing is received at site {site}", where=self.node.me.name)
         return self._reader(step, site)
 
@@ -408,7 +390,7 @@ class Invocation:
             where = f"{self.node.me.name}, site {site}"
             find = self.node.keeping.received.find(self.id, self._base_key(step), where)
             spec = "none" if site.asks else self.node.me.codec_down
-            relay = self._relayed.get(site)
+            relay = self.own.relayed.get(site)
             landing = relay is None or relay.kept
             self._down[site] = reader_of(step.slots, spec, where, find, landing=landing)
         return self._down[site]
@@ -432,7 +414,7 @@ class Invocation:
     async def receive(self, step: Receive, turns: Turns) -> list[Any]:
         """Return the values of the parent's message of this step's site."""
         site = step.site.at(turns)
-        relay = self._relayed.get(step.site)
+        relay = self.own.relayed.get(step.site)
         if relay is not None:
             await self.sending.pass_on(relay, site, self._reader(step, site))
         with self.span("receive", str(site)):
@@ -456,7 +438,7 @@ class Invocation:
 
     def order(self, site: Site) -> Order:
         """Return where a site stands in the program."""
-        return order_of(site, self._loops[site.written])
+        return order_of(site, self.own.loops[site.written])
 
     async def send_down(self, step: Broadcast | Scatter, turns: Turns, values: list[Any]) -> None:
         """Begin to send to every child that takes part; the slice goes on meanwhile, unless one is far behind."""
@@ -473,7 +455,7 @@ class Invocation:
         site = step.site.at(turns)
         with self.span("fold", str(site)):
             begin = functools.partial(Accumulator, step, env)
-            apart = step.site in self._slow or folded_bytes(step, env) > INLINE
+            apart = step.site in self.own.slow or folded_bytes(step, env) > INLINE
             total = await self.node.apart(begin) if apart else begin()
             close = await self.collected(site, total, await self.agreement.settle(step, turns))
             self._summary = _joined(self._summary, close.summary)
@@ -547,32 +529,3 @@ def _joined(before: Summary, close: Summary) -> Summary:
         counts[placement] = min(count, counts.get(placement, count))
     lost = together((), {**before.lost, **close.lost})
     return Summary(counts, lost.lost, max(before.more, close.more))
-
-
-def _loops_around(steps: tuple[Step, ...], loops: tuple[Site, ...] = ()) -> dict[Site, tuple[Site, ...]]:
-    """Return the loops around each message of a slice, the outermost first, by its site."""
-    found: dict[Site, tuple[Site, ...]] = {}
-    for step in steps:
-        if isinstance(step, Loop):
-            found |= _loops_around(step.steps, (*loops, step.site))
-        elif isinstance(step, Receive | Fold | Broadcast | Scatter | Send):
-            found[step.site] = loops
-    return found
-
-
-def _collects(part: Slice) -> list[Collect]:
-    loops = _loops_around(part.steps)
-    return [Collect(s.site, s.source.name, loops[s.site]) for s in part.walk() if isinstance(s, Fold)]
-
-
-def _part(compiled: Compiled, me: NodeAssignment) -> Slice:
-    """Return the slice of a node; raises ProtocolError unless the program is for the hierarchy that the node is in."""
-    parts = {placement.name: part for placement, part in compiled.slices.items()}
-    lacking = [p for p in (me.placement, *(p for c in me.children for p in c.members_below)) if p not in parts]
-    if lacking:
-        raise ProtocolError(
-            f"the program has no slice for {lacking[0]}",
-            where=me.name,
-            mend=f"compile it for the hierarchy of the tree; it was for {', '.join(parts)}",
-        )
-    return parts[me.placement]

@@ -613,10 +613,9 @@ class Node:
             if earlier.attempt >= attempt:
                 return
             earlier.end(committed=False, reason=f"attempt {attempt} has begun")
-        compiled, data = known
         own = min(self.me.deadline, float(budget)) if self.me.children else float(budget)
         try:
-            invocation = Invocation(self, name, attempt, compiled, own, recalled)
+            invocation = Invocation(self, name, attempt, known.part(self.me), own, recalled)
         except TierfedError as error:  # a program that is not of this tree
             error.node = error.node or self.me.name
             self.tell_parent({"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
@@ -624,14 +623,20 @@ class Node:
         self._invocations[name] = invocation
         self.slots.begun()
         dead: dict[str, str] = {}
-        below = handed_down(own * invocation.agreement.share)
-        begin: dict[str, Any] = {"kind": "begin", "inv": name, "att": attempt, "hash": compiled.hash, "budget": below}
+        below = handed_down(own * invocation.own.topics.share)
+        begin: dict[str, Any] = {
+            "kind": "begin",
+            "inv": name,
+            "att": attempt,
+            "hash": known.compiled.hash,
+            "budget": below,
+        }
         if recalled:
             begin["recalled"] = dict(recalled)
         for assigned in invocation.members:
             child = self._links[assigned.name]
             if child.up:
-                self.downwards.begin(child, begin, data, invocation.spawn)
+                self.downwards.begin(child, begin, known.data, invocation.spawn)
             else:
                 dead[assigned.name] = f"it is not connected: {child.absence}"
         invocation.begin(dead)

@@ -19,16 +19,33 @@ from collections import OrderedDict
 from tierfed.compiler.serialize import compiled_from_bytes
 from tierfed.compiler.slices import Compiled
 from tierfed.errors import ProtocolError
+from tierfed.node.own_part import OwnPart
+from tierfed.topology.assignment import NodeAssignment
 
 KEPT = 64
 COUNTED_ON = 32
 
 
+class Program:
+    """A program deployed here, with its bytes, and what it is to the node once that was asked for."""
+
+    def __init__(self, compiled: Compiled, data: bytes) -> None:
+        self.compiled = compiled
+        self.data = data
+        self._part: OwnPart | None = None
+
+    def part(self, me: NodeAssignment) -> OwnPart:
+        """Return the node's own part; raises ProtocolError as `OwnPart` does."""
+        if self._part is None:
+            self._part = OwnPart(self.compiled, me)
+        return self._part
+
+
 class Programs:
-    """The programs deployed here, by hash, with their bytes."""
+    """The programs deployed at a node, by hash."""
 
     def __init__(self) -> None:
-        self._programs: OrderedDict[str, tuple[Compiled, bytes]] = OrderedDict()
+        self._programs: OrderedDict[str, Program] = OrderedDict()
 
     def add(self, data: bytes, announced: object, where: str) -> Compiled:
         """Keep the program in `data`; raises ProtocolError if it is not the one announced."""
@@ -39,14 +56,14 @@ class Programs:
                 where=where,
                 mend="run one version of tierfed",
             )
-        self._programs[compiled.hash] = compiled, data
+        self._programs[compiled.hash] = Program(compiled, data)
         self.get(compiled.hash)
         while len(self._programs) > KEPT:
             self._programs.popitem(last=False)
         return compiled
 
-    def get(self, hash_: object) -> tuple[Compiled, bytes] | None:
-        """Return the program of that hash and its bytes, None if it is not here."""
+    def get(self, hash_: object) -> Program | None:
+        """Return the program of that hash, None if it is not here."""
         if not isinstance(hash_, str) or hash_ not in self._programs:
             return None
         self._programs.move_to_end(hash_)

@@ -72,9 +72,14 @@ class Ports(Protocol):
         """A loop that stands in no other has taken its last turn."""
 
 
-async def run_slice(part: Slice, ports: Ports) -> None:
-    """Run the steps of `part` in order.  Raises whatever a step raises."""
-    await _run(part.steps, {}, ports, (), _last_uses(part.steps, _NONE))
+def last_uses(part: Slice) -> Uses:
+    """Return the names that nothing reads any more after a step of `part`."""
+    return _last_uses(part.steps, _NONE)
+
+
+async def run_slice(part: Slice, ports: Ports, last: Uses) -> None:
+    """Run the steps of `part` in order; `last` are its `last_uses`.  Raises whatever a step raises."""
+    await _run(part.steps, {}, ports, (), last)
 
 
 async def _run(steps: tuple[Step, ...], env: Env, ports: Ports, turns: Turns, last: Uses) -> None:

@@ -76,16 +76,17 @@ class Uploads:
         if upload is not None:
             self._invocation.node.slots.done(upload)
 
-    def of(self, member: str, placement: str, header: Mapping[str, Any]) -> Upload | None:
+    def of(self, member: str, placement: str, header: Mapping[str, Any], *, whole: bool = False) -> Upload | None:
         """Return the upload that a child's frame belongs to, None if what it belongs to is refused.
 
+        `whole` says that the frame is here: if it is all of the message, that has arrived as soon as it is offered.
         Raises ProtocolError for a site that the child does not send.
         """
         inv = self._invocation
         ident = header["ident"]
         site = Site.parse(ident["site"])
-        step = inv.folds.get(site.written)
-        if step is None or step.source.name != placement or len(site.turns) != inv.turns[site.written]:
+        step = inv.own.folds.get(site.written)
+        if step is None or step.source.name != placement or len(site.turns) != inv.own.turns[site.written]:
             raise ProtocolError(
                 f"{member} sends for site {site}, which is not collected from {placement}",
                 where=inv.node.me.name,
@@ -96,13 +97,14 @@ class Uploads:
             child, epoch = inv.node.children[member], inv.node.epoch(member)
             reader = inv.agreement.reader(child, step, site, f"{member}, site {site}")
             self._readers[key] = Upload(member, site, step, reader, epoch)
-            inv.step(Offered(member, site, ident["att"], epoch))
+            if not (whole and "end" in header):
+                inv.step(Offered(member, site, ident["att"], epoch))
         return self._readers.get(key)
 
     def frame(self, member: str, placement: str, frame: Frame) -> None:
         """Take a frame of a child's message.  Raises, closing the link, for one that is not of it."""
         inv = self._invocation
-        upload = self.of(member, placement, frame.header)
+        upload = self.of(member, placement, frame.header, whole=True)
         if upload is None:
             return
         reader = upload.reader

@@ -76,6 +76,10 @@ class Sealed(tuple[Any, ...]):
         return sealed
 
 
+_NOTHING = Sealed()
+_NOTHING.crc = 0
+
+
 def crc32c(data: Any, crc: int = 0) -> int:
     """Return the CRC32C of `data` (contiguous), going on from `crc`."""
     if type(data) is not bytes:
@@ -112,7 +116,7 @@ def encode(header: Header, buffers: Sequence[Any] = ()) -> list[Bytes]:
     int, float, str, bytes, list and dict.
     """
     packed = pack(header)
-    sealed = buffers if isinstance(buffers, Sealed) else Sealed.of(*buffers)
+    sealed = buffers if isinstance(buffers, Sealed) else Sealed.of(*buffers) if buffers else _NOTHING
     size = sum(map(len, sealed))
     # The last field is the CRC of what stands before it, so it is packed as 0 and cut off.
     front = _PREFIX.pack(MAGIC, VERSION, len(packed), size, sealed.crc, 0)[:_COVERED]

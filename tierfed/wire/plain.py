@@ -25,6 +25,7 @@ from tierfed.errors import FrameError
 HEADER_LIMIT = 1 << 16  # bytes
 _ENTRIES = 4096  # in one list or map
 _DEPTH = 16
+_TEXT = frozenset({str})
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
 _NESTED = (dict, list, tuple)
@@ -34,7 +35,7 @@ Header: TypeAlias = dict[str, Any]
 
 def pack(header: Header) -> bytes:
     """Return `header` as a frame carries it; raises FrameError as `encode` does."""
-    _check_plain(header, "encode", 0)
+    _check_plain(header, "encode")
     try:
         packed: bytes = msgpack.packb(header)
     except (TypeError, ValueError, OverflowError) as e:
@@ -82,7 +83,7 @@ def unpack(packed: bytes, where: str) -> Header:
             where=where,
             mend="run one version of tierfed at both ends",
         ) from e
-    _check_plain(header, where, 0)
+    _check_plain(header, where)
     if msgpack.packb(header) != packed:  # a key twice, or a number in a longer form: two readings of one header
         raise FrameError(
             "a header is not in its shortest form", where=where, mend="pack each key once, as msgpack's packb does"
@@ -91,23 +92,31 @@ def unpack(packed: bytes, where: str) -> Header:
     return known
 
 
-def _check_plain(value: Any, where: str, depth: int) -> None:
-    """Raise FrameError unless `value` is a map at the top, and made of plain things, to a depth of 16."""
-    kind = type(value)
-    if depth == 0 and kind is not dict:
-        raise FrameError(f"a header is a {kind.__name__}, not a map", where=where, mend="send a map with string keys")
-    if kind not in (dict, list):
-        raise FrameError(
-            f"a header holds a {kind.__name__}", where=where, mend="use None, bool, int, float, str, bytes, list, dict"
-        )
-    if depth == _DEPTH or len(value) > _ENTRIES:
-        raise FrameError(
-            f"a header nests {depth} deep or has {len(value)} entries in one place",
-            where=where,
-            mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
-        )
-    if kind is dict and set(map(type, value)) - {str}:
-        raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
-    for item in value.values() if kind is dict else value:
-        if type(item) not in _LEAVES:
-            _check_plain(item, where, depth + 1)
+def _check_plain(header: Any, where: str) -> None:
+    """Raise FrameError unless `header` is a map at the top, and made of plain things, to a depth of 16."""
+    if type(header) is not dict:
+        name = type(header).__name__
+        raise FrameError(f"a header is a {name}, not a map", where=where, mend="send a map with string keys")
+    depth, level = 0, [header]
+    while level:
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind not in (dict, list):
+                raise FrameError(
+                    f"a header holds a {kind.__name__}",
+                    where=where,
+                    mend="use None, bool, int, float, str, bytes, list, dict",
+                )
+            if depth == _DEPTH or len(value) > _ENTRIES:
+                raise FrameError(
+                    f"a header nests {depth} deep or has {len(value)} entries in one place",
+                    where=where,
+                    mend=f"nest fewer than {_DEPTH} deep and put at most {_ENTRIES} entries in one list or map",
+                )
+            if kind is dict and not _TEXT.issuperset(map(type, value)):
+                raise FrameError("a header has a key that is no string", where=where, mend="use string keys")
+            items = value.values() if kind is dict else value
+            if not _LEAVES.issuperset(map(type, items)):
+                below += [item for item in items if type(item) not in _LEAVES]
+        depth, level = depth + 1, below
