@@ -17,7 +17,7 @@ import pytest
 from fault_served import Member, Served, served, until, virtually
 
 import tierfed
-from tierfed.node import invocation, memory_transport, relay
+from tierfed.node import memory_transport, own_part, relay
 from tierfed.node.memory_transport import MemoryTransport
 from tierfed.node.relay import relayed
 from tierfed.topology import Topology, assignments
@@ -164,7 +164,7 @@ def test_bytes_and_counts_are_as_if_coded_anew(shape: str, down: str, monkeypatc
     t, value = SHAPES[shape]
     program = PICKED if shape == "two thousand" else mean_of(t)
     passed = exchanged(program, value, down)
-    monkeypatch.setattr(invocation, "relayed", lambda part, me: (part, {}))
+    monkeypatch.setattr(own_part, "relayed", lambda part, me: (part, {}))
     anew = exchanged(program, value, down)
     assert [passed[i] == anew[i] for i in range(4)] == [True] * 4
 

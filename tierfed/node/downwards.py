@@ -46,11 +46,8 @@ class Downwards:
         if not whole:
             self._children[child].post(header)
             return
-        waiting = self._waiting.setdefault(child, [])
-        waiting.append(header)
-        if len(waiting) > TOLD_AGAIN:  # a beginning says no more
-            self._tell(child)
-        elif self._timer is None:
+        self._waiting.setdefault(child, []).append(header)
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_WAIT, self.flush)
 
     def flush(self) -> None:
@@ -72,6 +69,8 @@ class Downwards:
         words = self._fates.words(child.name)
         ended, count = words.after(child.heard), words.count
         header = {**begin, "ended": ended} if ended else begin
+        if count - child.heard > TOLD_AGAIN:  # it says no more
+            self._tell(child.name)
         known = child.deployed.has(begin["hash"])
         if known and child.bulk is not None and child.bulk.send_now(header):
             self._left(child, header, count)
