@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, markdown
 
-NAMES = ("framing", "upload", "rounds", "start", "language", "local_sum", "codec_table", "codecs", "memory", "lag")
+NAMES = ("framing", "upload", "rounds", "start", "language", "local_sum", "codec_table", "codecs", "memory", "lag", "naive", "sizes", "scale", "soak", "peers")
 
 
 def main() -> int:

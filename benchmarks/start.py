@@ -1,4 +1,4 @@
-"""Sixteen nodes up: forked from a zygote, against sixteen fresh interpreters in the same run.
+"""Sixteen nodes up: forked from a zygote, against sixteen fresh interpreters in the same run; TensorFlow; `--help`.
 
     python -m benchmarks.start
 
@@ -7,10 +7,16 @@ connected to its parent.  The fresh interpreters run the same nodes with the sam
 all started at once; they differ in nothing but how a process comes to be.  Memory is the
 proportional set size of all processes, supervisor and zygote included.  Kinds alternate, and
 figures are medians.
+
+With TensorFlow, the zygote imports it before it forks: what that takes is measured beside it, in a fresh interpreter.
+Then 64 nodes, a server and 63 clients, each of which has computed with it once, and the memory of them all.
+
+`tierfed --help` is timed in fresh processes, beside Python itself that does nothing.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import secrets
@@ -19,7 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.rows import Row, row
 from tierfed.launch import listeners
@@ -30,6 +40,10 @@ EDGES = 3
 CLIENTS = 4  # an edge
 NODES = 1 + EDGES + EDGES * CLIENTS
 RUNS = 3
+TF = "tierfed.leaves.tf:tensorflow"  # what a zygote is to call when a program has TensorFlow leaves
+TF_NODES = 64
+HELPS = 10
+_HELP = "import sys; sys.argv[1:] = ['--help']; from tierfed.cli import main; main()"
 
 
 def tree() -> list[NodeAssignment]:
@@ -68,18 +82,27 @@ def tree() -> list[NodeAssignment]:
     return found
 
 
-def _forked() -> tuple[float, float]:
+def _forked(preload: Sequence[str] = ()) -> tuple[float, float]:
     """Return seconds until sixteen forked nodes are ready, and their memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         with launch(
-            tree(), run_dir=Path(folder), run_id=secrets.token_hex(4), token=secrets.token_hex(16), wait_timeout=120.0
+            tree(),
+            run_dir=Path(folder),
+            run_id=secrets.token_hex(4),
+            token=secrets.token_hex(16),
+            wait_timeout=120.0,
+            preload=preload,
         ) as deployment:
             deployment.wait_ready()
             seconds = time.perf_counter() - begun
-            status = deployment.status()
-            rows = [status["supervisor"], status["zygote"], *status["processes"].values()]
-            return seconds, sum(_memory(row["pid"]) for row in rows)
+            return seconds, _of_all(deployment.status())
+
+
+def _of_all(status: Any) -> float:
+    """Return the memory of a run's processes in MB."""
+    rows = [status["supervisor"], status["zygote"], *status["processes"].values()]
+    return sum(_memory(row["pid"]) for row in rows)
 
 
 def _fresh() -> tuple[float, float]:
@@ -147,6 +170,66 @@ def _memory(pid: int) -> float:
     return 0.0
 
 
+def _fresh_seconds(code: str) -> float:
+    """Return what a fresh interpreter takes for `code`, its own start included."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=environment)
+    return time.perf_counter() - begun
+
+
+def _computed(nodes: int) -> int:
+    """Bring up nodes that compute with TensorFlow, and print their memory in MB after the first operation."""
+    import tierfed
+    from tierfed.leaves.tf import tensorflow
+
+    tf = tensorflow()
+    vector = tierfed.to_type("float32[1000]")
+
+    @tierfed.tf_computation(vector)
+    def train(model: Any) -> Any:
+        return tf.nn.softmax(model * 2.0)
+
+    @tierfed.federated_computation(vector)
+    def step(model: Any) -> Any:
+        here = tierfed.federated_value(model, tierfed.SERVER)
+        return tierfed.federated_mean(tierfed.federated_map(train, tierfed.federated_broadcast(here)))
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["TIERFED_HOME"] = home
+        with tierfed.up(tierfed.tree({"CLIENTS": nodes - 1}), wait_timeout=300) as tree:
+            result = tree.invoke(step, np.ones(1000, np.float32))
+            assert abs(float(np.sum(result)) - 1) < 1e-3 and tree.deployment is not None
+            print(_of_all(tree.deployment.status()))
+    return 0
+
+
+def _tensorflow(quick: bool) -> list[Row]:
+    """Return the rows of nodes with TensorFlow, none where it is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        print("no rows with TensorFlow, which is not installed: pip install 'tierfed[tf]'", file=sys.stderr)
+        return []
+    imports, ready, memory = [], [], []
+    for _ in range(1 if quick else RUNS):
+        imports.append(_fresh_seconds("import tensorflow"))
+        seconds, used = _forked([TF])
+        ready.append(seconds)
+        memory.append(used)
+    imported, seconds = statistics.median(imports), statistics.median(ready)
+    nodes = 4 if quick else TF_NODES
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.start", "tensorflow", str(nodes)], check=True, stdout=subprocess.PIPE
+    )
+    after = float(done.stdout.split()[-1])
+    return [
+        row("import of TensorFlow, fresh interpreter", imported, "s"),
+        row("16 nodes with TensorFlow ready", seconds, "s"),
+        row("16 nodes with TensorFlow ready, beyond the import", seconds - imported, "s", "<= 1"),
+        row("16 nodes with TensorFlow, memory", statistics.median(memory), "MB"),
+        row(f"{nodes} nodes with TensorFlow after the first operation, memory", after / 1000, "GB", "<= 3"),
+    ]
+
+
 def run(quick: bool = False) -> list[Row]:
     """Return the rows of this benchmark."""
     forked, fresh = [], []
@@ -155,6 +238,7 @@ def run(quick: bool = False) -> list[Row]:
         fresh.append(_fresh())
     seconds = [statistics.median(each[0] for each in kind) for kind in (forked, fresh)]
     memory = [statistics.median(each[1] for each in kind) for kind in (forked, fresh)]
+    python, told = ([_fresh_seconds(code) for _ in range(3 if quick else HELPS)] for code in ("", _HELP))
 
     return [
         row("16 nodes ready, forked from a zygote", seconds[0], "s", "<= 1.5"),
@@ -163,11 +247,16 @@ def run(quick: bool = False) -> list[Row]:
         row("16 nodes, memory forked", memory[0], "MB"),
         row("16 nodes, memory fresh", memory[1], "MB"),
         row("memory of 16 nodes: fresh against forked", memory[1] / memory[0], "x", ">= 2"),
+        *_tensorflow(quick),
+        row("a Python that does nothing", statistics.median(python), "s"),
+        row("`tierfed --help`", statistics.median(told), "s", "<= 0.25"),
     ]
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["node"]:
         sys.exit(_node())
+    if sys.argv[1:2] == ["tensorflow"]:
+        sys.exit(_computed(int(sys.argv[2])))
     for each in run():
         print(json.dumps(each))

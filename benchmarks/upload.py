@@ -80,7 +80,8 @@ async def _send_links(port: int, count: int) -> None:
             group.create_task(child(int(os.environ["INDEX"]) * count + index))
 
 
-def _keep_to(receiver: bool) -> None:
+def keep_to(receiver: bool) -> None:
+    """Keep this process to the receiver's core, or to the others."""
     first, *others = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {first} if receiver or not others else others)
 
@@ -119,7 +120,7 @@ class _Raw:
         self._child.wait()
 
 
-class _Links:
+class Links:
     """The parent: links, receive buffers, and whole contributions added in member order."""
 
     def __init__(self, count: int, fold: bool) -> None:
@@ -134,6 +135,7 @@ class _Links:
         self._next = 0
 
     async def open(self) -> None:
+        """Listen, and start the children."""
         arrived = asyncio.Event()
 
         def admit(link: Link) -> dict[str, Any]:
@@ -176,6 +178,7 @@ class _Links:
         return time.perf_counter() - before, sum(self._cpu.values()), time.process_time() - cpu
 
     async def close(self) -> None:
+        """Send the children home."""
         await self._server.close()
         for child in self._children:
             child.wait()
@@ -183,10 +186,10 @@ class _Links:
 
 
 async def _measure(runs: int) -> dict[str, list[tuple[float, float, float]]]:
-    raw, one, many = _Raw(), _Links(1, fold=False), _Links(CHILDREN, fold=True)
+    raw, one, many = _Raw(), Links(1, fold=False), Links(CHILDREN, fold=True)
     await one.open()
     await many.open()
-    _keep_to(receiver=True)  # after the senders were started, who inherit
+    keep_to(receiver=True)  # after the senders were started, who inherit
     rows: dict[str, list[tuple[float, float, float]]] = {"raw": [], "one": [], "many": []}
     for _ in range(runs + 1):
         rows["raw"].append(raw.run())
@@ -233,7 +236,7 @@ def run(quick: bool = False) -> list[Row]:
 def main(arguments: list[str]) -> None:
     """Print the rows; with arguments, be a sender."""
     if arguments:
-        _keep_to(receiver=False)
+        keep_to(receiver=False)
         kind, port, count = arguments[0], int(arguments[1]), int(arguments[2])
         if kind == "raw":
             _send_raw(port)
