@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import tierfed
-from benchmarks.rows import Row, row
+from benchmarks.rows import Row, between, row
 from tierfed.jobs.program import load_job
 
 ROOT = Path(__file__).parent.parent
@@ -194,11 +194,7 @@ def _size(r: dict[str, Any], base: dict[str, Any], key: str, digits: int) -> str
 
 def inserted(readme: str, table: str) -> str:
     """Return the text of README with `table` between the markers."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md has no lines {BEGIN} and {END}")
-    return f"{before}{begin}\n\n{table}\n{end}{after}"
+    return between(readme, BEGIN, END, table, "README.md")
 
 
 def write(figures: Figures) -> None:

@@ -32,3 +32,12 @@ def markdown(rows: list[Row]) -> str:
         mark = {True: "met", False: "**missed**", None: ""}[r["met"]]
         lines.append(f"| {r['name']} | {r['figure']:g} {r['unit']} | {r['target']} | {mark} |")
     return "\n".join(lines)
+
+
+def between(text: str, begin: str, end: str, inner: str, where: str) -> str:
+    """Return `text` with `inner` between the lines `begin` and `end`; `where` names it if they are not there."""
+    before, first, rest = text.partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise SystemExit(f"{where} has no lines {begin} and {end}")
+    return f"{before}{begin}\n\n{inner}\n{end}{after}"
