@@ -44,8 +44,12 @@ NOTHING = tierfed.to_type({"zero": (np.float32, [0, 3]), "none": {}})
 
 
 def made(size: Any) -> Any:
-    """Return a large model."""
-    return np.resize(np.arange(CYCLE, dtype=np.float32), int(size))
+    """Return a large model, made piece by piece: one call of numpy for all would hold up its process meanwhile."""
+    model = np.empty(int(size), np.float32)
+    piece = np.tile(np.arange(CYCLE, dtype=np.float32), PIECE // CYCLE)
+    for at in range(0, len(model), PIECE):
+        model[at : at + PIECE] = piece[: len(model) - at]
+    return model
 
 
 def off(model: Any) -> Any:

@@ -30,6 +30,7 @@ from tierfed.types import (
 from tierfed.types.dtypes import NAMES
 
 DTYPES: Mapping[str, pb.DataType] = {name: getattr(pb, name.upper()) for name in NAMES}
+_KNOWN_LEVELS = 3  # of functions and placements, within which a type is looked up
 DTYPE_NAMES: Mapping[int, str] = {number: name for name, number in DTYPES.items()}
 
 
@@ -95,6 +96,7 @@ class TypeReader:
         self.where = where
         self._placements: dict[str, Placement] = {}
         self._types: dict[bytes, Type] = {}
+        self._tensors: dict[tuple[int, tuple[int, ...], bool], TensorType] = {}
 
     def fail(self, what: str, mend: str | None = None) -> ProtocolError:
         """Return the error for what cannot be."""
@@ -105,27 +107,40 @@ class TypeReader:
 
         Raises ProtocolError for a message that says none, TypeMismatch for one that cannot be.
         """
+        return self._known(message, 0)
+
+    def _known(self, message: pb.Type, level: int) -> Type:
+        """Return a type that may have been read before, also as the parameter of a function, or at a placement."""
+        if level > _KNOWN_LEVELS:  # what nests deep is not serialised anew at each level
+            return self._type(message, level)
         key = message.SerializeToString(deterministic=True)
         found = self._types.get(key)
         if found is None:
-            found = self._types[key] = self._type(message)
+            found = self._types[key] = self._type(message, level)
         return found
 
-    def _type(self, message: pb.Type) -> Type:
-        kind = message.WhichOneof("type")
+    def _type(self, message: pb.Type, level: int) -> Type:
+        kind, below = message.WhichOneof("type"), level + 1
         if kind == "tensor":
-            return self.tensor(message.tensor.dtype, message.tensor.dims, message.tensor.unknown_rank)
+            tensor = message.tensor
+            key = tensor.dtype, tuple(tensor.dims), tensor.unknown_rank
+            known = self._tensors.get(key)
+            if known is None:
+                known = self._tensors[key] = self.tensor(*key)
+            return known
         if kind == "struct":
-            return StructType([(e.name or None, self._type(e.value)) for e in message.struct.element])
+            return StructType([(e.name or None, self._type(e.value, _KNOWN_LEVELS)) for e in message.struct.element])
         if kind == "sequence":
-            return SequenceType(self._type(message.sequence.element))
+            return SequenceType(self._type(message.sequence.element, _KNOWN_LEVELS))
         if kind == "function":
             f = message.function
-            return FunctionType(self._type(f.parameter) if f.HasField("parameter") else None, self._type(f.result))
+            return FunctionType(
+                self._known(f.parameter, below) if f.HasField("parameter") else None, self._known(f.result, below)
+            )
         if kind == "federated":
             federated = message.federated
             at = self.placement(federated.placement.value)
-            return FederatedType(self._type(federated.member), at, federated.all_equal)
+            return FederatedType(self._known(federated.member, below), at, federated.all_equal)
         if kind == "placement":
             return PlacementType()
         if kind == "abstract":
