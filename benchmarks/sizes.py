@@ -4,7 +4,7 @@
 
 Each goes down to the clients of a tree and their mean comes up, and the result must be right.  What the round's record
 counts at the sockets, messages and bytes, is held against what `tierfed show` predicts from the types
-(topology/plan.py); a header may be 64 bytes longer, since the invocation's name is not known before.
+(topology/messages.py); a header may be 64 bytes longer, since the invocation's name is not known before.
 
 The model is one tensor of float32, made at the server, sent to one client and back, with `none` and with int8, and
 looked at where it comes in.  `TIERFED_LARGE_MB` is its size, 2,000 without; server and client hold five of them.
@@ -24,7 +24,7 @@ import numpy as np
 
 import tierfed
 from benchmarks.rows import Row, row
-from tierfed.topology.plan import predicted
+from tierfed.topology.messages import predicted
 
 MB = 1_000_000
 MANY = 2000

@@ -15,7 +15,7 @@ from tierfed.node.memory_transport import MemoryTransport
 from tierfed.node.node import Node
 from tierfed.topology import Topology
 from tierfed.topology import tree as fan_out
-from tierfed.topology.plan import predicted
+from tierfed.topology.messages import predicted
 from tierfed.types import StructType, TensorType
 
 MANY = StructType([(f"t{i}", TensorType("float32", [i % 7])) for i in range(2000)])
