@@ -83,7 +83,7 @@ def run(leaf: Compiled, argument: Any, members: int) -> list[Any]:
     except Exception as problem:
         raise LeafError(f"raised {py.told(problem)}", where=name, remote_traceback=traceback.format_exc()) from problem
     single = py.load(leaf)
-    for member in {0, members - 1}:
+    for member in dict.fromkeys((0, members - 1)):
         alone, together = single(row(argument, t.parameter, member)), row(stacked, t.result, member)
         if not _agree(alone, together, t.result, form.tolerance):
             other = "bits" if form.tolerance is None else "values"

@@ -280,6 +280,13 @@ class DirectLink(Inbox):
                     await self._room
                     self._open()
 
+    def send_now(self, header: dict[str, Any]) -> bool:
+        """Send one tiny frame, if none waits for its turn; return whether it is sent."""
+        if self.closed.done() or (self._turn is not None and self._turn.locked()):
+            return False
+        self._put(header, ())
+        return True
+
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame without waiting; on a closed link nothing happens."""
         if not self.closed.done():

@@ -86,6 +86,13 @@ class ShapedLink:
                     self._room.clear()
                     await self._room.wait()
 
+    def send_now(self, header: dict[str, Any]) -> bool:
+        """Send one tiny frame, if none waits for its turn; return whether it is sent."""
+        if self._link.closed.done() or self._turn.locked():
+            return False
+        self._down.push(size_of(header, Sealed.of()), partial(self._leave, header, Sealed.of()))
+        return True
+
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame without waiting."""
         if not self._link.closed.done():

@@ -74,6 +74,13 @@ class LeafLink(Inbox):
         for header, buffers in frames:
             self._group.sent(self._member, header, sealed_of(buffers))
 
+    def send_now(self, header: dict[str, Any]) -> bool:
+        """Send one tiny frame; return whether it is sent."""
+        if self.closed.done():
+            return False
+        self._group.sent(self._member, header, sealed_of(()))
+        return True
+
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame."""
         if not self.closed.done():
@@ -127,11 +134,9 @@ class Leaves:
     def posted(self, member: int, header: dict[str, Any]) -> None:
         """A small frame is on its way to a member; only the end of an invocation matters to one that keeps nothing."""
         if header.get("kind") == "end":
-            invocation = self._invocations.get((header["inv"], header["att"]))
-            if invocation is not None:
-                way = self._ways[member]
-                delay = 0.0 if way is None else way[1].way.profile.delay
-                asyncio.get_running_loop().call_later(delay, invocation.end, member)
+            way = self._ways[member]
+            delay = 0.0 if way is None else way[1].way.profile.delay
+            asyncio.get_running_loop().call_later(delay, self._end, member, header["inv"], header["att"])
 
     def sent(self, member: int, header: dict[str, Any], sealed: Sealed) -> None:
         """A frame is on its way to a member."""
@@ -140,6 +145,8 @@ class Leaves:
             if self._programs.get(header["hash"]) is None:
                 self._programs.add(b"".join(bytes(b) for b in sealed), header["hash"], self.members[member].name)
         elif kind == "begin":
+            for name, attempt, _ in header.get("ended", ()):  # what it is told of those before
+                self._end(member, name, attempt)
             invocation = self._began(header)
             if invocation is not None:
                 invocation.expect(member)
@@ -155,13 +162,19 @@ class Leaves:
         elif then is not None:
             asyncio.get_running_loop().call_soon(then)
 
+    def _end(self, member: int, name: str, attempt: int) -> None:
+        """A member has heard that an invocation is over."""
+        invocation = self._invocations.get((name, attempt))
+        if invocation is not None:
+            invocation.end(member)
+
     def _began(self, header: dict[str, Any]) -> Together | None:
         key = header["inv"], header["att"]
         if key not in self._invocations:
             known = self._programs.get(header["hash"])
             if known is None:
                 raise ProtocolError(f"program {header['hash'][:12]} was never deployed", where=self.members[0].name)
-            self._invocations[key] = Together(self, *key, known[0])
+            self._invocations[key] = Together(self, *key, known.compiled)
         return self._invocations[key]
 
     def over(self, invocation: Together) -> None:
