@@ -85,7 +85,7 @@ class Channel:
 
     def _begin(self, idle: float) -> None:
         nbytes = self._pushed[0][0]
-        rate, self._latency = self.way.carry(nbytes, idle)
+        rate, self._latency = self.way.carry(nbytes, idle, self.queued - nbytes)
         self._wire.begin(self, nbytes, rate)
 
     def left(self, now: float) -> None:
