@@ -5,10 +5,10 @@
     ├─ edge-eu                 up bf16      quorum 100%  deadline 30s
     │  └─ c-eu-[00-15] ×16     up int8+zstd
 
-Each drawing is a function `(topology, predicted, error) -> str` in `FORMATS`.  `predicted` gives, for
+Each drawing is a function `(topology, predicted, error, cost) -> str` in `FORMATS`.  `predicted` gives, for
 a placement, the bytes that all its members move in a round: (raw up, nominal up, raw down,
 nominal down), nominal being what the codec writes before any entropy coding.  `error` is what its
-codecs add up to at the root (error.py).
+codecs add up to at the root (error.py), `cost` what its links and devices take (cost.py).
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tierfed.topology import captions
 from tierfed.topology.bundles import Bundle, bundles
+from tierfed.topology.captions import amount
+from tierfed.topology.links import figures
 from tierfed.topology.model import Node, Topology
 from tierfed.topology.resolved import as_written, flow
 
 if TYPE_CHECKING:
+    from tierfed.topology.cost import Cost
     from tierfed.topology.error import RootError
 
 Predicted: TypeAlias = Mapping[str, tuple[int, int, int, int]]
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def tree(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
+def tree(
+    topology: Topology, predicted: Predicted | None = None, error: RootError | None = None, cost: Cost | None = None
+) -> str:
     """Return the tree as text, siblings that are alike on one line."""
     rows = list(_rows(bundles(topology), "", ""))
     width = max(len(name) for name, _ in rows)
@@ -42,7 +48,7 @@ def tree(topology: Topology, predicted: Predicted | None = None, error: RootErro
     if topology.job is not None:
         lines.append(f"job {topology.job.program} {flow(topology.job.params)}")
     if predicted:
-        lines.append(f"predicted a round: {prediction(topology, predicted)}")
+        lines.append(f"predicted a round: {prediction(topology, predicted, cost)}")
     if told := errors(error):
         lines.append(told)
     return "\n".join(lines) + "\n"
@@ -74,7 +80,15 @@ def _rows(bundle: Bundle, lead: str, below: str) -> Iterator[tuple[str, list[str
     """Yield each line's name, with its branches, and its facts."""
     node = bundle.first
     name = f"{node.placement} {bundle.name}" if node.parent is None else bundle.name
-    yield lead + name, [*_facts(node), " ".join(f"{k}={v}" for k, v in node.labels.items())]
+    yield (
+        lead + name,
+        [
+            *captions.link(node),
+            *_facts(node),
+            *captions.device(node),
+            " ".join(f"{k}={v}" for k, v in node.labels.items()),
+        ],
+    )
     for at, inner in enumerate(bundle.below):
         last = at == len(bundle.below) - 1
         yield from _rows(inner, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
@@ -103,17 +117,24 @@ def _codec(text: str) -> str:
     return ", ".join(by if pattern == "default" else f"{pattern}: {by}" for pattern, by in written.items())
 
 
-def prediction(topology: Topology, predicted: Predicted) -> str:
-    """Return what `predicted` comes to, placement by placement from the leaves up."""
+def prediction(topology: Topology, predicted: Predicted, cost: Cost | None = None) -> str:
+    """Return what `predicted` and `cost` come to, placement by placement from the leaves up."""
     told = []
     for placement in reversed(topology.hierarchy.placements):
+        of = cost.tiers.get(str(placement)) if cost is not None else None
+        taken = [amount(of.seconds, "s")] if of is not None and of.seconds is not None else []
+        taken += [amount(of.joules, "J")] if of is not None and of.joules is not None else []
         if str(placement) not in predicted:
+            if of is not None and (of.seconds or of.joules):
+                told.append(f"{placement} {', '.join(taken)}")
             continue
         raw_up, up, raw_down, down = predicted[str(placement)]
         members = topology.members(placement)
         rising = _change(raw_up, up, dict.fromkeys(m.codec_up for m in members))
         descending = _change(raw_down, down, dict.fromkeys(m.codec_down for m in members))
-        told.append(f"{placement} up {rising}, down {descending}")
+        told.append(", ".join([f"{placement} up {rising}", f"down {descending}", *taken]))
+    if cost is not None and cost.seconds is not None:
+        told.append(f"{amount(cost.seconds, 's')} in all")
     return " · ".join(told)
 
 
@@ -134,12 +155,16 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}"
 
 
-def as_json(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
+def as_json(
+    topology: Topology, predicted: Predicted | None = None, error: RootError | None = None, cost: Cost | None = None
+) -> str:
     """Return everything that is known, each member on its own, as one JSON document."""
-    return json.dumps(document(topology, predicted, error), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document(topology, predicted, error, cost), indent=2, ensure_ascii=False) + "\n"
 
 
-def document(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> dict[str, Any]:
+def document(
+    topology: Topology, predicted: Predicted | None = None, error: RootError | None = None, cost: Cost | None = None
+) -> dict[str, Any]:
     """Return what `as_json` writes."""
     tiers = []
     for placement in topology.hierarchy.placements:
@@ -155,6 +180,9 @@ def document(topology: Topology, predicted: Predicted | None = None, error: Root
         if predicted is not None and str(placement) in predicted:
             names = ("raw_bytes_up", "nominal_bytes_up", "raw_bytes_down", "nominal_bytes_down")
             tier["predicted"] = dict(zip(names, predicted[str(placement)], strict=True))
+        if cost is not None:
+            taken = cost.tiers[str(placement)]
+            tier["cost"] = {"seconds": taken.seconds, "joules": taken.joules}
         if error is not None and str(placement) in error.tiers:
             of = error.tiers[str(placement)]
             tier["error"] = {"nmse": of.nmse} if of.nmse is not None else {"nmse": None, "why": of.why}
@@ -169,6 +197,8 @@ def document(topology: Topology, predicted: Predicted | None = None, error: Root
         "nodes": [_node(topology, node) for node in topology.nodes.values()],
         "job": {"program": job.program, "params": job.params, "data": job.data} if job is not None else None,
     }
+    if cost is not None:
+        plain["cost"] = {"seconds": cost.seconds}
     if error is not None:
         plain["error"] = {"correlation": error.correlation, "nmse": error.nmse}
     return plain
@@ -188,29 +218,36 @@ def _node(topology: Topology, node: Node) -> dict[str, Any]:
         plain["codec"] = {"up": as_written(node.codec_up), "down": as_written(node.codec_down)}
         if _adapted(node):
             plain["codec"]["up_from"] = "eden(bits=auto)"
+    for name in ("link", "interface", "device", "available"):
+        if (profile := getattr(node, name)) is not None:
+            plain[name] = figures.plain(profile)
     if node.quorum:
         plain["collect"] = {"quorum": dict(node.quorum), "deadline_seconds": node.deadline.seconds}
     return plain
 
 
-def mermaid(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
+def mermaid(
+    topology: Topology, predicted: Predicted | None = None, error: RootError | None = None, cost: Cost | None = None
+) -> str:
     """Return a Mermaid flowchart, siblings that are alike as one box."""
     lines = ["flowchart TD"]
     for at, above, bundle in _numbered(bundles(topology)):
         box = f'n{at}["{_mermaid("<br/>".join(_box(bundle)))}"]'
         lines.append(f"  {box}" if above is None else f"  n{above} ---|{_mermaid_edge(bundle)}| {box}")
     if predicted:
-        lines.append(f"%% predicted a round: {prediction(topology, predicted)}")
+        lines.append(f"%% predicted a round: {prediction(topology, predicted, cost)}")
     if told := errors(error):
         lines.append(f"%% {told}")
     return "\n".join(lines) + "\n"
 
 
-def dot(topology: Topology, predicted: Predicted | None = None, error: RootError | None = None) -> str:
+def dot(
+    topology: Topology, predicted: Predicted | None = None, error: RootError | None = None, cost: Cost | None = None
+) -> str:
     """Return a Graphviz digraph whose edges rise, siblings that are alike as one box."""
     title = _title(topology)
     if predicted:
-        title += f"\npredicted a round: {prediction(topology, predicted)}"
+        title += f"\npredicted a round: {prediction(topology, predicted, cost)}"
     if told := errors(error):
         title += f"\n{told}"
     lines = [f"digraph {_dot(topology.name)} {{", f"  rankdir=BT; label={_dot(title)}; node [shape=box];"]
@@ -218,7 +255,7 @@ def dot(topology: Topology, predicted: Predicted | None = None, error: RootError
         text = "\n".join(_box(bundle))
         lines.append(f"  n{at} [label={_dot(text)}];")
         if above is not None:
-            lines.append(f"  n{at} -> n{above} [label={_dot(' '.join(filter(None, _facts(bundle.first)[:2])))}];")
+            lines.append(f"  n{at} -> n{above} [label={_dot(_edge(bundle))}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -234,8 +271,12 @@ def _numbered(root: Bundle) -> Iterator[tuple[int, int | None, Bundle]]:
 
 
 def _box(bundle: Bundle) -> list[str]:
-    waits = [fact for fact in _facts(bundle.first)[2:] if fact]
+    waits = [fact for fact in [*_facts(bundle.first)[2:], *captions.device(bundle.first)] if fact]
     return [bundle.first.placement, bundle.name, *([" ".join(waits)] if waits else [])]
+
+
+def _edge(bundle: Bundle) -> str:
+    return " ".join(filter(None, [*captions.link(bundle.first), *_facts(bundle.first)[:2]]))
 
 
 def _mermaid(text: str) -> str:
@@ -243,7 +284,7 @@ def _mermaid(text: str) -> str:
 
 
 def _mermaid_edge(bundle: Bundle) -> str:
-    return '"' + _mermaid(" ".join(filter(None, _facts(bundle.first)[:2]))) + '"'
+    return '"' + _mermaid(_edge(bundle)) + '"'
 
 
 def _dot(text: str) -> str:

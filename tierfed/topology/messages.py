@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tierfed.codecs import link_codec
 from tierfed.compiler.slices import (
@@ -66,12 +66,17 @@ class Predicted(NamedTuple):
     exact_down: bool
 
 
-def predicted(topology: Topology, compiled: Compiled) -> dict[str, Predicted | None]:
+Sent: TypeAlias = dict[tuple[str, str, str], int]
+"""The bytes of each message, by the member at the lower end of its link, "up" or "down", and its site."""
+
+
+def predicted(topology: Topology, compiled: Compiled, sent: Sent | None = None) -> dict[str, Predicted | None]:
     """Return the bytes of one invocation by placement, None where a size is known only when it runs.
 
-    The root is not in it: it has nobody to send to.  Raises CodecError for what cannot be sent.
+    The root is not in it: it has nobody to send to.  With `sent`, that gets every message.
+    Raises CodecError for what cannot be sent.
     """
-    walk = Walk(topology, compiled)
+    walk = Walk(topology, compiled, sent)
     sums = {str(p): _Sum() for p in topology.hierarchy.placements if p != topology.hierarchy.root}
     for placement in reversed(topology.hierarchy.placements):  # children before their parents
         for node in topology.members(placement):
@@ -114,8 +119,9 @@ class _Behind:
 class Walk:
     """The messages of one invocation, node by node."""
 
-    def __init__(self, topology: Topology, compiled: Compiled) -> None:
+    def __init__(self, topology: Topology, compiled: Compiled, sent: Sent | None = None) -> None:
         self._topology = topology
+        self._told = sent
         self._compiled = compiled
         self._slices: dict[str, Slice] = {p.name: part for p, part in compiled.slices.items()}
         self._active = {name for name, part in self._slices.items() if part.steps}
@@ -130,7 +136,7 @@ class Walk:
             if isinstance(step, Send) and node.parent is not None:
                 yield node.name, "up", self._rising(node, step), node.codec_up
             elif isinstance(step, Broadcast | Scatter):
-                for child in self._children(node, step.to.name):
+                for child in self.children(node, step.to.name):
                     yield child.name, "down", self._descending(child, step), child.codec_down
 
     def summed(self, node: Node) -> list[forecast.Slot]:
@@ -159,15 +165,15 @@ class Walk:
             match step:
                 case Broadcast() | Scatter():
                     ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
-                    for child in self._children(node, step.to.name):
+                    for child in self.children(node, step.to.name):
                         made = self._forecast(
                             self._descending(child, step), child.codec_down, isinstance(step, Scatter)
                         )
-                        wire, raw = self._add(sums[child.placement], "down", made, ident)
+                        wire, raw = self._add(sums, child, "down", made, ident)
                         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
                     folded: dict[str, int] = {}
-                    for child in self._children(node, source.name):
+                    for child in self.children(node, source.name):
                         self._answer(child, site.at(turns), behind, sums)
                         sent = self._came(child, site.at(turns), behind)
                         for placement, number in sent.counts.items():
@@ -184,7 +190,7 @@ class Walk:
                         made = self._agreed(self._rising(node, step), terms)
                     self._send(node, site.at(turns), made, behind, sums)
                 case Loop(turns=count):
-                    known = _constant(count)
+                    known = constant(count)
                     if known is None:
                         self._unknown(step.steps, node, sums)
                     for turn in range(known or 0):
@@ -196,7 +202,7 @@ class Walk:
         taken, behind.traffic = behind.traffic, {}
         ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
         ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
-        wire, raw = self._add(sums[node.placement], "up", made, ident)
+        wire, raw = self._add(sums, node, "up", made, ident)
         self._sent[node.name, site] = _Sent(wire, raw, said, taken)
 
     def _came(self, child: Node, site: Site, behind: _Behind) -> _Sent:
@@ -215,7 +221,7 @@ class Walk:
         terms = self._agreeing[child.placement, site.written]
         ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(site.before)}
         made = Forecast.of([("answer", terms.answer_type, None)], _NONE)
-        wire, raw = self._add(sums[child.placement], "down", made, ident)
+        wire, raw = self._add(sums, child, "down", made, ident)
         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
 
     def _terms(self, node: Node, step: Send) -> Terms | None:
@@ -242,8 +248,11 @@ class Walk:
             elif isinstance(step, Send):
                 sums[node.placement].open = True
 
-    def _add(self, to: _Sum, direction: str, made: Forecast | None, ident: dict[str, Any]) -> tuple[int, int]:
+    def _add(
+        self, sums: Mapping[str, _Sum], member: Node, direction: str, made: Forecast | None, ident: dict[str, Any]
+    ) -> tuple[int, int]:
         """Count one message; return its bytes on the wire and raw (0 if they are not known)."""
+        to = sums[member.placement]
         if made is None:
             to.open = True
             return 0, 0
@@ -252,9 +261,11 @@ class Walk:
         for at, amount in enumerate((raw, wire, headers)):
             of[at] += amount
         to.exact[direction] &= made.exact
+        if self._told is not None:
+            self._told[member.name, direction, ident["site"]] = wire
         return wire, raw
 
-    def _children(self, node: Node, placement: str) -> Iterator[Node]:
+    def children(self, node: Node, placement: str) -> Iterator[Node]:
         """Yield the children at `placement` in whose subtree there is something to do."""
         for name in node.children:
             child = self._topology.nodes[name]
@@ -285,7 +296,7 @@ def _count_traffic(traffic: dict[str, list[int]], placement: str, amounts: list[
     traffic[placement] = [a + b for a, b in zip(before, amounts, strict=True)]
 
 
-def _constant(turns: Expression) -> int | None:
+def constant(turns: Expression) -> int | None:
     """Return the turns of a loop if they are written in the program, at most `_TURNS`; None if they are not."""
     if free_names(turns) or any(isinstance(n, LeafCall) for n in turns.walk()):
         return None

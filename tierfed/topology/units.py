@@ -111,7 +111,7 @@ class Power:
         return Power(_read(value, _WATTS, "W"))
 
     def __str__(self) -> str:
-        return _written(self.exact, (("W", _WATTS["W"]), ("mW", _WATTS["mW"]), ("uW", _WATTS["uW"])), "uW")
+        return _in_largest(self.exact, _WATTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Energy:
         return Energy(_read(value, _JOULES, "nJ"))
 
     def __str__(self) -> str:
-        return _written(self.exact, tuple((unit, _JOULES[unit]) for unit in ("J", "mJ", "uJ", "nJ")), "pJ")
+        return _in_largest(self.exact, _JOULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +198,14 @@ def _written(value: Fraction, units: tuple[tuple[str, Fraction], ...], smallest:
     for unit, size in units:
         if (value / size).denominator == 1:
             return f"{(value / size).numerator}{unit}"
-    scale = (_SECONDS | _WATTS | _JOULES).get(smallest) or (units[0][1] if smallest == "%" else Fraction(1))
+    scale = _SECONDS["ns"] if smallest == "ns" else units[0][1] if smallest == "%" else Fraction(1)
     return f"{_plain(value / scale)}{smallest}"
+
+
+def _in_largest(value: Fraction, units: dict[str, Fraction]) -> str:
+    """Return `value` in the largest of `units`, which rise, that it is one of at least."""
+    unit = next((unit for unit in reversed(units) if value >= units[unit]), next(iter(units)))
+    return f"{_plain(value / units[unit])}{unit}"
 
 
 def _plain(value: Fraction) -> str:
