@@ -173,8 +173,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     from tierfed.errors import TierfedError
     from tierfed.jobs import program
 
-    def check(spec: str, params: Any, folder: Any, topology: Any) -> list[TierfedError]:
-        request = {"spec": spec, "params": dict(params), "folder": str(folder), "topology": topology.to_yaml()}
+    def check(spec: str, params: Any, folder: Any, file: Any, sets: Any) -> list[TierfedError]:
+        request = {"spec": spec, "params": dict(params), "folder": str(folder), "file": str(file), "sets": list(sets)}
         return [TierfedError.from_dict(error) for error in program._answer(request)]
 
     monkeypatch.setattr(program, "check_in_subprocess", check)

@@ -170,12 +170,7 @@ def test_what_is_drawn() -> None:
     known = {name: one[:4] for name, one in predicted(topology, compiled).items() if one is not None}
     found = Cost(1.234, dict(taken(topology).tiers))
     drawn = FORMATS["tree"](topology, known, None, found).splitlines()
-    assert drawn[1:7] == DRAWN.splitlines()
-    assert (
-        drawn[-1].startswith("predicted a round: CLIENTS up 321 kB raw, down 321 kB raw, 7.")
-        and "J · EDGE" in drawn[-1]
-    )
-    assert drawn[-1].endswith(" · 1.2 s in all")
+    assert drawn[1:] == DRAWN.splitlines()
     assert '|"4/20mbit 30±10ms up none"|' in FORMATS["mermaid"](topology)
     assert 'label="512kbit 30±10ms loss 1.5% up none"' in FORMATS["dot"](topology)
     plain = json.loads(FORMATS["json"](topology, known, None, found))

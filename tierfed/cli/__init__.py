@@ -33,7 +33,7 @@ from tierfed._version import __version__
 COMMANDS: Mapping[str, str] = {
     "init": "Write a topology and a program to start from.",
     "validate": "Tell everything that is wrong with topology files.",
-    "show": "Draw a topology, and predict its bytes a round.",
+    "show": "Draw a topology, and predict what a round of it takes.",
     "compile": "Show a program's IR, slices and hashes.",
     "codecs": "List codecs, and measure them on an array.",
     "up": "Bring a tree up, run its job, and take it down.",

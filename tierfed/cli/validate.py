@@ -85,7 +85,7 @@ def _check(file: Path, sets: tuple[str, ...]) -> tuple[str, list[TierfedError]]:
         except TierfedError as error:
             errors.append(error)
         folder = topology.source.parent if topology.source is not None else None
-        found = check_in_subprocess(job.program, job.params, folder, topology)
+        found = check_in_subprocess(job.program, job.params, folder, file, sets)
         errors += [error for error in found if str(error) not in {str(one) for one in errors}]
     for one in errors:
         one.where = f"{file}: {one.where}" if one.where else str(file)

@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tierfed.errors import JobError, TierfedError
 from tierfed.jobs.modules import imported
 from tierfed.language.job import Job
 from tierfed.launch.interpreter import python_path
-from tierfed.topology import Topology, parse_topology
+from tierfed.topology import Topology, load_topology
 
 _PATIENCE = 120.0  # seconds that an import may take
 
@@ -57,12 +57,10 @@ def misfits(
     job: Job[..., Any],
     params: Mapping[str, Any],
     topology: Topology | None,
-    origins: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[TierfedError]:
-    """Return why `job` cannot run with `params` on `topology`, as far as that is known before it runs; IdleRules last.
+    """Return why `job` cannot run with `params` on `topology`, as far as that is known before it runs; advice last.
 
-    What a round computes is known if the job names it: @tierfed.job(round=step).  `origins` are
-    those of nodes' settings where the topology has lost them.
+    What a round computes is known if the job names it: @tierfed.job(round=step).
     """
     found: list[TierfedError] = []
     try:
@@ -71,12 +69,13 @@ def misfits(
         found.append(error)
     if topology is not None and job.round is not None:
         from tierfed.compiler import compile  # with numpy, which a look at parameters does not need
-        from tierfed.topology import plan
+        from tierfed.topology import deadlines, plan
 
         try:
             compiled = compile(job.round, topology.hierarchy)
             found += plan.misfits(topology, compiled)
-            found += plan.idle_rules(topology, compiled, origins)
+            found += deadlines.unmet(topology, compiled)
+            found += plan.idle_rules(topology, compiled)
         except TierfedError as error:
             error.where = f"{job.round.name}: {error.where}" if error.where else job.round.name
             found.append(error)
@@ -84,16 +83,19 @@ def misfits(
 
 
 def check_in_subprocess(
-    spec: str, params: Mapping[str, Any], folder: Path | None, topology: Topology | None = None
+    spec: str, params: Mapping[str, Any], folder: Path | None, file: Path | None = None, sets: Sequence[str] = ()
 ) -> list[TierfedError]:
-    """Return what is wrong with a job, its parameters and its round on `topology`, found in a process of its own."""
+    """Return what is wrong with a job, its parameters and its round, found in a process of its own.
+
+    `file` and `sets` give the topology, which is read there again: a large one is as quickly made as told.
+    """
     request = json.dumps(
         {
             "spec": spec,
             "params": dict(params),
             "folder": None if folder is None else str(folder),
-            "topology": None if topology is None else topology.to_yaml(),
-            "origins": {} if topology is None else _origins(topology),
+            "file": None if file is None else str(file),
+            "sets": list(sets),
         }
     )
     try:
@@ -129,22 +131,12 @@ def check_in_subprocess(
 
 def _answer(request: Mapping[str, Any]) -> list[dict[str, str | None]]:
     folder = None if request["folder"] is None else Path(request["folder"])
-    text = request["topology"]
     try:
         job = load_job(request["spec"], folder)
-        topology = None if text is None else parse_topology(text)
+        topology = None if request["file"] is None else load_topology(request["file"], request["sets"])
     except TierfedError as error:
         return [error.to_dict()]
-    return [error.to_dict() for error in misfits(job, request["params"], topology, request.get("origins"))]
-
-
-def _origins(topology: Topology) -> dict[str, dict[str, str]]:
-    """Return where the codecs of the members whose links have rules by tensor name were written."""
-    return {
-        node.name: {key: told for key, told in node.settings.origins.items() if key.startswith("codec.")}
-        for node in topology.nodes.values()
-        if node.codec_up.startswith("{") or node.codec_down.startswith("{")
-    }
+    return [error.to_dict() for error in misfits(job, request["params"], topology)]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ predicted(topology, compiled)   {"CLIENTS": Predicted(raw_up=6515712, up=1735680
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tierfed.codecs import Codec, Rules
@@ -59,20 +58,15 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
     return list(found.values())
 
 
-def idle_rules(
-    topology: Topology, compiled: Compiled, origins: Mapping[str, Mapping[str, str]] | None = None
-) -> list[IdleRule]:
-    """Return an error for each rule by tensor name that names nothing that the program sends where it is set.
-
-    `origins` are those of nodes' settings, where the topology's own are not those of the file that a reader has.
-    """
+def idle_rules(topology: Topology, compiled: Compiled) -> list[IdleRule]:
+    """Return an error for each rule by tensor name that names nothing that the program sends where it is set."""
     names: dict[tuple[str, str, str], dict[str, None]] = {}  # by origin, direction and codec
     seen: set[Any] = set()  # most members send the same
     walk = Walk(topology, compiled)
     for node in topology.nodes.values():
         for name, direction, slots, spec in walk.links(node):
             if spec.startswith("{"):
-                known = (origins or {}).get(name) or topology.nodes[name].settings.origins
+                known = topology.nodes[name].settings.origins
                 key = (known[f"codec.{direction}"], direction, spec)
                 if (key, *slots) not in seen:
                     seen.add((key, *slots))
