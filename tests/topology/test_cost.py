@@ -13,7 +13,7 @@ from tierfed.compiler import compile
 from tierfed.placements import SERVER
 from tierfed.topology import Topology, parse_topology, tree
 from tierfed.topology.captions import amount
-from tierfed.topology.cost import Cost, cost
+from tierfed.topology.cost import Cost, TierCost, cost
 from tierfed.topology.draw import FORMATS
 from tierfed.topology.links.profile import LinkProfile
 from tierfed.topology.links.tcp import PACKET, SEGMENT, Path
@@ -168,14 +168,14 @@ def test_what_is_drawn() -> None:
     )
     compiled = compile(step, topology.hierarchy)
     known = {name: one[:4] for name, one in predicted(topology, compiled).items() if one is not None}
-    found = Cost(1.234, dict(taken(topology).tiers))
+    found = Cost(6.52, {"SERVER": TierCost(0, None), "EDGE": TierCost(0.117, None), "CLIENTS": TierCost(6.4, 33.1)})
     drawn = FORMATS["tree"](topology, known, None, found).splitlines()
     assert drawn[1:] == DRAWN.splitlines()
     assert '|"4/20mbit 30±10ms up none"|' in FORMATS["mermaid"](topology)
     assert 'label="512kbit 30±10ms loss 1.5% up none"' in FORMATS["dot"](topology)
     plain = json.loads(FORMATS["json"](topology, known, None, found))
-    assert plain["cost"] == {"seconds": 1.234}
-    assert plain["tiers"][2]["cost"]["joules"] == found.tiers["CLIENTS"].joules
+    assert plain["cost"] == {"seconds": 6.52}
+    assert plain["tiers"][2]["cost"] == {"seconds": 6.4, "joules": 33.1}
     client = plain["nodes"][3]
     assert client["link"]["rate_up"] == 500e3 and client["device"]["speed"] == 0.2
     assert client["available"] == {"begin": 79200.0, "end": 21600.0, "every": 86400.0, "spread": 0.0}
@@ -189,7 +189,7 @@ SERVER server                                                      quorum 100%  
    ├─ clients-[0-2,4-6] ×6  4/20mbit  30±10ms             up none  AND  leaf 50ms/0.2  2.5W computing  22h-6h
    └─ clients-[3,7] ×2      512kbit   30±10ms  loss 1.5%  up none  AND  leaf 1s/0.2    2.5W computing  22h-6h
 predicted a round: CLIENTS up 322 kB raw, down 322 kB raw, 6.4 s, 33 J · EDGE up 81 kB raw, down 80 kB raw, 0.12 s · \
-1.2 s in all
+6.5 s in all
 """.replace("AND", " " * 49)
 
 
