@@ -77,7 +77,7 @@ class RunTree:
 
     @property
     def now(self) -> float:
-        """Seconds by the clock that rounds are timed by: virtual ones since a fleet came up, else those of this machine."""
+        """Seconds by the clock that times rounds: virtual ones since a fleet came up, else this machine's."""
         return self.recorder.clock()
 
     # -- what jobs call
