@@ -6,7 +6,9 @@ seed.  BLAS has one thread there, as in nodes and in the reference: bits depend 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import contextlib
+import gc
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from tierfed.backends.local.blas import one_thread
@@ -31,5 +33,16 @@ class VirtualThread(LoopThread):
 
     async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, while the clock moves."""
-        with one_thread(), self._virtual.moving():
+        with one_thread(), _rarely_collected(), self._virtual.moving():
             return await work
+
+
+@contextlib.contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Have garbage collected rarely: of a fleet's many objects next to none is garbage, and each look sees them all."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
