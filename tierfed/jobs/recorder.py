@@ -27,7 +27,10 @@ Event = dict[str, Any]
 
 
 class Recorder:
-    """Collects what happens in a run; `on_event` sees each event after it was written, `clock` times rounds."""
+    """Collects what happens in a run; `on_event` sees each event after it was written, `clock` times rounds.
+
+    `joules` tells what the modelled devices of each placement have used so far.
+    """
 
     def __init__(
         self,
@@ -35,14 +38,18 @@ class Recorder:
         topology: Topology,
         on_event: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
+        joules: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self.clock = clock
+        self.virtual = clock is not time.monotonic
+        self._joules = joules
+        self._spent: Mapping[str, float] = {}  # by placement, until the round began
         self.run_dir = run_dir
         self.topology = topology
         self._on_event = on_event
         self._lock = threading.Lock()
         self._events = open(run_dir / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115  # closed by close()
-        self._begun = time.time()
+        self._begun = clock()
         self._rounds: Path = run_dir / "rounds.csv"
         self._columns: list[str] | None = None
         self._tiers = [str(p) for p in topology.hierarchy.placements if p != topology.hierarchy.root]
@@ -64,7 +71,7 @@ class Recorder:
         happened: Event = {"event": kind, **more}
         with self._lock:
             if not self._events.closed:
-                row = {"time": round(time.time() - self._begun, 6), **happened}
+                row = {"time": round(self.clock() - self._begun, 6), **happened}
                 self._events.write(json.dumps(row, default=str) + "\n")
                 self._events.flush()
         self._on_event(happened)
@@ -136,6 +143,10 @@ class Recorder:
         for tier in self._tiers:
             counts = dict(zip(FIELDS, self._this.tiers.get(tier, [0] * len(FIELDS)), strict=True))
             row |= {f"bytes_up.{tier}": counts["up"], f"bytes_down.{tier}": counts["down"]}
+        if self._joules is not None:
+            spent = self._joules()
+            row |= {f"joules.{p}": round(j - self._spent.get(p, 0.0), 9) for p, j in spent.items()}
+            self._spent = spent
         self._write({**row, **self._metrics})
         self._current = None
 
@@ -172,11 +183,15 @@ class Recorder:
         told = None
         if error is not None:
             told = {k: v for k, v in error.to_dict().items() if k in ("where", "what", "mend", "node", "traceback")}
+        if self._joules is not None:
+            for name, joules in self._joules().items():
+                tiers[name]["joules"] = round(joules, 9)
         return {
             "schema_version": SCHEMA_VERSION,
             "run": self.run_dir.name,
             "status": status,
             "topology": self.topology.name,
+            "clock": "virtual" if self.virtual else "real",
             "rounds": self.rounds,
             "metrics": self.metrics,
             "seconds": self.seconds,

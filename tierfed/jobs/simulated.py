@@ -21,6 +21,7 @@ from tierfed.errors import TopologyError
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import runs, user_code
+from tierfed.node.saving import CHECKPOINTS
 from tierfed.topology import Topology, load_topology
 from tierfed.topology.plan import check
 
@@ -64,9 +65,11 @@ def simulate(
     run_dir = runs.create()
     (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
     fleet: Fleet | None = None
-    recorder = Recorder(run_dir, topology, on_event, lambda: 0.0 if fleet is None else fleet.thread.now)
+    recorder: Recorder | None = None
     try:
-        fleet = Fleet(topology, histories=run_dir / "history" if histories else None)
+        fleet = Fleet(topology, histories=run_dir / "history" if histories else None, checkpoints=run_dir / CHECKPOINTS)
+        modelled = any(node.device is not None for node in topology.nodes.values())
+        recorder = Recorder(run_dir, topology, on_event, lambda: fleet.thread.now, fleet.joules if modelled else None)
         context = fleet.context(
             on_record=lambda computation, record: recorder.record(computation.name, record),
             on_progress=recorder.progress,
@@ -74,7 +77,10 @@ def simulate(
             check=functools.partial(check, topology),
         )
     except BaseException:
-        recorder.close()
+        if recorder is not None:
+            recorder.close()
+        if fleet is not None:
+            fleet.thread.close()
         raise
     recorder.seconds["ready"] = round(time.monotonic() - start, 6)
     recorder.event("ready", seconds=recorder.seconds["ready"])

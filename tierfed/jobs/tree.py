@@ -126,13 +126,14 @@ class RunTree:
         if resume is not None:
             self._resumed = checkpoint.of_run(resume)
             self.recorder.event("resumed", run=resume.name, round=self._resumed[0])
-        start = time.monotonic()
+        start, here = self.now, time.monotonic()
         contexts.enter(self._context)
         try:
             return _ran(_awaited(job, self, dict(params or {})))
         finally:
             contexts.leave(self._context)
-            self.recorder.seconds["job"] = round(time.monotonic() - start, 6)
+            self.recorder.seconds["job"] = round(self.now - start, 6)
+            self.recorder.seconds["here"] = round(time.monotonic() - here, 6)
 
     def summary(self, status: str, error: TierfedError | None = None) -> dict[str, Any]:
         """Return the document of the run."""

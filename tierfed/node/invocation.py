@@ -511,7 +511,9 @@ class Invocation:
         """Return what `work` of the slice returns, computed off the event loop, in the time that the device takes."""
         with self.span("compute", ""):
             loop = asyncio.get_running_loop()
-            until = loop.time() + self.node.me.computing(leaves)
+            seconds = self.node.me.computing(leaves)
+            self.node.computed += seconds
+            until = loop.time() + seconds
             result = await self.node.apart(work)
             if until > loop.time():
                 await asyncio.sleep(until - loop.time())

@@ -129,6 +129,7 @@ class Node:
         self.downwards = Downwards(self._links, self.keeping.fates, self.send_to_child)
         self._checkpoints = checkpoints
         self._shaped = shaped
+        self.computed = 0.0  # seconds of the modelled device
         self._saving: set[asyncio.Task[None]] = set()
         self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
         self._invocations: dict[str, Invocation] = {}

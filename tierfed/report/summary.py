@@ -14,6 +14,7 @@ from typing import Any
 
 from tierfed.report.failure import shown
 from tierfed.report.quantities import metrics, seconds
+from tierfed.topology.captions import amount
 from tierfed.topology.draw import size
 
 _MARKS = {"ok": "✓", "failed": "✗", "interrupted": "✗"}
@@ -25,7 +26,10 @@ def told(document: Mapping[str, Any], *, left: str | None = None) -> str:
     did = f"{rounds} round{'' if rounds == 1 else 's'}"
     took = document["seconds"]["job"]
     words = [did if status == "ok" else f"{status} after {did}"]
-    words[0] += f" in {seconds(took)}" if took is not None else ""
+    if took is not None:
+        here = document["seconds"].get("here", took)
+        virtual = document.get("clock") == "virtual"
+        words[0] += f" in {seconds(took)}" + (f" of virtual time, {seconds(here)} here" if virtual else "")
     words += metrics(document["metrics"])
     words += _lost(document["lost"], ok=status == "ok")
     rows = [_tier(name, tier) for name, tier in reversed(document["tiers"].items()) if tier.get("messages_up")]
@@ -48,7 +52,8 @@ def _lost(lost: list[Mapping[str, Any]], *, ok: bool) -> list[str]:
 
 
 def _tier(name: str, tier: Mapping[str, Any]) -> list[str]:
-    return [name, f"↑ {_moved(tier, 'up')}", f"↓ {_moved(tier, 'down')}"]
+    spent = f" · {amount(tier['joules'], 'J')}" if tier.get("joules") else ""
+    return [name, f"↑ {_moved(tier, 'up')}", f"↓ {_moved(tier, 'down')}{spent}"]
 
 
 def _moved(tier: Mapping[str, Any], way: str) -> str:

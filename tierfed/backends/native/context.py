@@ -77,6 +77,7 @@ class NativeContext:
         loop: LoopThread | None = None,
         over: Transport = transport,
         pulse: Pulse = PULSE,
+        session: str | None = None,
     ) -> None:
         self.tree = tree
         self._check = check
@@ -85,7 +86,7 @@ class NativeContext:
         self._prepare = prepare
         self._compiled: dict[tuple[Computation, frozenset[str], bool], Compiled] = {}
         self._compiling = threading.Lock()  # calls come from any thread
-        self._driver = Driver(on_progress, on_raised, pulse)
+        self._driver = Driver(on_progress, on_raised, pulse, session)
         self._loop = loop or LoopThread("tierfed driver")
         try:
             self._loop.run(self._driver.connect(address, membership, over=over))

@@ -82,7 +82,8 @@ class Driver:
     """A connection to the root of a running tree.
 
     `on_progress` is told what the aggregators report, `on_raised` of each leaf that raised,
-    also in rounds that did without it.
+    also in rounds that did without it.  `session` begins the names of its invocations: no
+    two drivers of a tree have the same.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Driver:
         on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None,
         on_raised: Callable[[TierfedError], None] = lambda error: None,
         pulse: Pulse = PULSE,
+        session: str | None = None,
     ) -> None:
         self._on_progress = on_progress
         self._on_raised = on_raised
@@ -106,7 +108,7 @@ class Driver:
         self._saving: dict[int, asyncio.Future[None]] = {}
         self._listening = Listening(pulse, 0.0)
         self._timer: asyncio.TimerHandle | None = None
-        self._session = uuid.uuid4().hex[:8]
+        self._session = session or uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
     async def connect(

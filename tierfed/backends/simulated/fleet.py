@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.ways import Ways
 from tierfed.topology import NodeAssignment, Topology, assignments
+from tierfed.topology.links.energy import joules
 from tierfed.wire.frame import aligned
 
 _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so: nobody has to listen for signs of life
@@ -45,15 +46,17 @@ class _Heap(ReceiveBuffers):
 class Fleet:
     """See the module docstring.
 
-    Histories of aggregators are written to `histories`, for the checker, if given.
+    Histories of aggregators are written to `histories`, for the checker, if given; what codecs keep is saved in
+    `checkpoints`.
     """
 
-    def __init__(self, topology: Topology, *, histories: Path | None = None) -> None:
+    def __init__(self, topology: Topology, *, histories: Path | None = None, checkpoints: Path | None = None) -> None:
         self.topology = topology
         self.thread = VirtualThread("tierfed fleet")
         self.nodes: dict[str, Node] = {}
         self._membership = Membership("simulated", "simulated")
         self._histories = histories
+        self._checkpoints = checkpoints
         self._groups: list[Leaves] = []
         self._leaves = ThreadPoolExecutor(1)  # never asked: the loop computes in place
         self._buffers = _Heap(_NO_LIMIT, Path(tempfile.gettempdir()))
@@ -108,6 +111,7 @@ class Fleet:
             history,
             buffers=self._buffers,
             pulse=_QUIET,
+            checkpoints=self._checkpoints,
         )
         if one.parent is None:
             self._root = (one.name, 0)
@@ -136,6 +140,22 @@ class Fleet:
         await asyncio.sleep(0)
         await self._connected([one.name for group in apart for one in group.members])
 
+    def joules(self) -> dict[str, float]:
+        """Return what the modelled devices of each placement have used since the fleet came up."""
+        spent: dict[str, float] = {}
+        for one, computing, sent, received in self._worked():
+            if one.device is not None and one.device.uses_energy:
+                used = joules(one.device, self.thread.now, computing, sent, received)
+                spent[one.placement] = spent.get(one.placement, 0.0) + used
+        return spent
+
+    def _worked(self) -> Iterator[tuple[NodeAssignment, float, int, int]]:
+        """Yield every member, the seconds that it has computed, and the bytes that it has sent and received."""
+        for node in self.nodes.values():
+            yield node.me, node.computed, *node.parent.moved()
+        for group in self._groups:
+            yield from group.worked()
+
     def context(self, **told: Any) -> NativeContext:
         """Return the context that runs computations on this fleet; it owns the fleet's thread."""
         return NativeContext(
@@ -146,5 +166,6 @@ class Fleet:
             loop=self.thread,
             over=self._net,
             pulse=_QUIET,
+            session=f"{self.topology.seed % 2**32:08x}",  # the same run again has the same names
             **told,
         )

@@ -11,7 +11,8 @@ has nodes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -105,6 +106,8 @@ class Leaves:
         self._bulk: list[LeafLink] = []
         self._control: list[LeafLink] = []
         self._provider: Any = None
+        self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
+        self._received = array("q", bytes(8 * len(members)))  # bytes
 
     def links(self, run: str, token: str) -> list[LeafLink]:
         """Return new links of all members, control before bulk, for the parent to admit."""
@@ -122,6 +125,11 @@ class Leaves:
         placement = self.members[0].placement
         part = next((s for p, s in compiled.slices.items() if p.name == placement), None)
         return part is None or simple(part)
+
+    def worked(self) -> Iterator[tuple[NodeAssignment, float, int, int]]:
+        """Yield each member, the seconds that it has computed, and the bytes that it has sent and received."""
+        for i, one in enumerate(self.members):
+            yield one, self.computed[i], self._bulk[i].received_bytes, self._received[i]
 
     def leave(self) -> None:
         """Say goodbye: nodes take the members' places."""
@@ -151,14 +159,19 @@ class Leaves:
             if invocation is not None:
                 invocation.expect(member)
                 then = partial(invocation.begun, member)
+        elif kind == "save":  # it has nothing to save
+            then = partial(self.tell, member, {"kind": "saved", "round": header["round"]})
         elif kind is None:
             ident = header["ident"]
             invocation = self._invocations.get((ident["inv"], ident["att"]))
             if invocation is not None:
                 then = invocation.taken(member, header, sealed)
         way = self._ways[member]
+        if way is not None or self.members[member].device is not None:
+            nbytes = size_of(header, sealed)
+            self._received[member] += nbytes
         if way is not None:
-            way[1].push(size_of(header, sealed), then or _nothing)
+            way[1].push(nbytes, then or _nothing)
         elif then is not None:
             asyncio.get_running_loop().call_soon(then)
 

@@ -134,6 +134,7 @@ class Together:
             if isinstance(step, Send):
                 self._send(member, at, step)
             elif seconds := self._group.members[member].computing(self._leaves[at]):
+                self._group.computed[member] += seconds
                 asyncio.get_running_loop().call_later(seconds, self._advance, member)
                 return
 

@@ -51,3 +51,8 @@ class DeviceProfile:
     computing: float = 0.0
     sent: float = 0.0
     received: float = 0.0
+
+    @property
+    def uses_energy(self) -> bool:
+        """Whether anything that it does costs it energy."""
+        return bool(self.idle or self.computing or self.sent or self.received)
