@@ -5,7 +5,8 @@
 
 A beginning says how the attempts before it have ended (fates.py), as far as the child has not heard that over the
 same link.  So the end of an attempt that counts whole waits a moment for a beginning that says it anyway: rounds that
-follow each other at once take two frames to a child, not three.  Any other end goes at once: it stops work.
+follow each other at once take two frames to a child, not three.  Any other end goes at once: it stops work, or comes
+before the release of what the attempt has kept, which the control link has in that order.
 
 Sound because the bulk link keeps its order: what has left over it is heard before what follows, and nothing of it is
 when the connection is lost, from when on all is told again.  A beginning that would have to wait for its turn there, or
@@ -42,7 +43,7 @@ class Downwards:
         self._timer: asyncio.TimerHandle | None = None
 
     def end(self, child: str, header: _Header, *, whole: bool) -> None:
-        """Tell a child of an end; `whole` says that the attempt counts there, with all that it sent."""
+        """Tell a child of an end; `whole` says that the attempt counts there with all that it sent, and keeps nothing."""
         if not whole:
             self._children[child].post(header)
             return

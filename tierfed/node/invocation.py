@@ -182,7 +182,7 @@ class Invocation:
         for child in self.members:
             told_ = without if committed and self.round.lost(child.name) else end
             own = of_children[child.name]
-            whole = committed and own is True and told_ is end
+            whole = committed and own is True and told_ is end and not self.own.keeps
             more = {} if own is told_["committed"] else {"counted": said(own)}
             self.node.downwards.end(child.name, {**told_, **more}, whole=whole)
         for task in tuple(self._tasks):

@@ -10,7 +10,7 @@ because nothing here is changed: a program and the node's place in the tree are 
 
 from __future__ import annotations
 
-from tierfed.compiler.slices import Broadcast, Compiled, Fold, Loop, Receive, Scatter, Send, Site, Slice, Step
+from tierfed.compiler.slices import Broadcast, Compiled, Fold, Keep, Loop, Receive, Scatter, Send, Site, Slice, Step
 from tierfed.errors import ProtocolError
 from tierfed.node.accumulator import has_leaves
 from tierfed.node.agreement import Topics
@@ -33,6 +33,7 @@ class OwnPart:
         self.folds = {s.site: s for s in part.walk() if isinstance(s, Fold)} | self.topics.folds
         self.receives = {s.site: s for s in part.walk() if isinstance(s, Receive)} | self.topics.receives
         self.loops = loops | self.topics.loops  # around each message, by its site
+        self.keeps = any(isinstance(s, Keep) for one in compiled.slices.values() for s in one.walk())  # at any tier
         self.turns = {site: len(around) for site, around in self.loops.items()}
         self.slow = {site for site, step in self.folds.items() if has_leaves(step)}
         self.collects = [Collect(s.site, s.source.name, self.loops[s.site]) for s in self.folds.values()]
