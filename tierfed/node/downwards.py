@@ -43,7 +43,7 @@ class Downwards:
         self._timer: asyncio.TimerHandle | None = None
 
     def end(self, child: str, header: _Header, *, whole: bool) -> None:
-        """Tell a child of an end; `whole` says that the attempt counts there with all that it sent, and keeps nothing."""
+        """Tell a child of an end; `whole` says that the attempt counts there, all that it sent, and keeps nothing."""
         if not whole:
             self._children[child].post(header)
             return
