@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
-from types import MappingProxyType
 
 from tierfed.errors import ProtocolError
 
@@ -60,10 +58,17 @@ class Summary:
         return Summary(dict(counts), dict(lost), more) if lost or more else _whole(tuple(counts.items()))
 
 
-@lru_cache(maxsize=1024)
+_ALIKE = 1024  # summaries that are kept
+_alike: dict[tuple[tuple[str, int], ...], Summary] = {}
+
+
 def _whole(counts: tuple[tuple[str, int], ...]) -> Summary:
     """Return the summary of a subtree that lost nobody: one object for all that are alike."""
-    return Summary(MappingProxyType(dict(counts)))
+    if counts not in _alike:
+        if len(_alike) >= _ALIKE:
+            _alike.clear()
+        _alike[counts] = Summary(dict(counts))
+    return _alike[counts]
 
 
 def together(said: Iterable[Summary], lost: Mapping[str, str]) -> Summary:
