@@ -45,7 +45,6 @@ from tierfed.wire.terms import Terms
 
 _INVOCATION = "00000000-10"  # of usual length
 link = functools.lru_cache(maxsize=256)(link_codec)  # most members share one
-_NONE = link("none")
 _TURNS = 1000  # of a loop that are gone through one by one
 
 
@@ -127,8 +126,11 @@ class Walk:
         self._active = {name for name, part in self._slices.items() if part.steps}
         self._below = members_below(topology)
         self._forecasts: dict[Any, Forecast | None] = {}
+        self._sizes: dict[Any, tuple[Forecast, tuple[int, int, int]]] = {}
         self._sent: dict[tuple[str, Site], _Sent] = {}
         self._agreeing: dict[tuple[str, Site], Terms] = {}
+        self._terms_of: dict[tuple[str, Site, str], Terms | None] = {}
+        self._alike: dict[tuple[int, str, str], Forecast | None] = {}
 
     def links(self, node: Node) -> Iterator[tuple[str, str, list[forecast.Slot], str]]:
         """Yield (child, direction, slots, codec) of each message between `node` and its parent or its children."""
@@ -166,9 +168,7 @@ class Walk:
                 case Broadcast() | Scatter():
                     ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
                     for child in self.children(node, step.to.name):
-                        made = self._forecast(
-                            self._descending(child, step), child.codec_down, isinstance(step, Scatter)
-                        )
+                        made = self._of_step(child, step, child.codec_down)
                         wire, raw = self._add(sums, child, "down", made, ident)
                         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
@@ -183,9 +183,9 @@ class Walk:
                 case Send(site=site) if node.parent is not None:
                     terms = self._terms(node, step)
                     if terms is None:
-                        made = self._forecast(self._rising(node, step), node.codec_up)
+                        made = self._of_step(node, step, node.codec_up)
                     else:
-                        offer = Forecast.of([("offer", terms.offer_type, None)], _NONE)
+                        offer = self._forecast([("offer", terms.offer_type, None)], "none")
                         self._send(node, site.at(turns).before, offer, behind, sums)
                         made = self._agreed(self._rising(node, step), terms)
                     self._send(node, site.at(turns), made, behind, sums)
@@ -220,16 +220,18 @@ class Walk:
         self._came(child, site.before, behind)
         terms = self._agreeing[child.placement, site.written]
         ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(site.before)}
-        made = Forecast.of([("answer", terms.answer_type, None)], _NONE)
+        made = self._forecast([("answer", terms.answer_type, None)], "none")
         wire, raw = self._add(sums, child, "down", made, ident)
         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
 
     def _terms(self, node: Node, step: Send) -> Terms | None:
         """Return what `node` agrees on with its siblings before it sends, None if it does not."""
-        fold = self._compiled.fold_of(step.site, node.placement)
-        if fold is None:
-            return None
-        terms = Terms.of(tuple((s.name, s.type) for s in added(fold.folds)), link(node.codec_up))
+        key = (node.placement, step.site, node.codec_up)
+        if key not in self._terms_of:
+            fold = self._compiled.fold_of(step.site, node.placement)
+            plus = tuple((s.name, s.type) for s in added(fold.folds)) if fold is not None else ()
+            self._terms_of[key] = Terms.of(plus, link(node.codec_up)) if fold is not None else None
+        terms = self._terms_of[key]
         if terms is not None:
             self._agreeing[node.placement, step.site] = terms
         return terms
@@ -256,7 +258,7 @@ class Walk:
         if made is None:
             to.open = True
             return 0, 0
-        wire, raw, headers = made.wire_bytes(ident), made.raw_bytes(ident), made.header_bytes(ident)
+        wire, raw, headers = self._measured(made, ident)
         of = to.up if direction == "up" else to.down
         for at, amount in enumerate((raw, wire, headers)):
             of[at] += amount
@@ -264,6 +266,16 @@ class Walk:
         if self._told is not None:
             self._told[member.name, direction, ident["site"]] = wire
         return wire, raw
+
+    def _measured(self, made: Forecast, ident: dict[str, Any]) -> tuple[int, int, int]:
+        """Return the bytes of a message on the wire, raw and of its headers; of a sender its name's length counts."""
+        told = [(p, *amounts) for p, amounts in ident.get("traffic", {}).items()]
+        counts = ident["summary"]["counts"].items() if "summary" in ident else ()
+        key = (id(made), ident["site"], len(ident.get("member", "")), *counts, *told)
+        if key not in self._sizes:
+            sizes = made.wire_bytes(ident), made.raw_bytes(ident), made.header_bytes(ident)
+            self._sizes[key] = (made, sizes)  # which keeps `made`, and so its id
+        return self._sizes[key][1]
 
     def children(self, node: Node, placement: str) -> Iterator[Node]:
         """Yield the children at `placement` in whose subtree there is something to do."""
@@ -282,6 +294,17 @@ class Walk:
 
     def _slot(self, slot: Slot, member: str) -> forecast.Slot:
         return slot.name, slot.type, None if slot.many is None else self._below[member].get(slot.many.name, 0)
+
+    def _of_step(self, member: Node, step: Send | Broadcast | Scatter, spec: str) -> Forecast | None:
+        """Return the forecast of what `member` sends or is sent in a step; one for all, but for lists."""
+        key = (id(step), member.placement, spec)
+        if key in self._alike:
+            return self._alike[key]
+        slots = self._rising(member, step) if isinstance(step, Send) else self._descending(member, step)
+        made = self._forecast(slots, spec, isinstance(step, Scatter))
+        if all(count is None for _, _, count in slots):
+            self._alike[key] = made
+        return made
 
     def _forecast(self, slots: list[forecast.Slot], spec: str, in_full: bool = False) -> Forecast | None:
         key = (spec, in_full, *slots)
