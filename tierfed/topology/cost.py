@@ -10,7 +10,8 @@ link (`cap`), and arrives its latency later.  Of latencies, which are drawn at r
     arrival = begin + ∫ until B bytes have left + expected latency(B)
 
 So nobody is lost, late or away, as for `messages.predicted`, whose bytes these are.  Where many jittery links are
-waited for, the last is later than the mean.
+waited for, the last is later than the mean.  Rounds that follow each other within a retransmission timeout find TCP's
+windows open, and take up to some round trips less.
 
 The seconds of a tier are its part of the critical path: each wait on it is for a link, that of the member below, or for
 a member's computing, and they add up to the whole.  Joules are those of all members, over the whole.
