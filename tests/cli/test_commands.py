@@ -185,6 +185,25 @@ def test_validate_says_what_is_right(here: Run) -> None:
     assert here("validate", "tree.yaml") == (0, "tree.yaml: ok · 7 nodes · 3 tiers · job cli_jobs:train\n", "")
 
 
+def test_figures_without_effect_are_noted(here: Run) -> None:
+    """A jitter of no delay is told by those who read a file, and changes no exit code."""
+    jitter = ["--set", "CLIENTS.link.jitter=5ms"]
+    told = (
+        "note: --set CLIENTS.link.jitter=5ms: placements.CLIENTS.link.jitter: c-0 has 5ms of jitter about no delay, "
+        "and none can be less than 0; add link.delay\n"
+    )
+    for verb in ("validate", "show"):
+        code, _, err = here(verb, "tree.yaml", *jitter)
+        assert code == 0 and err.startswith(told)
+    code, out, _ = here("validate", "tree.yaml", *jitter, "--json")
+    [file] = json.loads(out)["files"]
+    assert (code, file["status"], [one["where"] for one in file["warnings"]]) == (
+        0,
+        "ok",
+        ["--set CLIENTS.link.jitter=5ms: placements.CLIENTS.link.jitter"],
+    )
+
+
 def test_validate_says_all_that_is_wrong(here: Run, folder: Path) -> None:
     """Every problem of every file, those of the others all the same; one document."""
     bad = TREE.replace("colocate", "colocat").replace("SERVER:", "SERVER: {deadline: 3s}", 1)

@@ -8,7 +8,9 @@ import pytest
 
 from tierfed.errors import TopologyError
 from tierfed.topology import Topology, assignments, parse_topology, tree
+from tierfed.topology.links import figures
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.table import TABLE
 from tierfed.topology.links.window import Window
 
 TEXT = """\
@@ -140,8 +142,8 @@ placements:
         "it; add link.jitter",
         "t.yaml:3:29: defaults.compute.speed: a has a speed of 2.0 and no time that it would change; "
         "add compute.time, what a leaf call takes at speed 1",
-        "t.yaml:6:86: placements.EDGE.members.b.link.jitter: b has 5ms of jitter and no delay, so none is ever less "
-        "than 0; add link.delay",
+        "t.yaml:6:86: placements.EDGE.members.b.link.jitter: b has 5ms of jitter about no delay, and none can be "
+        "less than 0; add link.delay",
         "t.yaml:7:63: placements.CLIENTS.link.distribution: clients-0 has a uniform distribution and no jitter to be "
         "drawn from it; add link.jitter",
     ]
@@ -172,6 +174,17 @@ def test_a_virtual_clock_brings_nothing_up(topology: Topology) -> None:
         "  to mend: run it with tierfed simulate FILE, or bring it up with --set clock=real",
     ]
     assert parse_topology(TEXT, sets=["clock=real"]).clock == "real"
+
+
+def test_distributions_have_one_list() -> None:
+    """What a file may say, what a node takes off the wire and what can be drawn from are the same."""
+    assert set(figures.DISTRIBUTIONS) == set(TABLE)
+    for name in TABLE:
+        link = parse_topology(TEXT, sets=[f"CLIENTS.link.distribution={name}"]).node("clients-0").link
+        assert link is not None and link.distribution == name
+    with pytest.raises(TopologyError) as error:
+        parse_topology(TEXT, sets=["CLIENTS.link.distribution=cauchy"])
+    assert all(name in str(error.value) for name in TABLE)
 
 
 def test_no_limit_is_infinite() -> None:

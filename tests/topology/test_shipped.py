@@ -87,6 +87,11 @@ def test_the_schema_is_draft_7() -> None:
         (("placements", "CLIENTS", "codec", "up"), 8),
         (("defaults", "collect", "deadline"), 30),
         (("defaults", "collect", "quorum"), "80"),
+        (("placements", "CLIENTS", "link"), {"rate": 4}),
+        (("placements", "CLIENTS", "link"), {"distribution": "cauchy"}),
+        (("placements", "CLIENTS", "energy"), {"idle": "5nJ"}),
+        (("placements", "CLIENTS", "available"), {"from": "22h"}),
+        (("placements", "SERVER", "interface"), {"delay": "3ms"}),
         (("job", "program"), "train"),
         (("job", "data", "split"), "dirichlet"),
     ],
@@ -109,7 +114,11 @@ def test_the_schema_takes_short_forms(split: object) -> None:
     data["job"]["data"]["split"] = split
     data["x-anything"] = [1, {"a": None}]
     data["placements"]["SERVER"] = None
-    data["placements"]["CLIENTS"]["link"] = {"rate": "4mbit"}
+    data["placements"]["CLIENTS"]["link"] = {"rate": "4mbit", "delay": "3ms"}
+    data["placements"]["CLIENTS"]["compute"] = {"time": "50ms", "speed": 2}
+    data["placements"]["CLIENTS"]["energy"] = {"idle": "0.1W", "sent": "60nJ"}
+    data["placements"]["CLIENTS"]["available"] = {"from": "22h", "to": "6h"}
+    data["defaults"]["interface"] = {"rate": {"up": "1gbit"}}
     jsonschema.validate(data, json_schema(), jsonschema.Draft7Validator)
 
 

@@ -58,7 +58,7 @@ def _empty(path: Path, settings: Settings, document: Document, problems: Problem
 
 _JITTER: Key = ("link", "jitter")
 _NEEDS: tuple[tuple[Key, Key, str], ...] = (
-    (_JITTER, ("link", "delay"), "{0} of jitter and no delay, so none is ever less than 0; add link.delay"),
+    (_JITTER, ("link", "delay"), "{0} of jitter about no delay, and none can be less than 0; add link.delay"),
     (("link", "distribution"), _JITTER, "a {0} distribution and no jitter to be drawn from it; add link.jitter"),
     (("link", "correlation"), _JITTER, "a correlation of {0} and no jitter that has it; add link.jitter"),
     (
