@@ -70,6 +70,7 @@ class RoundMachine(RuleBasedStateMachine):
 
     make = Round  # a mutant takes its place
     layouts = LAYOUTS | LOOPS
+    over = True  # whether more may be drawn than are to count
 
     @initialize(
         n=st.integers(0, 4),
@@ -78,8 +79,9 @@ class RoundMachine(RuleBasedStateMachine):
         turns=st.tuples(st.integers(0, 3), st.integers(0, 2)),
         troubles=st.sets(st.sampled_from(TROUBLES), max_size=2),
         prompt=st.booleans(),
+        spare=st.sampled_from([0, 0, 1, 2]),
     )
-    def start(self, n, short, which, turns, troubles, prompt):
+    def start(self, n, short, which, turns, troubles, prompt, spare):
         self.troubles = troubles
         self.members = [f"c-{i}" for i in range(n)]
         self.layout = Unrolled(self.layouts[sorted(self.layouts)[which % len(self.layouts)]], turns)
@@ -88,11 +90,12 @@ class RoundMachine(RuleBasedStateMachine):
         self.taken = [e.site for e in self.script if isinstance(e, ev.Reached)]
         self.looped = any(self.layout.loops)
         self.quorum = max(0, n - short)
+        enough = max(n - spare, self.quorum) if self.over and spare else None
         self.now = 0.0
         epochs = dict.fromkeys(self.members, 1)
         rank = {s: p for p, sites in enumerate(self.phases) for s in sites}
-        self.model = Model(self.members, self.phases, self.quorum, epochs, 2, self.layout.loops, most_ahead=2)
-        self.laws = Laws(self.members, self.taken, self.quorum, rank)
+        self.model = Model(self.members, self.phases, self.quorum, epochs, 2, self.layout.loops, 2, enough)
+        self.laws = Laws(self.members, self.taken, self.quorum, rank, enough)
         self.laws.more = self.looped
         self.round = self.make(
             "edge",
@@ -102,6 +105,7 @@ class RoundMachine(RuleBasedStateMachine):
             {"CLIENTS": self.members},
             {"CLIENTS": self.quorum},
             epochs,
+            None if enough is None else {"CLIENTS": enough},
         )
         self.round.most_ahead = 2
         if prompt:

@@ -12,14 +12,18 @@ from collections import Counter, defaultdict
 
 from tierfed.node import round_events as ev
 
+ENOUGH = "enough others were first"
+
 
 class Model:
     """Who is in and who is out of each phase of one placement, recomputed after every event."""
 
-    def __init__(self, members, phases, quorum, epochs, attempt, loops=None, most_ahead=0):
+    def __init__(self, members, phases, quorum, epochs, attempt, loops=None, most_ahead=0, enough=None):
         self.members, self.phases, self.quorum, self.attempt = members, phases, quorum, attempt
         self.loops = loops or [None] * len(phases)  # the outermost loop around each
         self.most_ahead = most_ahead
+        self.enough = len(members) if enough is None else enough
+        self.finished = []  # (member, phase), in the order in which they were whole
         self.live = {p for p, loop in enumerate(self.loops) if loop is None}
         self.opened = {}  # turns that the slice has not come to, and who did
         self.left_ = set()  # loops that take no more turns
@@ -106,7 +110,12 @@ class Model:
                 self.decide(p, everyone=True)
 
     def decide(self, p, everyone):
-        """Decide phase `p`: everyone, or those whose turn has come."""
+        """Decide phase `p`: everyone, or those whose turn has come; everyone too, once enough are whole."""
+        first = [m for m, q in self.finished if q == p and self.whole(m, p)][: self.enough]
+        if len(first) == self.enough:
+            for m in self.members:
+                if m not in first and m not in self.verdict[p]:
+                    self.bury(m, p)
         for m in self.members:
             if m in self.verdict[p]:
                 continue
@@ -166,6 +175,8 @@ class Model:
                         answer = self.reply(e)  # it may be lost by then
                 if answer == "ACCEPT":
                     self.kept[e.member, e.site] = e.digest
+                    if self.whole(e.member, self.phase(e.site)):
+                        self.finished.append((e.member, self.phase(e.site)))
                 if answer in ("ACCEPT", "NOTHING"):
                     self.cut.pop((e.member, e.site), None)
                 return answer
@@ -210,7 +221,8 @@ class Model:
 class Laws:
     """What must hold of the actions of any round, whatever happens to it."""
 
-    def __init__(self, members, sites, quorum, rank):
+    def __init__(self, members, sites, quorum, rank, enough=None):
+        self.enough = len(members) if enough is None else enough
         self.members, self.sites, self.quorum = members, sites, quorum
         self.rank = rank  # site -> the number of its phase
         self.more = False  # whether a loop may take more turns
@@ -258,6 +270,9 @@ class Laws:
                     assert a.site not in self.outstanding, "closed with a fold outstanding"
                     assert list(a.contributors) == self.folds[a.site], "the record is not what was folded"
                     assert len(a.contributors) >= self.quorum, "closed below quorum"
+                    assert len(a.contributors) <= self.enough, "more than were to count"
+                    if ENOUGH in a.lost.values():
+                        assert len(a.contributors) == self.enough, "sent away, and not enough were there"
                     in_, out = set(a.contributors), set(a.lost)
                     assert sorted([*in_, *out]) == sorted(self.members), "members neither in nor lost, or both"
                     assert list(a.lost) == [m for m in self.members if m in out]

@@ -1,7 +1,7 @@
 """Recorder: what a run leaves behind, and the document that tells it.
 
     events.jsonl      one JSON object a line, as things happen
-    rounds.csv        round, seconds, contributors, lost, bytes by tier, metrics
+    rounds.csv        round, seconds, contributors, lost, drawn (of cohorts), bytes by tier, metrics
 
 A round's row is written when the round is over, so the file has committed rounds only.
 """
@@ -58,6 +58,7 @@ class Recorder:
         self._current: int | None = None
         self._started = 0.0
         self._contributors: dict[str, int] = {}
+        self._drawn: dict[str, int] = {}
         self._lost_now: dict[str, str] = {}
         self._metrics: dict[str, float] = {}
         self.lost: list[dict[str, Any]] = []
@@ -92,7 +93,7 @@ class Recorder:
         self._total.merge(traffic)
         self._this.merge(traffic)
         if sum(record.counts.values()) >= sum(self._contributors.values()):
-            self._contributors = dict(record.counts)
+            self._contributors, self._drawn = dict(record.counts), dict(record.drawn)
         for node, reason in record.lost.items():
             if node not in self._lost_now:
                 self._lost_now[node] = reason
@@ -105,6 +106,7 @@ class Recorder:
             seconds=round(record.seconds, 6),
             counts=record.counts,
             lost=record.lost,
+            **({"drawn": record.drawn} if record.drawn else {}),
             traffic=Traffic.named(traffic),
         )
 
@@ -112,7 +114,7 @@ class Recorder:
         """A round of the job begins."""
         self._current, self.of, self._started = number, of, self.clock()
         self._this = Traffic()
-        self._contributors, self._lost_now, self._metrics = {}, {}, {}
+        self._contributors, self._drawn, self._lost_now, self._metrics = {}, {}, {}, {}
         self.event("round", round=number, of=of)
 
     def released(self, number: int, metrics: Mapping[str, float]) -> None:
@@ -139,6 +141,7 @@ class Recorder:
             "seconds": round(seconds, 6),
             "contributors": sum(self._contributors.get(p, 0) for p in leaves),
             "lost": len(self._lost_now),
+            **{f"drawn.{tier}": self._drawn.get(tier, 0) for tier in self.topology.cohorts},
         }
         for tier in self._tiers:
             counts = dict(zip(FIELDS, self._this.tiers.get(tier, [0] * len(FIELDS)), strict=True))

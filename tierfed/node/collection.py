@@ -11,6 +11,9 @@ lost for good; one behind it that is lost may still come back:
     members   c-0   c-1   c-2   c-3   c-4          cursor = 3
               in    lost  in    ·     gone         c-4 may rejoin, c-1 may not
 
+Where more members were drawn than are to count (cohort.py), a collection has `enough`: as soon as that many are
+whole, the others are out, so that all are decided at once.
+
 Collections have an order, that of the slice.  A site in a loop is collected once a turn, and
 stands where the loop begins: after all of its phase, before all later ones.  A site where senders agree
 (agreement.py) has a collection of its own, before that of its phase.
@@ -25,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tierfed.errors import RoundFailed, TierfedError
-from tierfed.node.round_events import Collect, Site
+from tierfed.node.round_events import ENOUGH, Collect, Site
 from tierfed.node.summary import Summary, together
 
 Order: TypeAlias = tuple[tuple[int, int, int, int], ...]
@@ -93,7 +96,13 @@ class Collection:
     """See the module docstring.  It keeps the books; `Round` decides."""
 
     def __init__(
-        self, sites: Iterable[Site], placement: str, members: Iterable[str], quorum: int, order: Order = ()
+        self,
+        sites: Iterable[Site],
+        placement: str,
+        members: Iterable[str],
+        quorum: int,
+        order: Order = (),
+        enough: int | None = None,
     ) -> None:
         self.folds = {site: Folding(site) for site in sites}
         self.order = order
@@ -107,6 +116,8 @@ class Collection:
         self.lost: dict[str, Loss] = {}  # in order of their loss: the first is the cause
         self.held: dict[str, dict[Site, Held]] = {}
         self.partial: dict[str, set[Site]] = {}
+        self.enough = enough  # members that are to count: the first to be whole
+        self._whole: dict[str, None] = {}  # in the order in which they came to be
 
     @property
     def frozen(self) -> bool:
@@ -134,6 +145,20 @@ class Collection:
             if not begun:
                 del self.partial[member]
 
+    def hold(self, member: str, site: Site, held: Held) -> None:
+        """Keep a contribution that was accepted."""
+        self.held.setdefault(member, {})[site] = held
+        if self.enough is not None and self.whole(member):
+            self._whole[member] = None
+
+    def to_spare(self) -> tuple[str, ...]:
+        """Return the members who are out because enough others were first; nobody as long as these are too few."""
+        if self.enough is None or self.frozen or len(self._whole) < self.enough:
+            return ()
+        first = set(itertools.islice((m for m in self._whole if m in self.held), self.enough))
+        undecided = self.members[self.cursor :]
+        return tuple(m for m in undecided if m not in first) if len(first) == self.enough else ()
+
     def contributors(self) -> tuple[str, ...]:
         """Return the members admitted so far, in member order."""
         return tuple(self.admitted)
@@ -143,19 +168,25 @@ class Collection:
         return {m: self.lost[m].reason for m in sorted(self.lost, key=self.position.__getitem__)}
 
     def summary(self, site: Site) -> Summary:
-        """Return who stands behind the fold of `site`: its contributors' summaries, and its own losses."""
-        return together((self.held[m][site].summary for m in self.admitted), self.losses())
+        """Return who stands behind the fold of `site`: its contributors' summaries, and its own losses.
+
+        Who was to spare is no loss; it is in the record of the site.
+        """
+        losses = {m: reason for m, reason in self.losses().items() if reason != ENOUGH}
+        drawn = {} if self.enough is None else {self.placement: len(self.members)}
+        return together((self.held[m][site].summary for m in self.admitted), losses, drawn)
 
     def progress(self, fold: Folding) -> Progress:
         """Return how far `fold` is."""
+        spared = 0 if self.enough is None else sum(loss.reason == ENOUGH for loss in self.lost.values())
         return Progress(
             site=fold.site,
             placement=self.placement,
-            expected=len(self.members),
+            expected=len(self.members) - spared,
             quorum=self.quorum,
             whole=sum(fold.site in held for held in self.held.values()),
             folded=fold.done,
-            lost=len(self.lost),
+            lost=len(self.lost) - spared,
             closed=fold.closed,
             awaited=tuple(itertools.islice(self._awaited(), _NAMED)),
         )
@@ -192,8 +223,13 @@ class Plan:
     """What an aggregator collects, as it stands in its slice; its collections are made of it."""
 
     def __init__(
-        self, collects: Sequence[Collect], children: Mapping[str, Sequence[str]], quorum: Mapping[str, int]
+        self,
+        collects: Sequence[Collect],
+        children: Mapping[str, Sequence[str]],
+        quorum: Mapping[str, int],
+        enough: Mapping[str, int],
     ) -> None:
+        self._enough = enough
         self.loops = {c.loops[0] for c in collects if c.loops}  # those in no other
         self._children, self._quorum = children, quorum
         self._groups: dict[_Group, list[Site]] = {}
@@ -239,7 +275,14 @@ class Plan:
                 where=f"site {sites[0]}",
                 mend="give a number from 0 to that of the children",
             )
-        return Collection(sites, placement, members, needed, order_of(sites[0], loops))
+        enough = self._enough.get(placement)
+        if enough is not None and not needed <= enough:
+            raise TierfedError(
+                f"{enough} {placement} are enough, and {needed} the quorum",
+                where=f"site {sites[0]}",
+                mend="give a number from the quorum up",
+            )
+        return Collection(sites, placement, members, needed, order_of(sites[0], loops), enough)
 
 
 def order_of(site: Site, loops: tuple[Site, ...]) -> Order:

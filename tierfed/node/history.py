@@ -5,7 +5,7 @@
 
 | event | says |
 |---|---|
-| begun | the round: deadline, and for each site its placement, children, quorum, those in loops apart; the epochs |
+| begun | the round: deadline; of each site placement, children, quorum, those in loops apart; epochs; cohorts drawn |
 | reached | the slice has come to a site; its deadline, if it has one of its own |
 | accepted, again, rejected | a contribution was acknowledged, acknowledged once more, refused and why |
 | fold, discarded | it went into the sum, or was let go and why |
@@ -22,6 +22,7 @@ a StorageError: a round that is not on record does not go on.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -131,6 +132,7 @@ def _of_event(round: Round, event: Event, actions: Sequence[Action]) -> dict[str
                 "dead": dict(event.dead),
                 "sites": sites,
                 **({"looped": looped} if looped else {}),
+                **({"draws": {p: dataclasses.asdict(d) for p, d in event.draws.items()}} if event.draws else {}),
                 "epochs": epochs,
             }
         case Reached():

@@ -18,7 +18,7 @@ import functools
 import logging
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ from tierfed.node.kept import copied
 from tierfed.node.own_part import OwnPart
 from tierfed.node.round import Round
 from tierfed.node.round_events import (
+    ENOUGH,
     Accept,
     Action,
     Arrived,
@@ -55,6 +56,7 @@ from tierfed.node.round_events import (
     Close,
     Committed,
     Discard,
+    Draw,
     Event,
     Fail,
     Failed,
@@ -91,7 +93,7 @@ class Invocation:
 
     `own` is the node's part in the program, `budget` how long, in seconds, each fold may wait for its
     children; `recalled` names what members keep of earlier invocations, by the argument that it is in
-    this one.
+    this one; `draws` says who takes part where not all children do.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Invocation:
         own: OwnPart,
         budget: float,
         recalled: Mapping[str, str] = MappingProxyType({}),
+        draws: Mapping[str, Draw] = MappingProxyType({}),
     ) -> None:
         self.node = node
         self.name = name
@@ -127,7 +130,8 @@ class Invocation:
         self._timer: asyncio.TimerHandle | None = None
         self._summary = Summary()
         self._raised = False  # whether the driver was told of a leaf that raised
-        self.members = own.members
+        self._draws = draws
+        self.members = own.members if not draws else self._drawn()
         self.sending = Sending(self)
         self.uploads = Uploads(self)
         self.round = Round(
@@ -135,16 +139,22 @@ class Invocation:
             name,
             attempt,
             own.collects,
-            own.children,
+            {**own.children, **{p: draw.members for p, draw in draws.items()}} if draws else own.children,
             me.quorum,
             self.began,
+            {p: draw.enough for p, draw in draws.items()},
         )
+
+    def _drawn(self) -> tuple[ChildAssignment, ...]:
+        """Return the children that have something to do, without those who were not drawn."""
+        drawn = {p: set(draw.members) for p, draw in self._draws.items()}
+        return tuple(c for c in self.own.members if c.placement not in drawn or c.name in drawn[c.placement])
 
     # -- life
 
     def begin(self, dead: Mapping[str, str]) -> None:
         """Run; `dead` names the children that are not there, with the reason."""
-        self.step(Begun(float("inf"), dead))
+        self.step(Begun(float("inf"), dead, self._draws))
         if not self.over:
             self.spawn(run_slice(self.own.run, self, self.own.last_uses))
 
@@ -171,6 +181,9 @@ class Invocation:
         self.over = True
         self.step(Committed() if committed else Cancelled(reason))
         self.node.kept.end((self.name, self.attempt), committed)
+        if committed and self.node.me.cohorts:
+            there = (c.name for c in self.members if not self.round.lost(c.name))
+            self.node.having.committed(self.name, self.compiled, there)
         if committed:
             self._acknowledged.clear()
         self._send_acknowledgements()
@@ -256,7 +269,8 @@ class Invocation:
                 if again:  # it sends again because it waits for an answer
                     self._send_acknowledgements()
             case Reject(member=member, site=site, why=why, detail=detail):
-                log.warning("%s: %s is refused: %s, %s", self.name, member, why, detail)
+                late = logging.INFO if detail.endswith(ENOUGH) else logging.WARNING
+                log.log(late, "%s: %s is refused: %s, %s", self.name, member, why, detail)
                 if site is not None:
                     self.uploads.drop(member, site)  # the copy that came now; one accepted before stays
                 self._answer(member, "rejected", site, {"why": why, "detail": detail[:500]})
@@ -530,4 +544,5 @@ def _joined(before: Summary, close: Summary) -> Summary:
     for placement, count in before.counts.items():
         counts[placement] = min(count, counts.get(placement, count))
     lost = together((), {**before.lost, **close.lost})
-    return Summary(counts, lost.lost, max(before.more, close.more))
+    drawn = {p: max(before.drawn.get(p, 0), close.drawn.get(p, 0)) for p in {**before.drawn, **close.drawn}}
+    return Summary(counts, lost.lost, max(before.more, close.more), drawn)

@@ -34,9 +34,11 @@ from typing import Any
 from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
+from tierfed.node.cohort import draws
 from tierfed.node.downwards import Downwards
 from tierfed.node.fates import ended_of, said
 from tierfed.node.fates import heard as heard_counted
+from tierfed.node.having import Having
 from tierfed.node.headers import ident_of, recalled_of, report_of, short
 from tierfed.node.hello import Hello
 from tierfed.node.history import History
@@ -125,6 +127,7 @@ class Node:
         self._uplinks: set[Link] = set()  # whose connection is there, those that are closed and linger too
         self._programs = Programs()
         self.kept = Kept()
+        self.having = Having()
         self.keeping = Keeping()
         self.downwards = Downwards(self._links, self.keeping.fates, self.send_to_child)
         self._checkpoints = checkpoints
@@ -558,6 +561,7 @@ class Node:
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ProtocolError("a release without keys", where=self.me.name, mend="run one version of tierfed")
         self.kept.release(keys or None)
+        self.having.release(keys or None)
         for child in self._links.values():
             child.release(keys)
 
@@ -603,6 +607,7 @@ class Node:
         if not isinstance(name, str) or type(attempt) is not int or not isinstance(budget, int | float):
             raise ProtocolError("a beginning without its identity", where=self.me.name)
         recalled = recalled_of(header, self.me.name)
+        everyone = header.get("everyone") is True
         self._hear_again(header)
         known = self._programs.get(header.get("hash"))
         if known is None:
@@ -616,7 +621,9 @@ class Node:
             earlier.end(committed=False, reason=f"attempt {attempt} has begun")
         own = min(self.me.deadline, float(budget)) if self.me.children else float(budget)
         try:
-            invocation = Invocation(self, name, attempt, known.part(self.me), own, recalled)
+            having = self.having.of(known.compiled, recalled) if self.me.cohorts else None
+            drawn = draws(self.me, name, self.epochs(), having, everyone=everyone) if self.me.cohorts else {}
+            invocation = Invocation(self, name, attempt, known.part(self.me), own, recalled, drawn)
         except TierfedError as error:  # a program that is not of this tree
             error.node = error.node or self.me.name
             self.tell_parent({"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
@@ -634,6 +641,8 @@ class Node:
         }
         if recalled:
             begin["recalled"] = dict(recalled)
+        if everyone:
+            begin["everyone"] = True
         for assigned in invocation.members:
             child = self._links[assigned.name]
             if child.up:

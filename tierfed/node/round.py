@@ -13,9 +13,10 @@ that order.  Over clients c-0 and c-1, with c-1's update here first:
 Rules.  A contribution counts when it is whole; the members of a site are decided in member
 order, each as soon as it is whole or known lost, at the deadline by what is whole.  One
 fold is outstanding a site.  A site closes when all are decided and folded, and the round
-fails as soon as fewer are left than the quorum.  A member lost at one site is out of the
-later ones.  A site in a loop is collected anew in each turn, from when the slice comes to that
-turn or a child does, who may be ahead by some; once the slice has gone past it the turn is over.
+fails as soon as fewer are left than the quorum.  Where `enough` are said, the first so many to
+be whole count, and the others are out.  A member lost at one site is out of the later ones.  A
+site in a loop is collected anew in each turn, from when the slice comes to that turn or a child
+does, who may be ahead by some; once the slice has gone past it the turn is over.
 `docs/rounds.md` tells it at length.
 
 Sound because each decision is taken once: a member behind the cursor of its collection is
@@ -33,6 +34,7 @@ from typing import Literal, TypeAlias
 from tierfed.errors import RoundFailed, TierfedError
 from tierfed.node.collection import Collection, Folding, Held, Loss, Order, Plan, Progress
 from tierfed.node.round_events import (
+    ENOUGH,
     Accept,
     Action,
     Arrived,
@@ -74,6 +76,7 @@ class Round:
     `children`: for each placement just below, its children in member order.
     `quorum`: for each placement below, how many of those children must be in.
     `epochs`: the epoch under which each child is connected; a child left out never was.
+    `enough`: for a placement of which more were drawn than are to count, how many of them are.
     """
 
     most_ahead = 256
@@ -87,6 +90,7 @@ class Round:
         children: Mapping[str, Sequence[str]],
         quorum: Mapping[str, int],
         epochs: Mapping[str, int] | None = None,
+        enough: Mapping[str, int] | None = None,
     ) -> None:
         self.node = node
         self.invocation = invocation
@@ -96,7 +100,7 @@ class Round:
         self._epochs = dict(epochs or {})
         self._placement = {m: p for p, members in children.items() for m in members}
         self._down: dict[str, str] = {}  # members without a connection, and why
-        self.plan = Plan(collects, children, quorum)
+        self.plan = Plan(collects, children, quorum, enough or {})
         self._collections = list(self.plan.once)
         self._at = {site: c for c in self._collections for site in c.folds}
         self._loops = set(self.plan.loops)  # those that take more turns
@@ -290,7 +294,7 @@ class Round:
             c.partial.setdefault(member, set()).add(site)
             return
         c.sent(member, site)
-        c.held.setdefault(member, {})[site] = Held(event.digest, event.epoch, event.summary)
+        c.hold(member, site, Held(event.digest, event.epoch, event.summary))
         self._act(Accept(member, site, event.digest))
 
     def _stranger(self, event: Offered | Arrived) -> tuple[Why, str] | None:
@@ -437,7 +441,13 @@ class Round:
             self._act(SetDeadline(at))
 
     def _decide(self, c: Collection, overdue: bool) -> None:
-        """Admit or lose the members whose turn has come, in member order."""
+        """Admit or lose the members whose turn has come, in member order; all of them once enough are whole."""
+        for member in c.to_spare():
+            loss = c.lost.get(member) or Loss(ENOUGH, final=True)
+            loss.final = True
+            for site in c.held.pop(member, ()):  # it was whole, and not among the first
+                self._act(Discard(member, site, loss.reason))
+            self._lose(member, self._collections.index(c), loss)
         while not c.frozen:
             member = c.members[c.cursor]
             if member not in c.lost and c.whole(member):

@@ -23,6 +23,26 @@ Why: TypeAlias = Literal[
 ]
 
 
+ENOUGH = "enough others were first"
+"""Why a member is out that was drawn to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How the children at one placement were drawn: whom it was `of`, and the members drawn, in member order.
+
+    `enough` is how many of them are to count, `number` how many were to be drawn; `key` is what the names of
+    children are hashed with (cohort.py).
+    """
+
+    key: str
+    of: tuple[str, ...]
+    number: int
+    members: tuple[str, ...]
+    enough: int
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Collect:
     """One site that an aggregator collects, and the placement of the children that send to it.
@@ -42,11 +62,13 @@ class Collect:
 class Begun:
     """The invocation begins here; all of it must be over by `deadline` (monotonic seconds).
 
-    `dead` names the children already known to be lost, with the reason.
+    `dead` names the children already known to be lost, with the reason.  `draws` says, for each placement of
+    which not all children take part, how they were drawn.
     """
 
     deadline: float
     dead: Mapping[str, str] = field(default_factory=dict)
+    draws: Mapping[str, Draw] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

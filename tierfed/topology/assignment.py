@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierfed.errors import ProtocolError
+from tierfed.topology.cohort import CohortPlan, plans_of
 from tierfed.topology.links import figures
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.window import Window
@@ -45,7 +46,8 @@ class NodeAssignment:
     and its ancestors'.  `data` is the job's, `seed` the run's.  Nodes with one `process` live in one process;
     who has children `listens`, and of a process without such a node the first one does, to be asked for metrics.
     `interface` is the model of what its children's links share, `device` that of how it computes, `available` when it
-    is there, with its own share of the spread; each None if there is none.
+    is there, with its own share of the spread; each None if there is none.  `cohorts` says of which placements
+    below not all children take part in an invocation.
     """
 
     name: str
@@ -67,6 +69,7 @@ class NodeAssignment:
     interface: InterfaceProfile | None = None
     device: DeviceProfile | None = None
     available: Window | None = None
+    cohorts: Mapping[str, CohortPlan] = field(default_factory=dict, hash=False)
 
     def computing(self, leaves: int) -> float:
         """Return the seconds that so many leaves take on the modelled device, 0 if there is none."""
@@ -89,6 +92,7 @@ class NodeAssignment:
         plain["parent_address"] = list(self.parent_address) if self.parent_address is not None else None
         for name in ("quorum", "labels", "data"):
             plain[name] = dict(plain[name]) if plain[name] is not None else None
+        plain["cohorts"] = {placement: plan.to_dict() for placement, plan in self.cohorts.items()}
         return plain
 
     @staticmethod
@@ -106,6 +110,7 @@ class NodeAssignment:
                 raise ProtocolError(f"{address!r} is no address", where="assignment.parent_address")
             fields["parent_address"] = (address[0], address[1])
         fields["deadline"] = float(fields["deadline"])
+        fields["cohorts"] = plans_of(fields["cohorts"], "assignment.cohorts")
         return NodeAssignment(**fields)
 
 
@@ -152,6 +157,7 @@ _NODE: _Kinds = {
     "interface": (dict, _NONE),
     "device": (dict, _NONE),
     "available": (dict, _NONE),
+    "cohorts": (dict,),
 }
 _COUNTS = ("members_below", "quorum")
 

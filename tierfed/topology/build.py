@@ -15,6 +15,7 @@ from typing import Any
 from tierfed.placements import Hierarchy, Member
 from tierfed.topology.agreements import check_down, check_siblings
 from tierfed.topology.checks import DEFAULT_HOST, check
+from tierfed.topology.cohort_checks import cohorts
 from tierfed.topology.collector import paused
 from tierfed.topology.figures import check_devices, note_idle
 from tierfed.topology.graph import Grown, grow
@@ -70,6 +71,7 @@ def _built(
     check_down(spec, document, problems)
     check_devices(spec, document, problems)
     grown = grow(spec, document, problems)
+    drawn = cohorts(spec, document, grown, problems)
     settings = settle(spec, document, grown, written, problems) if grown is not None else {}
     if grown is not None:
         check_siblings(settings, grown, document, problems)
@@ -89,6 +91,7 @@ def _built(
         hosts=_hosts(spec),
         job=_job(spec),
         source=source,
+        cohorts=drawn,
         clock=spec.clock,
         notes=tuple(problems.notes),
     )

@@ -114,7 +114,8 @@ class _Timing:
 
     def cost(self, timed: bool, metered: bool) -> Cost:
         """Return what all of it takes."""
-        going = [self._member(node) for node in self._topology.nodes.values() if self._slices[node.placement].steps]
+        there = (node for node in self._topology.nodes.values() if node.name in self._walk.drawn)
+        going = [self._member(node) for node in there if self._slices[node.placement].steps]
         while going:
             before = len(going), len(self._down), len(self._up)
             going = [one for one in going if next(one, _DONE) is not _DONE]
@@ -140,9 +141,9 @@ class _Timing:
                 case Compute(expression=expression):
                     now = self._compute(node, _calls(expression), now)
                 case Broadcast(site=site, to=to) | Scatter(site=site, to=to):
-                    self._send_down(node, list(self._walk.children(node, to.name)), site.at(turns), now)
+                    self._send_down(node, list(self._walk.taking_part(node, to.name)), site.at(turns), now)
                 case Fold(site=site, source=source):
-                    children = list(self._walk.children(node, source.name))
+                    children = list(self._walk.taking_part(node, source.name))
                     asked = [c for c in children if (c.name, "up", str(site.at(turns).before)) in self._bytes]
                     if asked:
                         now = _last([now, *(yield from self._arrived(node, asked, site.at(turns).before))])

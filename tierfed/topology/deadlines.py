@@ -49,6 +49,8 @@ def _of(topology: Topology, node: Node, largest: dict[str, int]) -> Iterator[tup
     deadline = node.deadline.seconds
     for placement, needed in node.quorum.items():
         children = [topology.nodes[name] for name in node.children if topology.nodes[name].placement == placement]
+        if placement in topology.cohorts:  # those that are taken to be drawn
+            children = [child for child in children if child.name in largest]
         sizes = sorted(largest.get(child.name, 0) for child in children)
         rate = node.interface.rate_up if node.interface is not None else math.inf
         least = sum(sizes[:needed])

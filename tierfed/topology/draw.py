@@ -95,13 +95,13 @@ def _rows(bundle: Bundle, lead: str, below: str) -> Iterator[tuple[str, list[str
 
 
 def _facts(node: Node) -> list[str]:
-    """Return what is told of a node: its codecs, and what it waits for."""
+    """Return what is told of a node: its codecs, what it waits for, and how it is drawn."""
     up = f"up {_codec(node.codec_up)}" if node.parent is not None else ""
     if _adapted(node):
         up = re.sub(r"\beden\b(?!\()", "eden(bits=4)", up) + " (auto)"
     down = f"down {_codec(node.codec_down)}" if node.parent is not None and node.codec_down != "none" else ""
     waits = [f"quorum {node.share}", f"deadline {node.deadline}"] if node.quorum else ["", ""]
-    return [up, down, *waits]
+    return [up, down, *waits, "" if node.cohort is None else str(node.cohort)]
 
 
 def _adapted(node: Node) -> bool:
@@ -221,6 +221,8 @@ def _node(topology: Topology, node: Node) -> dict[str, Any]:
     for name in ("link", "interface", "device", "available"):
         if (profile := getattr(node, name)) is not None:
             plain[name] = figures.plain(profile)
+    if node.cohort is not None:
+        plain["cohort"] = node.cohort.to_dict()
     if node.quorum:
         plain["collect"] = {"quorum": dict(node.quorum), "deadline_seconds": node.deadline.seconds}
     return plain

@@ -29,12 +29,13 @@ def tree(
     codec: Mapping[str, Any] | None = None,
     collect: Mapping[str, Any] | None = None,
     colocate: Mapping[str, int] | None = None,
+    cohort: Mapping[str, Any] | None = None,
     job: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Topology:
     """Return a topology of SERVER and the placements of `fan_out`, each with so many members a parent.
 
-    `codec`, `collect` and `colocate` map a placement to what a file would say there; `job` is
+    `codec`, `collect`, `colocate` and `cohort` map a placement to what a file would say there; `job` is
     as in a file, and `data` stands for its `data:`.  Raises TopologyError as `load_topology`.
 
     >>> three = tierfed.tree({"EDGE_AGGREGATORS": 2, "CLIENTS": 3}, codec={"CLIENTS": {"up": "int8+zstd"}})
@@ -46,7 +47,7 @@ def tree(
     for below, each in fan_out.items():
         placements[str(below)] = {"parent": above, "per_parent": each}
         above = str(below)
-    return _built(placements, "tree()", name, seed, codec, collect, colocate, job, data)
+    return _built(placements, "tree()", name, seed, codec, collect, colocate, cohort, job, data)
 
 
 def of_tree(
@@ -57,6 +58,7 @@ def of_tree(
     codec: Mapping[str, Any] | None = None,
     collect: Mapping[str, Any] | None = None,
     colocate: Mapping[str, int] | None = None,
+    cohort: Mapping[str, Any] | None = None,
     job: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Topology:
@@ -69,7 +71,7 @@ def of_tree(
             over = shape.parent(member.name)
             members[member.name] = {"parent": over.name} if over is not None else {}
         placements[str(placement)] = {"members": members} | ({"parent": str(parent)} if parent is not None else {})
-    return _built(placements, "of_tree()", name, seed, codec, collect, colocate, job, data)
+    return _built(placements, "of_tree()", name, seed, codec, collect, colocate, cohort, job, data)
 
 
 def _built(
@@ -80,12 +82,14 @@ def _built(
     codec: Mapping[str, Any] | None,
     collect: Mapping[str, Any] | None,
     colocate: Mapping[str, int] | None,
+    cohort: Mapping[str, Any] | None,
     job: Mapping[str, Any] | None,
     data: Mapping[str, Any] | None,
 ) -> Topology:
     problems = Problems()
     place = Place(0, 0, label)
-    for setting, values in (("codec", codec), ("collect", collect), ("colocate", colocate)):
+    settings = (("codec", codec), ("collect", collect), ("colocate", colocate), ("cohort", cohort))
+    for setting, values in settings:
         if not isinstance(values, Mapping | None):
             problems.add(
                 place, (setting,), f"expected a mapping from placements, as in {{'CLIENTS': …}}, got {values!r}"

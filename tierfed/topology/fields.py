@@ -112,6 +112,17 @@ def _period(value: object) -> Duration:
     return time
 
 
+def _select(value: object) -> Percent | int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise UnitError(f"a cohort of {value} would draw nobody; write 1 or more, or a share, such as 10%")
+        return value
+    share = Percent.parse(value)
+    if share.exact <= 0:
+        raise UnitError("a cohort of 0% would draw nobody; write more than 0%, such as 10%")
+    return share
+
+
 def _pattern(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "examples": [example]})
 
@@ -127,6 +138,13 @@ Quorum = Annotated[Percent, PlainValidator(_with_units(_quorum)), _TEXT, _SHARE]
 Loss = Annotated[Percent, PlainValidator(_with_units(_loss)), _TEXT, _SHARE]
 Correlation = Annotated[Percent, PlainValidator(_with_units(_correlation)), _TEXT, _SHARE]
 Period = Annotated[Duration, PlainValidator(_with_units(_period)), _TEXT, _TIME]
+Select = Annotated[
+    Percent | int,
+    PlainValidator(_with_units(_select)),
+    PlainSerializer(lambda v: v if isinstance(v, int) else str(v)),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _SHARE.json_schema]}),
+]
+Over = Annotated[Percent, PlainValidator(_with_units(Percent.parse_over)), _TEXT, _pattern(_NUMBER + "%", "130%")]
 LinkRate = Annotated[
     Rate,
     PlainValidator(_with_units(_rate)),

@@ -28,10 +28,7 @@ class Feature:
     present: Callable[[Any], bool] = lambda _: True
 
 
-_SETTINGS = (
-    ("cohort", "cohorts", True),
-    ("secure", "secure aggregation", False),
-)
+_SETTINGS = (("secure", "secure aggregation", False),)
 _HOLDERS = (
     ("defaults",),
     ("placements", "*"),

@@ -4,7 +4,8 @@
 
 A prediction goes through the slices node by node, as if nobody were lost, and counts the
 frames that will be sent.  The types fix the payloads; the headers also carry an invocation's
-name, which is taken to be of usual length.  So where codecs are of fixed size, it is the
+name, which is taken to be of usual length.  Of a cohort as many are counted as are drawn, the first of
+each parent's children for all.  So where codecs are of fixed size, it is the
 number of bytes at the sockets, up to a 64-byte step of a header.  Where a loop is taken as
 often as an argument says, it is not known.
 """
@@ -38,7 +39,7 @@ from tierfed.ir.nodes import Node as Expression
 from tierfed.ir.nodes import free_names
 from tierfed.leaves import load
 from tierfed.topology.model import Node, Topology
-from tierfed.topology.told import members_below
+from tierfed.topology.told import members_below, plans
 from tierfed.wire import forecast
 from tierfed.wire.forecast import Forecast
 from tierfed.wire.terms import Terms
@@ -79,7 +80,8 @@ def predicted(topology: Topology, compiled: Compiled, sent: Sent | None = None) 
     sums = {str(p): _Sum() for p in topology.hierarchy.placements if p != topology.hierarchy.root}
     for placement in reversed(topology.hierarchy.placements):  # children before their parents
         for node in topology.members(placement):
-            walk.run(node, sums)
+            if node.name in walk.drawn:
+                walk.run(node, sums)
     return {name: each.result() for name, each in sums.items()}
 
 
@@ -131,6 +133,11 @@ class Walk:
         self._agreeing: dict[tuple[str, Site], Terms] = {}
         self._terms_of: dict[tuple[str, Site, str], Terms | None] = {}
         self._alike: dict[tuple[int, str, str], Forecast | None] = {}
+        self.drawn: Mapping[str, Any] = topology.nodes  # who takes part
+        self._drawn_below: dict[str, dict[str, int]] = {}  # what they tell of, by placement
+        if topology.cohorts:
+            self.drawn = self._drawn_below
+            self._draw(topology.root)
 
     def links(self, node: Node) -> Iterator[tuple[str, str, list[forecast.Slot], str]]:
         """Yield (child, direction, slots, codec) of each message between `node` and its parent or its children."""
@@ -167,13 +174,13 @@ class Walk:
             match step:
                 case Broadcast() | Scatter():
                     ident = {"m": "down", "inv": _INVOCATION, "att": 1, "site": str(step.site.at(turns))}
-                    for child in self.children(node, step.to.name):
+                    for child in self.taking_part(node, step.to.name):
                         made = self._of_step(child, step, child.codec_down)
                         wire, raw = self._add(sums, child, "down", made, ident)
                         _count_traffic(behind.traffic, child.placement, [0, 0, wire, raw, 0, 1])
                 case Fold(site=site, source=source):
                     folded: dict[str, int] = {}
-                    for child in self.children(node, source.name):
+                    for child in self.taking_part(node, source.name):
                         self._answer(child, site.at(turns), behind, sums)
                         sent = self._came(child, site.at(turns), behind)
                         for placement, number in sent.counts.items():
@@ -201,7 +208,10 @@ class Walk:
         said = {**behind.counts, node.placement: behind.counts.get(node.placement, 0) + 1}
         taken, behind.traffic = behind.traffic, {}
         ident = {"m": "up", "inv": _INVOCATION, "att": 1, "site": str(site), "member": node.name}
-        ident |= {"summary": {"counts": said, "lost": {}, "more": 0}, "traffic": taken}
+        summary: dict[str, Any] = {"counts": said, "lost": {}, "more": 0}
+        if behind.counts and (drawn := self._drawn_below.get(node.name)):
+            summary["drawn"] = drawn
+        ident |= {"summary": summary, "traffic": taken}
         wire, raw = self._add(sums, node, "up", made, ident)
         self._sent[node.name, site] = _Sent(wire, raw, said, taken)
 
@@ -283,6 +293,22 @@ class Walk:
             child = self._topology.nodes[name]
             if child.placement == placement and any(p in self._active for p in self._below[name]):
                 yield child
+
+    def taking_part(self, node: Node, placement: str) -> Iterator[Node]:
+        """Yield those of `children` who are drawn."""
+        return (child for child in self.children(node, placement) if child.name in self.drawn)
+
+    def _draw(self, node: Node) -> dict[str, int]:
+        """Note that `node` takes part, and who of those below it; return how many are drawn, by placement."""
+        told = self._drawn_below[node.name] = {p: plan.draw for p, plan in plans(self._topology, node).items()}
+        own, seen = dict(told), dict[str, int]()
+        for name in node.children:
+            child = self._topology.nodes[name]
+            seen[child.placement] = seen.get(child.placement, 0) + 1
+            if seen[child.placement] <= own.get(child.placement, len(node.children)):
+                for placement, number in self._draw(child).items():
+                    told[placement] = told.get(placement, 0) + number
+        return told
 
     def _rising(self, node: Node, step: Send) -> list[forecast.Slot]:
         return [self._slot(s, node.name) for s in step.slots]

@@ -23,6 +23,7 @@ from tierfed.topology.graph import NO_LABELS
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.window import Window
 from tierfed.topology.problems import Problem
+from tierfed.topology.cohort import Cohort
 from tierfed.topology.settle import Settled
 from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
@@ -60,7 +61,9 @@ class Node:
     settings: Settled
     process: str
     quorum: Mapping[str, int] = field(hash=False)
-    """How many of its direct children it needs, by child placement."""
+    """How many of its direct children it needs, by child placement; of a cohort, of those that are to count."""
+    cohort: Cohort | None = None
+    """How it is drawn with its siblings, None if all take part."""
 
     @property
     def codec_up(self) -> str:
@@ -117,6 +120,7 @@ class Topology:
     __slots__ = (
         "_processes",
         "clock",
+        "cohorts",
         "colocate",
         "hierarchy",
         "hosts",
@@ -142,6 +146,7 @@ class Topology:
         hosts: Mapping[str, Mapping[str, str]],
         job: Job | None,
         source: Path | None,
+        cohorts: Mapping[str, Cohort] = MappingProxyType({}),
         clock: str = "real",
         notes: tuple[Problem, ...] = (),
     ) -> None:
@@ -154,6 +159,7 @@ class Topology:
         self.colocate: Mapping[str, int] = MappingProxyType(dict(colocate))
         self.hosts: Mapping[str, Mapping[str, str]] = MappingProxyType(dict(hosts))
         self.job = job
+        self.cohorts: Mapping[str, Cohort] = MappingProxyType(dict(cohorts))
         self.source = source
         self._processes: Mapping[str, tuple[str, ...]] | None = None
         process = {  # of the members that may share one
@@ -172,6 +178,8 @@ class Topology:
                 parent = self.tree.parent(member.name)
                 own = settings[member.name]
                 counts = tuple(sum(c.placement is b for c in member.children) for b in below)
+                if self.cohorts and counts:
+                    counts = tuple(_to_count(self.cohorts.get(str(b)), n) for b, n in zip(below, counts, strict=True))
                 if counts and (id(own), counts) not in quorums:
                     pairs = zip(below, counts, strict=True)
                     quorums[id(own), counts] = MappingProxyType({str(b): own.quorum.of(count) for b, count in pairs})
@@ -185,6 +193,7 @@ class Topology:
                     own,
                     process.get(member.name, member.name),
                     quorums[id(own), counts] if counts else _NOBODY,
+                    self.cohorts.get(of_placement),
                 )
         self.nodes: Mapping[str, Node] = MappingProxyType(nodes)
 
@@ -257,6 +266,11 @@ class Topology:
         from tierfed.topology.draw import tree  # which draws what this class holds
 
         return html.code(tree(self).rstrip())
+
+
+def _to_count(cohort: Cohort | None, children: int) -> int:
+    """Return how many of a parent's children are to count in a round."""
+    return children if cohort is None else cohort.target(children)
 
 
 def _processes(

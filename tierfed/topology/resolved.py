@@ -72,6 +72,8 @@ def _placement(topology: Topology, placement: Placement) -> tuple[dict[str, Any]
     if topology.colocate.get(str(placement), 1) != 1:
         data["colocate"] = topology.colocate[str(placement)]
     origins: dict[Path, str] = {}
+    if (cohort := topology.cohorts.get(str(placement))) is not None:
+        data["cohort"], origins["cohort",] = cohort.to_dict(), cohort.origin
     settings = [_settings(topology, node) for node in nodes]
     usual: dict[Path, tuple[Value, str]] = {}
     for key in settings[0] if settings else ():

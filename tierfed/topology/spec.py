@@ -22,13 +22,14 @@ from tierfed.topology.fields import (
     Deadline,
     Delay,
     LabelText,
+    Over,
     Parent,
     PlainValue,
     Program,
     Quorum,
     Range,
     Reference,
-    Share,
+    Select,
     Title,
     wrong,
 )
@@ -58,9 +59,11 @@ class CollectSpec(Spec):
 
 
 class CohortSpec(Spec):
-    """The members drawn for a round."""
+    """The members drawn for a round: a share of a parent's, or a number; `weights` names a label."""
 
-    select: Share
+    select: Select
+    over: Over | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
 
 
 class HostSpec(Spec):

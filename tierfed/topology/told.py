@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
+from tierfed.topology.cohort import CohortPlan
 from tierfed.topology.collector import paused
 from tierfed.topology.model import Node, Topology
+
+_ALL: dict[str, CohortPlan] = {}  # take part
 
 
 def assignments(topology: Topology) -> list[NodeAssignment]:
@@ -52,6 +55,18 @@ def members_below(topology: Topology) -> dict[str, Mapping[str, int]]:
                     counts[name] = counts.get(name, 0) + number
             below[member.name] = made.setdefault(tuple(counts.items()), counts)
     return below
+
+
+def plans(topology: Topology, node: Node) -> dict[str, CohortPlan]:
+    """Return how many of the children of `node` are drawn, by placement, where not all of them take part."""
+    names: dict[str, list[str]] = {}
+    for name in node.children if topology.cohorts else ():
+        names.setdefault(topology.nodes[name].placement, []).append(name)
+    return {
+        placement: topology.cohorts[placement].plan({name: topology.visible_labels(name) for name in of})
+        for placement, of in names.items()
+        if placement in topology.cohorts
+    }
 
 
 class _Telling:
@@ -98,6 +113,7 @@ class _Telling:
             interface=modelled.interface,
             device=modelled.device,
             available=hours.of(topology.seed, node.name) if hours is not None else None,
+            cohorts=plans(topology, node) if topology.cohorts and node.children else _ALL,
         )
 
     def _quorum(self, node: Node) -> dict[str, int]:

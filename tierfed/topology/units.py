@@ -143,6 +143,16 @@ class Percent:
             raise UnitError(f"{value} is more than 100%")
         return Percent(share)
 
+    @staticmethod
+    def parse_over(value: object) -> Percent:
+        """Return `value` as a share of 100 % or more.  Raises UnitError for anything else."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < 100:
+            raise UnitError(f"{value} has no unit; write {100 * value:g}%")
+        share = _read(value, {"%": Fraction(1, 100)}, "%")
+        if share < 1:
+            raise UnitError(f"over {value} would draw fewer than are to count; write 100% or more, such as 130%")
+        return Percent(share)
+
     @property
     def share(self) -> float:
         """The share, 0 to 1."""

@@ -148,7 +148,10 @@ class NativeContext:
         return shown(result, t.result, handle)
 
     async def _run(self, computation: Computation, argument: Any, *, keep: bool) -> tuple[Any, Record]:
-        """Return the held result of a computation at a held argument, and the record."""
+        """Return the held result of a computation at a held argument, and the record.
+
+        Without `keep` handles are fetched: all who have what they stand for take part, drawn or not.
+        """
         t = computation.type_signature
         fit(argument, t, self.tree)
         own = {} if t.parameter is None else dict(handles(argument, t.parameter, PARTS))
@@ -162,7 +165,7 @@ class NativeContext:
         try:
             if self._prepare is not None:
                 await self._prepare(compiled)
-            result, record = await self._driver.invoke(compiled, argument, keys, defaults)
+            result, record = await self._driver.invoke(compiled, argument, keys, defaults, everyone=not keep)
         except TierfedError as error:
             _no_longer_whole(sources.values())
             await asyncio.to_thread(self._explain, error)

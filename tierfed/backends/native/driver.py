@@ -55,7 +55,8 @@ class Record:
     """What is known of one invocation when it has ended.
 
     `counts`: members behind the result, by placement.  `lost`: members that are not, with the
-    reason.  `traffic`: bytes and messages by tier, see `node.traffic`.
+    reason.  `traffic`: bytes and messages by tier, see `node.traffic`.  `drawn`: where there are
+    cohorts, members of them, by placement.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Record:
     counts: dict[str, int] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     traffic: dict[str, list[int]] = field(default_factory=dict)
+    drawn: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +166,13 @@ class Driver:
         argument: Any,
         recalled: Mapping[str, str] = MappingProxyType({}),
         defaults: Mapping[str, Any] = MappingProxyType({}),
+        everyone: bool = False,
     ) -> tuple[Any, Record]:
         """Return the held result of a program at a held argument, and the record of its invocation.
 
         `recalled` names, by argument, the key of what its members kept; `defaults` has the held
         value for those that kept nothing.  What stays at its members is a `KeptAt` in the result.
+        With `everyone` no cohorts are drawn: all take part who have what is recalled.
 
         Raises the error that the invocation ended with.
         """
@@ -184,7 +188,7 @@ class Driver:
         start = asyncio.get_running_loop().time()
         why = "cancelled"
         try:
-            await self._begin(bulk, compiled, record.name, argument, recalled, defaults)
+            await self._begin(bulk, compiled, record.name, argument, recalled, defaults, everyone)
             await pending.done
             large = reader.raw_bytes > INLINE
             values = await asyncio.to_thread(reader.values) if large else reader.values()
@@ -206,6 +210,7 @@ class Driver:
         ident = reader.ident
         said = ident["summary"]
         record.counts, record.lost, record.traffic = said["counts"], said["lost"], ident["traffic"]
+        record.drawn = said.get("drawn", {})
         return outcome, record
 
     def release(self, keys: Sequence[str]) -> None:
@@ -230,6 +235,7 @@ class Driver:
         argument: Any,
         recalled: Mapping[str, str],
         defaults: Mapping[str, Any],
+        everyone: bool,
     ) -> None:
         frames: list[tuple[dict[str, Any], Any]] = []
         if not self._deployed.has(compiled.hash):
@@ -237,6 +243,8 @@ class Driver:
         begin = {"kind": "begin", "inv": name, "att": _ATTEMPT, "hash": compiled.hash, "budget": _FOREVER}
         if recalled:
             begin["recalled"] = dict(recalled)
+        if everyone:
+            begin["everyone"] = True
         count = self._ended.count
         if ended := self._ended.after(self._heard):
             begin["ended"] = ended
