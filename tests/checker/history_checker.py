@@ -13,10 +13,12 @@ no sentences is no violation.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
 from collections import defaultdict
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -427,6 +429,58 @@ def outcome(run):
             yield f"{part}: begun, and neither committed nor given up"
 
 
+def cohorts(run):
+    """Who takes part was drawn as the seed says, the first of them count, and nobody else was begun with."""
+    seeds = set()
+    for part in run.collecting:
+        for placement, d in part.begun.get("draws", {}).items():
+            where = f"{part}, {placement}"
+            seed, slash, rest = d["key"].partition("/")
+            seeds.add(seed)
+            number = part.invocation.split("-")[-1]
+            if slash + rest != f"/{part.node}/{number}/{placement}/":
+                yield f"{where}: drawn with the key {d['key']}, in invocation {number}"
+            expected, members = _drawn(d), d["members"]
+            quorum = max((w["quorum"] for w in _said(part) if w["placement"] == placement), default=0)
+            absent = [m for m in members if m not in d["of"]]
+            if set(members) - set(absent) != expected:
+                yield f"{where}: {members} were drawn of {d['of']}, and {sorted(expected)} should have been"
+            if absent and len(d["of"]) >= quorum:
+                yield f"{where}: {absent} were drawn, and were not there"
+            if any(w["children"] != members for w in _said(part) if w["placement"] == placement):
+                yield f"{where}: {members} were drawn, and others are collected from"
+            for m in set(d["of"]) - set(members):
+                if (m, part.invocation, part.attempt) in run.parts:
+                    yield f"{where}: {m} took part, and was not drawn"
+            for site, e in part.closed.items():
+                if (part.what(site) or {}).get("placement") != placement:
+                    continue
+                in_ = len(e["contributors"])
+                if in_ > d["enough"]:
+                    yield f"{where}, site {site}: {in_} are in, {d['enough']} were to count"
+                if "enough others were first" in e["lost"].values() and in_ < d["enough"]:
+                    yield f"{where}, site {site}: others were sent away, and {in_} of {d['enough']} are in"
+    if len(seeds) > 1:
+        yield f"the nodes drew with the seeds {sorted(seeds)}"
+
+
+def _drawn(d):
+    """Return who is to be drawn: those of the least hashes, by weight those of the least ranks."""
+    of, left, weights = list(d["of"]), d["number"], {m: Fraction(w) for m, w in d["weights"].items()}
+    if left >= len(of):
+        return set(of)
+    hashed = {m: hashlib.sha256(f"{d['key']}{m}".encode()).hexdigest() for m in of}
+    if not weights:
+        return set(sorted(of, key=hashed.get)[:left])
+    taken = set()
+    while sure := [m for m in of if left * weights[m] >= sum(weights[x] for x in of)]:
+        taken |= set(sure)
+        of, left = [m for m in of if m not in sure], left - len(sure)
+    share = {m: left * weights[m] / sum(weights[x] for x in of) for m in of}
+    u = {m: Fraction(2 * int(hashed[m][:13], 16) + 1, 2**53) for m in of}
+    return taken | set(sorted(of, key=lambda m: u[m] * (1 - share[m]) / (share[m] * (1 - u[m])))[:left])
+
+
 RULES = {
     f.__name__: f
     for f in (
@@ -442,6 +496,7 @@ RULES = {
         epochs,
         deadlines,
         outcome,
+        cohorts,
     )
 }
 

@@ -32,6 +32,12 @@ def looped():
     return Play(seed=4, phases=3, looped=True).run()
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    """Those of one run in which each edge draws three of its five clients, of whom two are to count."""
+    return Play(seed=2, clients=5, cohort=(3, 2)).run()
+
+
 @pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("quorum", [(1, 1), (2, 2), (2, 3), (0, 0)])
 def test_true_rounds(quorum, loops):
@@ -271,6 +277,82 @@ def parents_in_a_loop(h):
     mine["children"] = [*mine["children"], other["children"][0]]
 
 
+def somebody_else(h):
+    """A client takes part that was not drawn, in the place of one that was."""
+    events, i = first(h, "edge-0", "begun")
+    d = events[i]["draws"]["CLIENTS"]
+    other = next(m for m in d["of"] if m not in d["members"])
+    members = sorted([other, *d["members"][1:]])
+    d["members"] = members
+    for what in events[i]["sites"].values():
+        what["children"] = members
+
+
+def one_more(h):
+    """An edge collects from more than it has drawn."""
+    events, i = first(h, "edge-0", "begun")
+    d = events[i]["draws"]["CLIENTS"]
+    events[i]["sites"]["2.0"]["children"] = sorted([*d["members"], next(m for m in d["of"] if m not in d["members"])])
+
+
+def one_who_was_away(h):
+    """A client is drawn that was not connected, and others were."""
+    _, i = first(h, "edge-0", "begun")
+    d = h["edge-0"][i]["draws"]["CLIENTS"]
+    d["of"] = [m for m in d["of"] if m != d["members"][0]]
+
+
+def begun_undrawn(h):
+    """A client that was not drawn has something to send."""
+    events, i = first(h, "edge-0", "begun")
+    d = events[i]["draws"]["CLIENTS"]
+    other = next(m for m in d["of"] if m not in d["members"])
+    sent = {k: events[i][k] for k in ("invocation", "attempt", "at")}
+    h[other].append({**sent, "node": other, "event": "sent", "site": "2.0", "digest": "d", "counts": {"CLIENTS": 1}})
+
+
+def another_invocations_draw(h):
+    """An edge draws with the number of another invocation."""
+    for e in h["edge-0"]:
+        for d in e.get("draws", {}).values():
+            d["key"] = "5/edge-0/77/CLIENTS/"
+
+
+def another_seed(h):
+    """An edge draws with a seed of its own."""
+    for e in h["edge-0"]:
+        for d in e.get("draws", {}).values():
+            d["key"] = d["key"].replace("5/", "6/", 1)
+
+
+def more_than_enough(h):
+    """More are in than were to count."""
+    events, i = first(h, "edge-0", "begun")
+    events[i]["draws"]["CLIENTS"]["enough"] = 0
+
+
+def sent_away_too_soon(h):
+    """Somebody is out for others who were first, and these were too few."""
+    _, i = first(h, "edge-0", "closed", lambda e: e["lost"])
+    h["edge-0"][i]["lost"] = dict.fromkeys(h["edge-0"][i]["lost"], "enough others were first")
+    _, j = first(h, "edge-0", "begun")
+    h["edge-0"][j]["draws"]["CLIENTS"]["enough"] = 3
+
+
+DRAWN = [
+    (somebody_else, "cohorts"),
+    (one_more, "cohorts"),
+    (one_who_was_away, "cohorts"),
+    (begun_undrawn, "cohorts"),
+    (another_invocations_draw, "cohorts"),
+    (another_seed, "cohorts"),
+    (more_than_enough, "cohorts"),
+    (sent_away_too_soon, "cohorts"),
+    (borrowed_member, "once"),
+    (order_of_arrival, "folds"),
+    (silent_loss, "settled"),
+]
+
 LOOPED = [
     (turn_skipped, "turn_by_turn"),
     (turns_backwards, "turn_by_turn"),
@@ -328,9 +410,31 @@ def test_wrong_histories_of_loops(looped, mutate, rule):
     assert rule in rules(check(wrong))
 
 
+@pytest.mark.parametrize(("mutate", "rule"), DRAWN, ids=lambda x: getattr(x, "__name__", x))
+def test_wrong_histories_of_cohorts(drawn, mutate, rule):
+    """So is each wrong history of a run whose clients are drawn."""
+    wrong = copy.deepcopy(drawn)
+    mutate(wrong)
+    assert rule in rules(check(wrong))
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_true_cohorts(loops):
+    """No rule is violated where clients are drawn, more of them than are to count; some are sent away."""
+    away = 0
+    for seed in range(8):
+        play = Play(seed, clients=5, cohort=(4, 2), looped=loops, phases=3 if loops else 2)
+        histories = play.run()
+        assert check(histories) == []
+        closed = [e for h in histories.values() for e in h if e["event"] == "closed"]
+        assert all(len(e["contributors"]) <= 2 for e in closed)
+        away += sum("enough others were first" in e["lost"].values() for e in closed)
+    assert away > 8
+
+
 def test_every_rule_has_its_mutant():
     """No rule goes untested."""
-    assert {rule for _, rule in MUTANTS + LOOPED} == set(RULES)
+    assert {rule for _, rule in MUTANTS + LOOPED + DRAWN} == set(RULES)
 
 
 # Mutants of the runtime: what the checker says of wrong rounds -------------------------------------------

@@ -11,6 +11,7 @@ import random
 from collections import deque
 
 from tierfed.node import round_events as ev
+from tierfed.node.cohort import chosen
 from tierfed.node.history import History
 from tierfed.node.round import Round
 from tierfed.node.summary import Summary
@@ -27,10 +28,10 @@ class Play:
     make = Round  # a mutant takes its place
     history = History
 
-    def __init__(self, seed, edges=2, clients=3, phases=2, quorum=(1, 1), looped=False):
+    def __init__(self, seed, edges=2, clients=3, phases=2, quorum=(1, 1), looped=False, cohort=None):
         self.random = random.Random(seed)
         self.tree = {f"edge-{e}": [f"c-{e}.{i}" for i in range(clients)] for e in range(edges)}
-        self.looped = looped
+        self.looped, self.cohort = looped, cohort  # how many of an edge's clients are drawn, and are to count
         self.phases, self.quorum, self.now = phases, quorum, 100.0
         self.lines = {}
         self.epoch = {m: 1 for e, cs in self.tree.items() for m in (e, *cs)}
@@ -84,16 +85,24 @@ class Play:
                 self.epoch,
             )
         }
-        for e, clients in self.tree.items():
+        self.drawn, draws = dict(self.tree), dict.fromkeys(self.tree, {})
+        for e, clients in self.tree.items() if self.cohort else ():
+            key, (number, enough) = f"5/{e}/{invocation.split('-')[-1]}/CLIENTS/", self.cohort
+            weights = {c: 1.0 + i for i, c in enumerate(clients)}
+            drawn = chosen(key, clients, number, weights)
+            self.drawn[e] = tuple(c for c in clients if c in drawn)
+            draws[e] = {"CLIENTS": ev.Draw(key, tuple(clients), number, self.drawn[e], enough, weights)}
+        for e, clients in self.drawn.items():
+            enough = {"CLIENTS": self.cohort[1]} if self.cohort else None
             sites = [ev.Collect(s, "CLIENTS", loops) for s in dict.fromkeys(s.written for s in low)]
             self.rounds[e] = self.make(
-                e, invocation, attempt, sites, {"CLIENTS": clients}, {"CLIENTS": self.quorum[1]}, self.epoch
+                e, invocation, attempt, sites, {"CLIENTS": clients}, {"CLIENTS": self.quorum[1]}, self.epoch, enough
             )
-        fates = {c: self.random.choice(FATES) if attempt == 1 else "well" for cs in self.tree.values() for c in cs}
+        fates = {c: self.random.choice(FATES) if attempt == 1 else "well" for cs in self.drawn.values() for c in cs}
         start = self.now
         self.step("server", ev.Begun(start + 40.0 * self.phases))
         for e in self.tree:
-            self.step(e, ev.Begun(start + 20.0 * self.phases))
+            self.step(e, ev.Begun(start + 20.0 * self.phases, draws=draws[e]))
         for below, above in zip(low, high, strict=True):
             if self.rounds["server"].state != "open":
                 break
@@ -111,7 +120,7 @@ class Play:
         """Play one phase: the clients' contributions, the deadline of the edges, and what they send."""
         self.step("server", ev.Reached(above, self.now + 30.0))
         open_ = [e for e in self.tree if self.rounds[e].state == "open"]
-        clients = [(e, c) for e in open_ for c in self.tree[e]]
+        clients = [(e, c) for e in open_ for c in self.drawn[e]]
         for e in open_:
             self.step(e, ev.Reached(below, self.now + 10.0))
         self.random.shuffle(clients)

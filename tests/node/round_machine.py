@@ -70,7 +70,6 @@ class RoundMachine(RuleBasedStateMachine):
 
     make = Round  # a mutant takes its place
     layouts = LAYOUTS | LOOPS
-    over = True  # whether more may be drawn than are to count
 
     @initialize(
         n=st.integers(0, 4),
@@ -79,9 +78,12 @@ class RoundMachine(RuleBasedStateMachine):
         turns=st.tuples(st.integers(0, 3), st.integers(0, 2)),
         troubles=st.sets(st.sampled_from(TROUBLES), max_size=2),
         prompt=st.booleans(),
-        spare=st.sampled_from([0, 0, 1, 2]),
     )
-    def start(self, n, short, which, turns, troubles, prompt, spare):
+    def start(self, n, short, which, turns, troubles, prompt):
+        self.set_up(n, short, which, turns, troubles, prompt)
+
+    def set_up(self, n, short, which, turns, troubles, prompt, spare=0):
+        """Begin with `n` members, `spare` of whom are more than are to count."""
         self.troubles = troubles
         self.members = [f"c-{i}" for i in range(n)]
         self.layout = Unrolled(self.layouts[sorted(self.layouts)[which % len(self.layouts)]], turns)
@@ -90,7 +92,7 @@ class RoundMachine(RuleBasedStateMachine):
         self.taken = [e.site for e in self.script if isinstance(e, ev.Reached)]
         self.looped = any(self.layout.loops)
         self.quorum = max(0, n - short)
-        enough = max(n - spare, self.quorum) if self.over and spare else None
+        enough = max(n - spare, self.quorum) if spare else None
         self.now = 0.0
         epochs = dict.fromkeys(self.members, 1)
         rank = {s: p for p, sites in enumerate(self.phases) for s in sites}
@@ -290,3 +292,19 @@ class RoundMachine(RuleBasedStateMachine):
             assert self.round.state == "closed"
         else:
             assert self.round.state == self.model.state
+
+
+class CohortMachine(RoundMachine):
+    """The same, with more members drawn than are to count."""
+
+    @initialize(
+        n=st.integers(2, 4),
+        short=st.integers(0, 4),
+        which=st.integers(0, 99),
+        turns=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+        troubles=st.sets(st.sampled_from(TROUBLES), max_size=2),
+        prompt=st.booleans(),
+        spare=st.integers(1, 2),
+    )
+    def start(self, n, short, which, turns, troubles, prompt, spare):
+        self.set_up(n, short, which, turns, troubles, prompt, spare)

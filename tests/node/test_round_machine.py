@@ -1,7 +1,7 @@
 """A round keeps its laws on random histories."""
 
 from hypothesis import HealthCheck, settings
-from round_machine import RoundMachine
+from round_machine import CohortMachine, RoundMachine
 
 TestRound = RoundMachine.TestCase
 TestRound.settings = settings(
@@ -10,3 +10,5 @@ TestRound.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestCohort = CohortMachine.TestCase
+TestCohort.settings = settings(TestRound.settings, max_examples=60)

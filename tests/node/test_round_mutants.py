@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from round_machine import LAYOUTS, LOOPS, RoundMachine
+from round_machine import LAYOUTS, LOOPS, CohortMachine, RoundMachine
 
 from tierfed.node import collection
 from tierfed.node.collection import Collection
 from tierfed.node.round import Round
-from tierfed.node.round_events import Accept, Arrived, Discard, Fold, Offered
+from tierfed.node.round_events import ENOUGH, Accept, Arrived, Discard, Fold, Offered
 
 SEARCH = settings(
     max_examples=5000,
@@ -226,6 +226,62 @@ class ClosesEarly(Round):
         super()._decide(c, overdue or 0 < c.quorum <= len(c.admitted))
 
 
+# -- cohorts
+
+
+class NobodyToSpare(Collection):
+    """Takes all that are whole, however many were to count."""
+
+    __slots__ = ()
+
+    def to_spare(self):
+        return ()
+
+
+class FirstInMemberOrder(Collection):
+    """Sends away the last in member order, not the last to be whole."""
+
+    __slots__ = ()
+
+    def to_spare(self):
+        away = super().to_spare()
+        whole = [m for m in self.members if self.whole(m)][: self.enough]
+        return tuple(m for m in self.members[self.cursor :] if m not in whole) if away else ()
+
+
+class SentAwayTooSoon(Collection):
+    """Does with one fewer than are enough."""
+
+    __slots__ = ()
+
+    def to_spare(self):
+        if self.enough is None or self.frozen or len(self._whole) < self.enough - 1:
+            return ()
+        first = list(self._whole)[: self.enough]
+        return tuple(m for m in self.members[self.cursor :] if m not in first)
+
+
+class SpareInTheNext(Round):
+    """Lets those whom others came before into the next phase."""
+
+    def _lose(self, member, start, loss):
+        if loss.reason == ENOUGH:
+            self._collections[start].lost[member] = loss
+            self._drop_partial(self._collections[start], member, loss.reason)
+        else:
+            super()._lose(member, start, loss)
+
+
+class SpareBelowTheQuorum(Round):
+    """Takes who has been sent away for good for one that may come back."""
+
+    def _joined(self, event):
+        super()._joined(event)
+        for c in self._collections:
+            if event.member in c.lost and c.lost[event.member].reason == ENOUGH:
+                del c.lost[event.member]
+
+
 # -- loops
 
 
@@ -372,11 +428,20 @@ MUTANTS = [
     ClosesEarly,
 ]
 
+IN_COHORTS = [
+    of(NobodyToSpare),
+    of(FirstInMemberOrder),
+    of(SentAwayTooSoon),
+    SpareInTheNext,
+    SpareBelowTheQuorum,
+]
 
-@pytest.mark.parametrize("mutant", MUTANTS + IN_LOOPS, ids=lambda m: m.__name__)
+
+@pytest.mark.parametrize("mutant", MUTANTS + IN_LOOPS + IN_COHORTS, ids=lambda m: m.__name__)
 def test_each_mutant_is_caught(mutant):
     """A round that breaks one rule fails the random histories that the true one passes."""
     layouts = LOOPS if mutant in IN_LOOPS else LAYOUTS
-    machine = type("Machine", (RoundMachine,), {"make": mutant, "layouts": layouts})
+    base = CohortMachine if mutant in IN_COHORTS else RoundMachine
+    machine = type("Machine", (base,), {"make": mutant, "layouts": layouts})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=SEARCH)
