@@ -452,14 +452,16 @@ def cohorts(run):
             for m in set(d["of"]) - set(members):
                 if (m, part.invocation, part.attempt) in run.parts:
                     yield f"{where}: {m} took part, and was not drawn"
-            for site, e in part.closed.items():
-                if (part.what(site) or {}).get("placement") != placement:
-                    continue
-                in_ = len(e["contributors"])
+            out = {}
+            own = [s for s in part.closed if (part.what(s) or {}).get("placement") == placement]
+            for site in sorted(own, key=part.order):
+                e = part.closed[site]
+                in_, away = len(e["contributors"]), "enough others were first"
                 if in_ > d["enough"]:
                     yield f"{where}, site {site}: {in_} are in, {d['enough']} were to count"
-                if "enough others were first" in e["lost"].values() and in_ < d["enough"]:
-                    yield f"{where}, site {site}: others were sent away, and {in_} of {d['enough']} are in"
+                now = [m for m, why in e["lost"].items() if why == away and out.setdefault(m, part.order(site))]
+                if in_ < d["enough"] and any(out[m] == part.order(site) for m in now):
+                    yield f"{where}, site {site}: {now} were sent away, and {in_} of {d['enough']} are in"
     if len(seeds) > 1:
         yield f"the nodes drew with the seeds {sorted(seeds)}"
 
