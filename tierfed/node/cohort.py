@@ -77,8 +77,8 @@ def draws(
 
 def chosen(key: str, names: Sequence[str], count: int, weights: Mapping[str, float]) -> set[str]:
     """Return `count` of `names`, or all if there are no more."""
-    if count >= len(names):
-        return set(names)
+    if not 0 < count < len(names):
+        return set(names if count > 0 else ())
     digests = {name: hashlib.sha256((key + name).encode()).digest() for name in names}
     if not weights:
         return set(sorted(names, key=digests.__getitem__)[:count])

@@ -19,11 +19,11 @@ from typing import Any
 
 from tierfed.errors import NoSuchRun
 from tierfed.placements import Hierarchy, Member, Placement, Tree
+from tierfed.topology.cohort import Cohort
 from tierfed.topology.graph import NO_LABELS
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.window import Window
 from tierfed.topology.problems import Problem
-from tierfed.topology.cohort import Cohort
 from tierfed.topology.settle import Settled
 from tierfed.topology.suggest import did_you_mean
 from tierfed.topology.units import Duration, Percent
