@@ -52,6 +52,7 @@ from tierfed.node.programs import Programs
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
 from tierfed.node.reception import Server, Transport
+from tierfed.node.round_events import ENOUGH
 from tierfed.node.slots import Slots
 from tierfed.node.spans import Spans
 from tierfed.node.telling import heard, told
@@ -497,7 +498,9 @@ class Node:
             case "beat" | "accepted":
                 pass
             case "rejected":
-                log.warning("the parent refuses: %s, %s", header.get("why"), header.get("detail"))
+                late = str(header.get("detail")).endswith(ENOUGH)
+                level = logging.INFO if late else logging.WARNING
+                log.log(level, "the parent refuses: %s, %s", header.get("why"), header.get("detail"))
             case "release":
                 self._release(header)
             case "end":
