@@ -10,6 +10,7 @@ from tierfed.errors import TopologyError
 from tierfed.topology import assignments, parse_topology, tree
 from tierfed.topology.cohort import CohortPlan
 from tierfed.topology.draw import FORMATS
+from tierfed.topology.error import at_root
 
 TEXT = """
 apiVersion: tierfed/v1
@@ -67,6 +68,17 @@ def test_a_call_says_it_as_a_file_does() -> None:
     with pytest.raises(TopologyError) as error:
         tree({"CLIENTS": 10}, cohort={"CLEINTS": {"select": "10%"}})
     assert str(error.value) == "tree(): error: cohort: no placement 'CLEINTS'; did you mean 'CLIENTS'?"
+
+
+def test_figures_are_of_those_that_count() -> None:
+    """Bits that are shared out, and the error at the root, are those of a tree of that many children."""
+    up = {"codec": {name: {"up": "eden(bits=auto)"} for name in ("EDGES", "CLIENTS")}}
+    drawn = tree({"EDGES": 4, "CLIENTS": 64}, cohort={"CLIENTS": {"select": 4, "over": "200%"}}, **up)
+    small, large = tree({"EDGES": 4, "CLIENTS": 4}, **up), tree({"EDGES": 4, "CLIENTS": 64}, **up)
+    bits = [{m.codec_up for m in t.members("CLIENTS")} for t in (drawn, small, large)]
+    assert bits[0] == bits[1] != bits[2]
+    errors = [at_root(t) for t in (drawn, small, large)]
+    assert errors[0] == errors[1] != errors[2] and errors[0] is not None and errors[0].nmse is not None
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ These are plain values: daemons read them without pydantic.  Who is drawn is sai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tierfed.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from tierfed.topology.model import Topology
     from tierfed.topology.units import Percent
 
 
@@ -71,6 +72,22 @@ class CohortPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
         return {"target": self.target, "draw": self.draw, "weights": dict(self.weights)}
+
+
+def counting(topology: Topology) -> Container[str]:
+    """Return who stands for those that count in a round: the first so many children of each placement and parent."""
+    if not topology.cohorts:
+        return topology.nodes
+    found = {topology.root.name}
+    for node in topology.nodes.values():  # parents before their children
+        if node.name in found:
+            below: dict[str, list[str]] = {}
+            for name in node.children:
+                below.setdefault(topology.nodes[name].placement, []).append(name)
+            for placement, names in below.items():
+                cohort = topology.cohorts.get(placement)
+                found.update(names if cohort is None else names[: cohort.target(len(names))])
+    return found
 
 
 def plans_of(data: Mapping[Any, Any], where: str) -> dict[str, CohortPlan]:

@@ -12,6 +12,8 @@ below it come on top, because they are orthogonal to it and to each other on ave
 
     v(n) = k + k (k - 1) c + e(n)       e(n) = Σ over children of e + ω v       NMSE = e(root) / (K + K (K - 1) c)
 
+Of a cohort as many are summed as are to count.
+
 An error that is biased, such as that of rounding to nearest, need not average out, so no number is given
 where a codec is biased or its error unknown.  Nor for what stands above one that is biased by more
 than a hundredth, for then v is not what is written above.
@@ -26,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tierfed.codecs import Codec, Rules, link_codec
+from tierfed.topology.cohort import counting
 from tierfed.topology.model import Node, Topology
 
 CORRELATION = 0.5
@@ -66,7 +69,7 @@ def at_root(
 
     `sent` are the codecs by member, where a program says what it sends; else those of large tensors.
     """
-    hierarchy = topology.hierarchy
+    hierarchy, there = topology.hierarchy, counting(topology)
     leaves: dict[str, int] = {}  # below each member
     noise: dict[str, float] = {}  # that it receives
     clouded: set[str] = set()  # members that receive more bias than is negligible
@@ -75,6 +78,8 @@ def at_root(
     for placement in reversed(hierarchy.placements):  # children before their parents
         is_leaf = not hierarchy.children(placement)
         for node in topology.members(placement):
+            if node.name not in there:
+                continue
             count = leaves[node.name] = leaves.get(node.name, 0) + is_leaf
             if node.parent is None or count == 0:
                 continue

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tierfed.topology.checks import DEFAULT_HOST
+from tierfed.topology.cohort import Cohort
 from tierfed.topology.devices import AVAILABLE, INTERFACE_KEYS, LINK_KEYS, MODELLED_KEYS, Modelled
 from tierfed.topology.graph import Grown, Sprout
 from tierfed.topology.positions import Document
@@ -103,10 +104,10 @@ def settle(
             where = (*path, "overrides", at, "match")
             if at not in used and members and not problems.at_or_below(where[:-1]):
                 problems.add(document.value(where), where, f"matches no member of {name}; {_there(members)}")
-    return _with_bits(settled, grown)
+    return _with_bits(settled, grown, spec)
 
 
-def _with_bits(settled: dict[str, Settled], grown: Grown) -> dict[str, Settled]:
+def _with_bits(settled: dict[str, Settled], grown: Grown, spec: TopologySpec) -> dict[str, Settled]:
     """Return `settled` with the bits of each member whose uplink says auto; see `bits`."""
     if not any("bits=auto" in of.codec_up for of in settled.values()):
         return settled
@@ -120,6 +121,10 @@ def _with_bits(settled: dict[str, Settled], grown: Grown) -> dict[str, Settled]:
                 key = rising[member.name] = (member.parent.name, member.placement)
                 senders[key] = senders.get(key, 0) + 1
     made: dict[tuple[int, int], Settled] = {}  # the same object for members that share them all
+    for parent, placement in senders:
+        holder = spec.placements[placement]
+        if holder is not None and (drawn := holder.cohort) is not None:
+            senders[parent, placement] = Cohort(drawn.select).target(senders[parent, placement])
     for name, count in bits.shared_out({name: (key[0], senders[key]) for name, key in rising.items()}).items():
         of = settled[name]
         if (id(of), count) not in made:
