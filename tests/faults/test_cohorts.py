@@ -33,7 +33,14 @@ from tierfed.topology import tree as fan_out
 from tierfed.topology.plan import predicted
 
 MEAN = mean_over(5)
+WIDE = 5000
 NUMBERS = tierfed.FederatedType(np.float32, tierfed.CLIENTS)
+
+
+@tierfed.py_computation((np.float32, [WIDE]), np.float32, returns=(np.float32, [WIDE]))
+def added(model: Any, by: Any) -> Any:
+    """The model, moved."""
+    return model + by
 
 
 @tierfed.federated_computation(NUMBERS)
@@ -217,6 +224,35 @@ def test_who_is_away_is_not_drawn(tmp_path: Path) -> None:
         virtually(main(everybody[:3]))
     assert error.value.what.startswith("2 of 4 CLIENTS left, quorum is 3; the first lost is")
     assert "it is not connected: never connected" in error.value.what
+
+
+@tierfed.federated_computation(
+    tierfed.FederatedType((np.float32, [WIDE]), tierfed.SERVER, all_equal=True),
+    tierfed.FederatedType(np.float32, tierfed.CLIENTS),
+)
+def moved(model: Any, by: Any) -> Any:
+    """The model, moved by the mean of what clients have."""
+    return tierfed.federated_mean(tierfed.federated_map(added, (tierfed.federated_broadcast(model), by)))
+
+
+@pytest.mark.parametrize("up", ["none", "thc(bits=4)"])
+def test_codecs_with_a_memory(tmp_path: Path, up: str) -> None:
+    """Differences to what a client got last, whenever that was: who was not drawn for long gets what it lacks."""
+    codec = {name: {"up": up, "down": "delta"} for name in ("EDGE_AGGREGATORS", "CLIENTS")}
+    cohort = {"EDGE_AGGREGATORS": {"select": 2}, "CLIENTS": {"select": "40%", "over": "150%"}}
+    topology = fan_out({"EDGE_AGGREGATORS": 3, "CLIENTS": 5}, cohort=cohort, codec=codec, seed=11)
+
+    async def main() -> None:
+        async with served(MemoryTransport(), topology, histories=tmp_path) as tree:
+            model = np.arange(WIDE, dtype=np.float32)  # whole numbers, so that differences are exact
+            for number in range(6):
+                result, record = await tree.ask(moved, model, [2.0] * 15)
+                if up == "none":
+                    assert same(result, model + np.float32(2))
+                assert record.counts["CLIENTS"] == 4 and record.lost == {} and record.drawn["CLIENTS"] == 6
+                model = model + np.float32(number)
+
+    virtually(main())
 
 
 async def invoked(tree: Served, program: Any, *args: Any, keep: bool = True, **of: str) -> Any:

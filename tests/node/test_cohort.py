@@ -7,8 +7,11 @@ from collections import Counter
 
 import pytest
 
-from tierfed.errors import ProtocolError, RoundFailed
+from tierfed.errors import ProtocolError, RoundFailed, TierfedError
+from tierfed.node import round_events as ev
 from tierfed.node.cohort import chosen, draws
+from tierfed.node.round import Round
+from tierfed.node.summary import Summary
 from tierfed.topology import NodeAssignment, Topology, assignments, tree
 from tierfed.topology.cohort import Cohort
 from tierfed.topology.units import Percent
@@ -167,3 +170,67 @@ def test_a_plan_that_is_none_is_refused(plan: object, told: str) -> None:
     with pytest.raises(ProtocolError) as error:
         NodeAssignment.from_dict(data)
     assert error.value.what == told and error.value.where == "assignment.cohorts.CLIENTS"
+
+
+SITE = ev.Site(2, 0)
+
+
+def began(enough: int | None) -> Round:
+    """A round over four clients at one site, of whom so many are to count; two are the quorum."""
+    members = [f"c-{i}" for i in range(4)]
+    epochs = dict.fromkeys(members, 0)
+    more = None if enough is None else {"CLIENTS": enough}
+    found = Round("edge", "i-1", 1, [ev.Collect(SITE, "CLIENTS")], {"CLIENTS": members}, {"CLIENTS": 2}, epochs, more)
+    found.step(ev.Begun(10.0), 0.0)
+    return found
+
+
+def came(member: str) -> ev.Arrived:
+    """A contribution, whole."""
+    return ev.Arrived(member, SITE, 1, 0, f"of {member}", Summary({"CLIENTS": 1}))
+
+
+def test_who_was_whole_first_counts_also_before_the_slice_came() -> None:
+    """By arrival, not by place in the tree; what is whole and too much is let go, and folds are in member order."""
+    found = began(2)
+    for member in ("c-3", "c-1", "c-0"):
+        assert found.step(came(member), 1.0) == [ev.Accept(member, SITE, f"of {member}")]
+    actions = found.step(ev.Reached(SITE), 2.0)
+    assert actions[:2] == [ev.Discard("c-0", SITE, ev.ENOUGH), ev.Fold("c-1", SITE)]
+    assert found.step(ev.Folded("c-1", SITE), 2.0) == [ev.Fold("c-3", SITE)]
+    [close] = found.step(ev.Folded("c-3", SITE), 2.0)
+    assert isinstance(close, ev.Close) and close.contributors == ("c-1", "c-3")
+    assert close.lost == {"c-0": ev.ENOUGH, "c-2": ev.ENOUGH}
+    assert close.summary == Summary({"CLIENTS": 2}, drawn={"CLIENTS": 4}), "nobody is lost"
+    [late] = found.step(came("c-2"), 3.0)
+    assert isinstance(late, ev.Reject) and late.detail == f"c-2 is lost to invocation i-1: {ev.ENOUGH}"
+
+
+def test_progress_is_of_those_who_are_to_count() -> None:
+    """Four are awaited until enough are there, and then those."""
+    found = began(2)
+    found.step(ev.Reached(SITE), 0.0)
+    assert [(p.expected, p.whole, p.lost) for p in found.progress()] == [(4, 0, 0)]
+    for member in ("c-0", "c-1"):
+        found.step(came(member), 1.0)
+    assert [(p.expected, p.whole, p.lost) for p in found.progress()] == [(2, 2, 0)]
+
+
+def test_the_deadline_takes_fewer_than_enough() -> None:
+    """Those who are whole by then, if they are the quorum; the others are lost, and said to be."""
+    found = began(3)
+    found.step(ev.Reached(SITE), 0.0)
+    for member in ("c-2", "c-0"):
+        found.step(came(member), 1.0)
+    found.step(ev.Tick(), 11.0)
+    found.step(ev.Folded("c-0", SITE), 11.0)
+    [close] = found.step(ev.Folded("c-2", SITE), 11.0)
+    assert isinstance(close, ev.Close) and close.lost == {"c-1": "deadline", "c-3": "deadline"}
+    assert dict(close.summary.lost) == dict(close.lost)
+
+
+def test_enough_below_the_quorum_is_refused() -> None:
+    """Nobody could tell whether such a round had failed."""
+    with pytest.raises(TierfedError) as error:
+        began(1)
+    assert error.value.what == "1 CLIENTS are enough, and 2 the quorum"
