@@ -18,7 +18,7 @@ import functools
 import logging
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,7 @@ from tierfed.wire.message import MessageReader
 
 if TYPE_CHECKING:
     from tierfed.node.node import Node
+    from tierfed.topology.assignment import ChildAssignment
 
 log = logging.getLogger("tierfed.node.invocation")
 
