@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.network.delay import carry
+from benchmarks.network.delay import carry, ways_of
 from benchmarks.network.namespaces import Namespace, ended, started
 from benchmarks.network.settings import Setting
 from benchmarks.network.shaping import CONGESTION, Link
@@ -77,7 +77,7 @@ class Tree:
                 profiles[one.placement],
                 congestion,
             )
-        ways = [(link.upper, link.lower, link.profile.delay) for link in self.links.values()]
+        ways = [way for link in self.links.values() for way in ways_of(link)]
         self._pids.append(started("network-delay", lambda: carry(ways), urgent=True))
 
     def _start(self) -> None:

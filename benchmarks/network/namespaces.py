@@ -129,8 +129,8 @@ class Namespace:
 def started(name: str, work: Callable[[], object], within: Namespace | None = None, *, urgent: bool = False) -> int:
     """Run `work` in a process of its own, shown as `name`, in a namespace; return its pid.
 
-    It dies with this process.  An `urgent` one is scheduled before all others, the rest a little sooner than usual:
-    what is measured is a network, and as little as can be of what else the machine does.
+    It dies with this process.  It is scheduled before whatever else the machine does, since what is measured is a
+    network; an `urgent` one also before the others started here.
     """
     parent = os.getpid()
     pid = os.fork()
@@ -156,10 +156,7 @@ def started(name: str, work: Callable[[], object], within: Namespace | None = No
 
 def _hasten(urgent: bool) -> None:
     with contextlib.suppress(OSError):  # not everywhere is root allowed to
-        if urgent:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        else:
-            os.setpriority(os.PRIO_PROCESS, 0, -15)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2 if urgent else 1))
 
 
 def ended(*pids: int) -> None:

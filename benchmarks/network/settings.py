@@ -28,7 +28,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from benchmarks.network.shaping import CARRIED, MTU
+from benchmarks.network.shaping import CARRIED, ETHERNET, MTU
 from tierfed.topology.links.profile import LinkProfile
 
 NAMES = ("EDGE_AGGREGATORS", "CLIENTS")
@@ -134,7 +134,7 @@ def roughly(setting: Setting) -> float:
     total = 0.0
     for tier in setting.tiers:
         for rate, codec in ((tier.rate_down, tier.down), (tier.rate_up, tier.up)):
-            speed = rate * 1e6 / 8 * CARRIED / MTU
+            speed = rate * 1e6 / 8 * CARRIED / (MTU + ETHERNET)
             if tier.loss:
                 round_trip = 2 * tier.delay / 1e3 + 0.01
                 speed = min(speed, 1.22 * CARRIED / round_trip / math.sqrt(tier.loss / 100))

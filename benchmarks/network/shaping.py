@@ -1,7 +1,7 @@
 """Shaping: the two ends of a link, with a rate for each direction and packets lost at random.
 
     link = Link(parent, child, "d0", ("127.1.0.1", "127.1.0.2"), LinkProfile(rate_up=500e3, delay=0.030, loss=0.01))
-    delay.carry([(link.upper, link.lower, 0.030)])        moves its packets
+    delay.carry(delay.ways_of(link))                      moves its packets
 
 An end is a tun device: what the kernel sends on it is read from its descriptor as an IP packet.
 
@@ -13,8 +13,8 @@ An end is a tun device: what the kernel sends on it is read from its descriptor 
 
 So a packet queues for the link, then travels, then may be lost, as over a real one.  The queue holds a quarter of
 a second, at least 64 KiB: what does not fit is dropped, as by a real router.  Packets are of 1500 bytes with their IP
-header, in which TCP carries 1448; a rate counts all 1500.  The kernel segments before a tun device, so that no packet
-is larger, and the token bucket cuts a burst of TCP's into single packets because it is smaller than that.
+header, in which TCP carries 1448; a rate counts 14 more, as over Ethernet.  TCP is told to make one packet at a time
+(`gso_max_segs`): a token bucket would count the parts of a larger one without what is added to each.
 
 The route over a link names TCP's congestion control: a namespace may not have by default what its machine does not
 allow.
@@ -34,13 +34,14 @@ from benchmarks.network.namespaces import Namespace
 from tierfed.topology.links.profile import LinkProfile
 
 MTU = 1500  # bytes of an IP packet
+ETHERNET = 14  # bytes of a frame beside the packet
 CARRIED = 1448  # bytes of those that are TCP's: 20 of IP, 20 of TCP and 12 of time stamps are not
 CONGESTION = "cubic"  # what Linux has by default; this machine may have another
 UPLINK = "uplink"  # the device of a child
 _QUEUE = 0.25  # seconds
 _QUEUE_LEAST = 65536  # bytes
 _BURST = 0.001  # seconds of the rate that may leave at once
-_BURST_LEAST = 2 * MTU
+_BURST_LEAST = 2 * (MTU + ETHERNET)
 _TUNSETIFF = 0x400454CA
 _TUN_NO_PI = 0x0001 | 0x1000
 _WAITING = 4000  # packets that may wait for delay.py
@@ -89,13 +90,18 @@ def _end(here: Namespace, device: str, own: str, other: str, rate: float, loss: 
     here.run(
         "ip", "-batch", "-",
         text=f"addr replace {own}/32 dev lo\n"
-        f"link set dev {device} mtu {MTU} txqueuelen {_WAITING} up\n"
+        f"link set dev {device} mtu {MTU} txqueuelen {_WAITING} gso_max_segs 1 up\n"
         f"route add {other}/32 dev {device} src {own} congctl {congestion}\n",
     )  # fmt: skip
     if math.isfinite(rate):
         burst, queue = max(_BURST_LEAST, int(rate * _BURST)), max(_QUEUE_LEAST, int(rate * _QUEUE))
         bucket = f"tbf rate {rate * 8:.0f}bit burst {burst} limit {queue}"
-        here.run("tc", "-batch", "-", text=f"qdisc add dev {device} root {bucket}\n")
+        here.run(
+            "tc",
+            "-batch",
+            "-",
+            text=f"qdisc add dev {device} root stab overhead {ETHERNET} linklayer ethernet {bucket}\n",
+        )
     if loss:
         here.run("nft", "-f", "-", text=_LOSS.format(device=device, millionths=round(loss * 1e6)))
     return fd
