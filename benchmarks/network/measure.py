@@ -22,8 +22,8 @@ from tierfed.backends.native.driver import Driver
 from tierfed.language.arguments import hold_arguments
 from tierfed.node.traffic import Traffic
 
-LEAST, MOST = 5, 25  # rounds
-WITHIN = 12.0  # seconds of rounds, after which there are no more than LEAST
+LEAST, MOST = 5, (25, 60)  # rounds, without loss and with
+WITHIN = 8.0, 20.0  # seconds of rounds, after which there are no more than LEAST
 _PATIENCE = 150.0  # seconds
 
 
@@ -50,37 +50,40 @@ def measured(setting: Setting, *, congestion: str = CONGESTION) -> dict[str, Any
     begun = time.monotonic()
     with Tree(setting, congestion=congestion) as tree:
         ready = time.monotonic() - begun
-        rounds = tree.beside(tree.root, lambda: asyncio.run(_rounds(tree, setting.elements)), timeout=_PATIENCE)
-    took = rounds["each"]
+        rounds = tree.beside(tree.root, lambda: asyncio.run(_rounds(tree, setting)), timeout=_PATIENCE)
+    took = rounds["each"] = [round(each, 5) for each in rounds["each"]]
     return {
         "seconds": statistics.median(took),
         "spread": [min(took), max(took)],
-        "ready": ready,
+        "ready": round(ready, 3),
         "congestion": congestion,
         **rounds,
     }
 
 
-async def _rounds(tree: Tree, elements: int) -> dict[str, Any]:
-    program = step(elements)
+async def _rounds(tree: Tree, setting: Setting) -> dict[str, Any]:
+    lossy = any(tier.loss for tier in setting.tiers)
+    program = step(setting.elements)
     compiled = tierfed.compile(program, tree.topology.hierarchy, keep=False)
     driver = Driver()
     await driver.connect((tree.addresses[tree.root], PORT), MEMBERSHIP)
-    argument = hold_arguments(program.type_signature, [model(elements)], {})
+    argument = hold_arguments(program.type_signature, [model(setting.elements)], {})
     _, first = await driver.invoke(compiled, argument)
     each: list[float] = []
+    traffic: dict[str, list[int]] = {}  # of the second round; a longer number makes longer headers
     before, begun = tree.counted(), time.monotonic()
-    while len(each) < MOST and (len(each) < LEAST or time.monotonic() - begun < WITHIN):
-        value, record = await driver.invoke(compiled, argument)
+    while len(each) < MOST[lossy] and (len(each) < LEAST or time.monotonic() - begun < WITHIN[lossy]):
+        _, record = await driver.invoke(compiled, argument)
         each.append(record.seconds)
+        traffic = traffic or record.traffic
     after = tree.counted()
     await driver.close()
-    crossed = {tier: [(b - a) / len(each) for a, b in zip(before[tier], after[tier], strict=True)] for tier in after}
+    crossed = {
+        tier: [round((b - a) / len(each)) for a, b in zip(before[tier], after[tier], strict=True)] for tier in after
+    }
     return {
-        "first": first.seconds,
+        "first": round(first.seconds, 5),
         "each": each,
-        "bytes": Traffic.named(record.traffic),
-        "first_bytes": Traffic.named(first.traffic),
+        "bytes": Traffic.named(traffic),
         "interfaces": {tier: {"up": up, "down": down} for tier, (up, down) in crossed.items()},
-        "largest": float(np.max(value)),
     }
