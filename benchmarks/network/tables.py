@@ -103,8 +103,8 @@ def links(rows: list[dict[str, Any]]) -> str:
     odd = [f"{row['setting']} {row['tier']}" for row in rows if not row["good"]]
     return (
         f"{len(rows)} links: the median round trip is {min(late):.2f} to {max(late):.2f} ms longer than what was set. "
-        f"Throughput differs by {min(off):+.1%} to {max(off):+.1%} on the {len(clean)} without loss. Of {sent:,} echoes "
-        f"{lost:,.0f} were lost, and {meant:,.0f} were meant to be. "
+        f"Throughput differs by {min(off):+.1%} to {max(off):+.1%} on the {len(clean)} without loss. Of {sent:,} "
+        f"echoes {lost:,.0f} were lost, and {meant:,.0f} were meant to be. "
         + (f"Not what they claim: {', '.join(odd)}." if odd else "All are what they claim.")
     )
 
