@@ -57,19 +57,21 @@ def checked(setting: Setting) -> list[dict[str, Any]]:
 
 def _judged(setting: Setting, tier: Tier, found: dict[str, float]) -> dict[str, Any]:
     small = (_HEADS + _PROBE.size) * 8 / 1e6
+    up, down = (min(rate, tier.shared or rate) for rate in (tier.rate_up, tier.rate_down))
     nominal = 2 * tier.delay / 1e3 + small / tier.rate_up + small / tier.rate_down
+    nominal += 2 * small / tier.shared if tier.shared else 0.0
     lost = 1 - (1 - tier.loss / 100) ** 2
     sigma = math.sqrt(lost * (1 - lost) / found["probes"])
     late = found["round_trip"] - nominal
     good = 0 < late < ALLOWED_LATE and abs(found["lost"] - lost) <= ALLOWED_LOSS * sigma
     if not tier.loss:
-        good = good and abs(found["up"] / tier.rate_up - 1) < ALLOWED_RATE
-        good = good and abs(found["down"] / tier.rate_down - 1) < ALLOWED_RATE
+        good = good and abs(found["up"] / up - 1) < ALLOWED_RATE
+        good = good and abs(found["down"] / down - 1) < ALLOWED_RATE
     return {
         "setting": setting.name,
         "tier": tier.name,
         **found,
-        "nominal": {"round_trip": nominal, "up": tier.rate_up, "down": tier.rate_down, "lost": lost},
+        "nominal": {"round_trip": nominal, "up": up, "down": down, "lost": lost},
         "good": good,
     }
 

@@ -24,13 +24,14 @@ from typing import Any
 
 from benchmarks.network.delay import carry, ways_of
 from benchmarks.network.namespaces import Namespace, ended, started
-from benchmarks.network.settings import Setting
+from benchmarks.network.settings import Setting, Tier
 from benchmarks.network.shaping import CONGESTION, Link
 from tierfed.errors import NotReady
 from tierfed.node.daemon import run_process
 from tierfed.node.node import Membership
 from tierfed.topology import Topology, assignments, parse_topology
 from tierfed.topology.assignment import NodeAssignment
+from tierfed.topology.links.profile import LinkProfile
 
 PORT = 4000
 MEMBERSHIP = Membership("a run", "a token")
@@ -47,6 +48,7 @@ class Tree:
         self.namespaces: dict[str, Namespace] = {}
         self.addresses: dict[str, str] = {}
         self.parents: dict[str, str] = {}
+        self._interfaces: dict[str, Link] = {}  # by parent
         self._pids: list[int] = []
         self._stack = contextlib.ExitStack()
         self._stack.callback(lambda: ended(*self._pids))  # after what is entered below: processes end first
@@ -60,25 +62,51 @@ class Tree:
 
     def _lay(self, setting: Setting, congestion: str) -> None:
         """Make namespaces and links, and have packets carried."""
-        profiles = {tier.name: tier.profile() for tier in setting.tiers}
-        for number, one in enumerate(assignments(self.topology)):
-            self.addresses[one.name] = f"127.1.{number // 250}.{number % 250 + 1}"
+        tiers = {tier.name: tier for tier in setting.tiers}
+        nodes = assignments(self.topology)
+        for number, one in enumerate(nodes):
+            self.addresses[one.name] = f"127.1.0.{number + 1}"
             self.namespaces[one.name] = Namespace()
-            if one.parent is None:
-                self.root = one.name
-                self.namespaces[one.name].run("ip", "addr", "add", f"{self.addresses[one.name]}/32", "dev", "lo")
-                continue
-            self.tier_of[one.name], self.parents[one.name] = one.placement, one.parent
-            self.links[one.name] = Link(
-                self.namespaces[one.parent],
-                self.namespaces[one.name],
-                f"d{number}",
-                (self.addresses[one.parent], self.addresses[one.name]),
-                profiles[one.placement],
-                congestion,
-            )
-        ways = [way for link in self.links.values() for way in ways_of(link)]
+        self.root = nodes[0].name
+        self.namespaces[self.root].run("ip", "addr", "add", f"{self.addresses[self.root]}/32", "dev", "lo")
+        for one in nodes:
+            if one.children:
+                self._connect(one, tiers[one.children[0].placement], congestion)
+        ways = [way for link in (*self.links.values(), *self._interfaces.values()) for way in ways_of(link)]
         self._pids.append(started("network-delay", lambda: carry(ways), urgent=True))
+
+    def _connect(self, parent: NodeAssignment, tier: Tier, congestion: str) -> None:
+        """Make the links of a parent's children.
+
+        An interface that they share is a link of its own, to a gateway at which theirs begin.
+        """
+        own = self.addresses[parent.name]
+        below = [self.addresses[child.name] for child in parent.children]
+        at, begins, above = self.namespaces[parent.name], own, []
+        if (interface := tier.interface()) is not None:
+            at, begins, above = self._stack.enter_context(Namespace()), own.replace("127.1.0.", "127.1.1."), [own]
+            self._interfaces[parent.name] = self._stack.enter_context(
+                Link(
+                    self.namespaces[parent.name],
+                    at,
+                    "shared",
+                    (own, begins),
+                    LinkProfile(rate_up=interface.rate_up, rate_down=interface.rate_down),
+                    congestion,
+                    ([], below),
+                )
+            )
+        for number, child in enumerate(parent.children):
+            self.tier_of[child.name], self.parents[child.name] = child.placement, parent.name
+            self.links[child.name] = Link(
+                at,
+                self.namespaces[child.name],
+                f"d{number}",
+                (begins, below[number]),
+                tier.profile(),
+                congestion,
+                (above, []),
+            )
 
     def _start(self) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tierfed-network-")))

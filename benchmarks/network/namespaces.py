@@ -35,6 +35,7 @@ from tierfed.launch.lifeline import die_with_parent, show_as
 _NEWNET = 0x40000000  # CLONE_NEWNET
 _SYSCTL = Path("/proc/sys/net")
 _SETTINGS = {
+    "ipv4/ip_forward": "1",  # a gateway before a parent passes on what its children send
     "ipv4/conf/all/route_localnet": "1",
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",

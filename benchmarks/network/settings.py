@@ -9,6 +9,7 @@
 | tiers | 2 or 3, at most 14 nodes |
 | children of a parent | 2-6 |
 | rate | 1-50 mbit, up and down apart, alike in its logarithm |
+| interface of a parent | none (2 of 3), else for all children together 1 to .8 times their number of one of the rates |
 | delay | 1-80 ms, likewise |
 | loss | none (3 of 5), else 0.1-2 %, likewise |
 | payload | 10 kB - 2 MB of float32, likewise |
@@ -29,7 +30,7 @@ import random
 from dataclasses import dataclass
 
 from benchmarks.network.shaping import CARRIED, ETHERNET, MTU
-from tierfed.topology.links.profile import LinkProfile
+from tierfed.topology.links.profile import InterfaceProfile, LinkProfile
 
 NAMES = ("EDGE_AGGREGATORS", "CLIENTS")
 NODES = 14
@@ -42,7 +43,10 @@ _SIZES = {"none": 4.0, "bf16": 2.0, "int8": 4 * 260 / 1024, "topk(fraction=0.05)
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """The members of one placement and their links: `fan_in` to a parent, rates in mbit, `delay` in ms, `loss` in %."""
+    """The members of one placement and their links: `fan_in` to a parent, rates in mbit, `delay` in ms, `loss` in %.
+
+    `shared` is what all links of one parent carry there together, in mbit each way; 0 is no limit.
+    """
 
     name: str
     fan_in: int
@@ -52,15 +56,20 @@ class Tier:
     loss: float
     up: str
     down: str
+    shared: float = 0.0
 
     def profile(self) -> LinkProfile:
         """Return the link as the model is told of it."""
         return LinkProfile(
-            rate_up=self.rate_up * 1e6 / 8,
-            rate_down=self.rate_down * 1e6 / 8,
+            rate_up=_bytes(self.rate_up),
+            rate_down=_bytes(self.rate_down),
             delay=self.delay / 1e3,
             loss=self.loss / 100,
         )
+
+    def interface(self) -> InterfaceProfile | None:
+        """Return the interface of a parent, if there is a limit to it."""
+        return InterfaceProfile(_bytes(self.shared), _bytes(self.shared)) if self.shared else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ class Setting:
         ]
         parent = "SERVER"
         for tier in self.tiers:
+            if links and tier.shared:
+                lines.append(f"    interface: {{rate: {tier.shared:g}mbit}}")
             lines += [
                 f"  {tier.name}:",
                 f"    parent: {parent}",
@@ -109,6 +120,7 @@ class Setting:
         """Return it in a few words: `4x2 · 0.8 MB · 5/20 mbit 30 ms 1 % int8`."""
         links = " · ".join(
             f"{t.rate_up:g}/{t.rate_down:g} mbit {t.delay:g} ms{f' {t.loss:g} %' if t.loss else ''} {t.up}, {t.down}"
+            f"{f', all {t.shared:g} mbit' if t.shared else ''}"
             for t in self.tiers
         )
         return f"1-{'-'.join(str(t.fan_in) for t in self.tiers)} · {self.elements * 4 / 1e6:.2g} MB · {links}"
@@ -134,7 +146,8 @@ def roughly(setting: Setting) -> float:
     total = 0.0
     for tier in setting.tiers:
         for rate, codec in ((tier.rate_down, tier.down), (tier.rate_up, tier.up)):
-            speed = rate * 1e6 / 8 * CARRIED / (MTU + ETHERNET)
+            share = min(rate, tier.shared / tier.fan_in) if tier.shared else rate
+            speed = share * 1e6 / 8 * CARRIED / (MTU + ETHERNET)
             if tier.loss:
                 round_trip = 2 * tier.delay / 1e3 + 0.01
                 speed = min(speed, 1.22 * CARRIED / round_trip / math.sqrt(tier.loss / 100))
@@ -152,16 +165,25 @@ def _together(setting: Setting) -> float:
 
 
 def _tier(rng: random.Random, name: str) -> Tier:
+    fan_in = rng.randint(2, 6)
+    up, down = round(_alike(rng, 1, 50), 1), round(_alike(rng, 1, 50), 1)
+    shared = round(rng.choice((up, down)) * rng.uniform(1, 0.8 * fan_in), 1)
     return Tier(
         name=name,
-        fan_in=rng.randint(2, 6),
-        rate_up=round(_alike(rng, 1, 50), 1),
-        rate_down=round(_alike(rng, 1, 50), 1),
+        fan_in=fan_in,
+        rate_up=up,
+        rate_down=down,
         delay=round(_alike(rng, 1, 80)),
         loss=0.0 if rng.random() < 0.6 else round(_alike(rng, 0.1, 2), 1),
         up=rng.choice(UP),
         down=rng.choice(DOWN),
+        shared=shared if rng.random() < 1 / 3 else 0.0,
     )
+
+
+def _bytes(rate: float) -> float:
+    """Return mbit as bytes; the file has them with one decimal."""
+    return round(rate * 1e6) / 8
 
 
 def _alike(rng: random.Random, least: float, most: float) -> float:

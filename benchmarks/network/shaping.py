@@ -28,6 +28,7 @@ import fcntl
 import math
 import os
 import struct
+from collections.abc import Sequence
 from types import TracebackType
 
 from benchmarks.network.namespaces import Namespace
@@ -48,7 +49,10 @@ _WAITING = 4000  # packets that may wait for delay.py
 
 
 class Link:
-    """A link between two namespaces; `upper` and `lower` are the descriptors of its ends."""
+    """A link between two namespaces; `upper` and `lower` are the descriptors of its ends.
+
+    `beyond` are the addresses further up and further down that are reached over it.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Link:
         addresses: tuple[str, str],
         profile: LinkProfile,
         congestion: str = CONGESTION,
+        beyond: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> None:
         self.profile = profile
         self.ends = (parent, device), (child, UPLINK)
         above, below = addresses
-        self.upper = _end(parent, device, above, below, profile.rate_down, profile.loss, congestion)
-        self.lower = _end(child, UPLINK, below, above, profile.rate_up, profile.loss, congestion)
+        over, under = ([above, *beyond[0]], [below, *beyond[1]])
+        self.upper = _end(parent, device, above, under, profile.rate_down, profile.loss, congestion)
+        self.lower = _end(child, UPLINK, below, over, profile.rate_up, profile.loss, congestion)
 
     def counted(self) -> tuple[int, int]:
         """Return the bytes of packets that were sent up and down so far, lost ones and repeats included."""
@@ -82,8 +88,10 @@ class Link:
             os.close(fd)
 
 
-def _end(here: Namespace, device: str, own: str, other: str, rate: float, loss: float, congestion: str) -> int:
-    """Make one end, and return its descriptor; `rate` in bytes a second is what leaves it."""
+def _end(
+    here: Namespace, device: str, own: str, others: Sequence[str], rate: float, loss: float, congestion: str
+) -> int:
+    """Make one end, over which `others` are reached, and which `rate` bytes a second leave; return its descriptor."""
     with here.entered():
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH14x", device.encode(), _TUN_NO_PI))
@@ -91,17 +99,13 @@ def _end(here: Namespace, device: str, own: str, other: str, rate: float, loss: 
         "ip", "-batch", "-",
         text=f"addr replace {own}/32 dev lo\n"
         f"link set dev {device} mtu {MTU} txqueuelen {_WAITING} gso_max_segs 1 up\n"
-        f"route add {other}/32 dev {device} src {own} congctl {congestion}\n",
+        + "".join(f"route add {other}/32 dev {device} src {own} congctl {congestion}\n" for other in others),
     )  # fmt: skip
     if math.isfinite(rate):
         burst, queue = max(_BURST_LEAST, int(rate * _BURST)), max(_QUEUE_LEAST, int(rate * _QUEUE))
         bucket = f"tbf rate {rate * 8:.0f}bit burst {burst} limit {queue}"
-        here.run(
-            "tc",
-            "-batch",
-            "-",
-            text=f"qdisc add dev {device} root stab overhead {ETHERNET} linklayer ethernet {bucket}\n",
-        )
+        table = f"stab overhead {ETHERNET} linklayer ethernet"
+        here.run("tc", "-batch", "-", text=f"qdisc add dev {device} root {table} {bucket}\n")
     if loss:
         here.run("nft", "-f", "-", text=_LOSS.format(device=device, millionths=round(loss * 1e6)))
     return fd

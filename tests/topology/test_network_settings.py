@@ -14,7 +14,7 @@ ONE = Setting(
     1000,
     (
         Tier("EDGE_AGGREGATORS", 2, 4.4, 18.1, 30, 0.0, "int8", "none"),
-        Tier("CLIENTS", 3, 1.0, 2.0, 5, 1.5, "topk(fraction=0.05)", "bf16"),
+        Tier("CLIENTS", 3, 1.0, 2.0, 5, 1.5, "topk(fraction=0.05)", "bf16", 2.4),
     ),
 )
 
@@ -37,11 +37,12 @@ def test_settings_stay_within_their_bounds():
             assert 2 <= tier.fan_in <= 6
             assert 1 <= tier.rate_up <= 50 and 1 <= tier.rate_down <= 50 and 1 <= tier.delay <= 80
             assert tier.loss == 0 or 0.1 <= tier.loss <= 2
+            assert tier.shared == 0 or tier.shared < tier.fan_in * max(tier.rate_up, tier.rate_down)
             assert count * max(tier.rate_up, tier.rate_down) <= TOGETHER
     tiers = [tier for setting in DRAWN for tier in setting.tiers]
     assert {len(setting.tiers) for setting in DRAWN} == {1, 2}
     assert {tier.up for tier in tiers} == set(UP) and {tier.down for tier in tiers} == set(DOWN)
-    assert {tier.loss > 0 for tier in tiers} == {True, False}
+    assert {tier.loss > 0 for tier in tiers} == {tier.shared > 0 for tier in tiers} == {True, False}
 
 
 def test_a_setting_is_written_as_a_topology_file():
@@ -60,6 +61,7 @@ placements:
     per_parent: 2
     codec: {up: "int8", down: none}
     link: {rate: {up: 4.4mbit, down: 18.1mbit}, delay: 30ms}
+    interface: {rate: 2.4mbit}
   CLIENTS:
     parent: EDGE_AGGREGATORS
     per_parent: 3
@@ -67,7 +69,7 @@ placements:
     link: {rate: {up: 1mbit, down: 2mbit}, delay: 5ms, loss: 1.5%}
 """
     )
-    without = [line for line in ONE.text().splitlines() if "link:" not in line]
+    without = [line for line in ONE.text().splitlines() if "link:" not in line and "interface:" not in line]
     assert ONE.text(links=False).splitlines() == without
 
 
@@ -79,5 +81,6 @@ def test_the_file_says_what_the_links_are_made_with(setting):
     for tier in setting.tiers:
         members = [node for node in topology.nodes.values() if node.placement == tier.name]
         assert {node.link for node in members} == {tier.profile()}
+        assert {topology.node(node.parent).interface for node in members} == {tier.interface()}
         assert {node.codec_up for node in members} == {str(link_codec(tier.up))}
     assert len(parse_topology(setting.text(links=False)).nodes) == setting.nodes
