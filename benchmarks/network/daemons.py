@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import socket
 import tempfile
 import time
@@ -36,6 +37,7 @@ from tierfed.topology.links.profile import LinkProfile
 PORT = 4000
 MEMBERSHIP = Membership("a run", "a token")
 _PATIENCE = 60.0  # seconds to come up
+_FOLDERS = "tierfed-network-"  # and whose they are
 
 
 class Tree:
@@ -51,7 +53,6 @@ class Tree:
         self._interfaces: dict[str, Link] = {}  # by parent
         self._pids: list[int] = []
         self._stack = contextlib.ExitStack()
-        self._stack.callback(lambda: ended(*self._pids))  # after what is entered below: processes end first
         try:
             self._lay(setting, congestion)
             if nodes:
@@ -109,7 +110,8 @@ class Tree:
             )
 
     def _start(self) -> None:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tierfed-network-")))
+        _sweep()
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{_FOLDERS}{os.getpid()}-")))
         reading, writing = os.pipe()
         self._stack.callback(os.close, reading)
         names = set()
@@ -179,6 +181,14 @@ class Tree:
             one.close()
         self.links.clear()
         self.namespaces.clear()
+
+
+def _sweep() -> None:
+    """Remove the folders of runs that were killed: the one thing of them that is left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*-*"):
+        pid = folder.name.removeprefix(_FOLDERS).split("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for(names: set[str], reading: int) -> None:

@@ -6,7 +6,7 @@
             listener = socket.create_server(("127.1.0.2", 4000))
 
 A namespace has no name: it lives as long as a descriptor, a process or a socket is in it.  So a crash, Ctrl-C or a kill
-leaves nothing behind, and nothing has to be swept up.  Every process started here dies with its parent.
+leaves none behind.  Every process started here dies with its parent.
 
 Daemons neither serve nor dial off loopback, so the nodes' addresses are of 127.0.0.0/8: each namespace gives up the /8
 on its `lo`, has one address of it, and routes those of its neighbours over its links (`route_localnet`).  A TCP
