@@ -3,8 +3,8 @@
     carry([Way(upper, lower, rate=500e3, delay=0.030), ...])        until it is killed; a link is two ways
 
 A kernel without netem cannot hold packets back, so this does.  Links keep order: packets of one link and direction
-have one delay.  A packet is also given the time that its bytes take to leave at the rate: the token bucket before holds
-a stream to its rate, but lets the first packets of one go at once, of which a slow link would have made 12 ms each.
+have one delay.  A packet is also given the time that its bytes take to leave at the rate: the token bucket before it
+holds a stream to that rate, but lets the first packets go at once, for each of which a link of 1 mbit takes 12 ms.
 
 It waits in `select`, whose timeout is in microseconds (`poll` and asyncio round up to milliseconds), and runs before
 every other process (`namespaces.started(urgent=True)`), so that it is late by some tenths of a millisecond also on a

@@ -139,8 +139,7 @@ def started(name: str, work: Callable[[], object], within: Namespace | None = No
         return pid
     code = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and it ends us
         die_with_parent(parent)
         show_as(name)
