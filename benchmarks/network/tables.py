@@ -95,16 +95,15 @@ def picture(rows: list[dict[str, Any]], file: Path) -> None:
 
 def links(rows: list[dict[str, Any]]) -> str:
     """Return what looking at the links has come to."""
-    clean = [row for row in rows if not row["nominal"]["lost"]]
     late = [(row["round_trip"] - row["nominal"]["round_trip"]) * 1e3 for row in rows]
-    off = [row[way] / row["nominal"][way] - 1 for row in clean for way in ("up", "down")]
+    off = [row[way] / row["nominal"][way] - 1 for row in rows for way in ("up", "down")]
     lost, sent = sum(row["lost"] * row["probes"] for row in rows), sum(row["probes"] for row in rows)
     meant = sum(row["nominal"]["lost"] * row["probes"] for row in rows)
     odd = [f"{row['setting']} {row['tier']}" for row in rows if not row["good"]]
     return (
         f"{len(rows)} links: the median round trip is {min(late):.2f} to {max(late):.2f} ms longer than what was set. "
-        f"Throughput differs by {min(off):+.1%} to {max(off):+.1%} on the {len(clean)} without loss. Of {sent:,} "
-        f"echoes {lost:,.0f} were lost, and {meant:,.0f} were meant to be. "
+        f"Rates, less what is meant to be lost, differ by {min(off):+.1%} to {max(off):+.1%}. Of {sent:,} echoes "
+        f"{lost:,.0f} were lost, and {meant:,.0f} were meant to be. "
         + (f"Not what they claim: {', '.join(odd)}." if odd else "All are what they claim.")
     )
 

@@ -78,8 +78,8 @@ def test_a_link_that_is_not_what_it_claims_is_named() -> None:
         {"setting": "network-1-01", "tier": "CLIENTS", "nominal": nominal, "good": False, **bad},
     ]
     assert links(rows) == (
-        "2 links: the median round trip is 0.30 to 5.00 ms longer than what was set. Throughput differs by -0.5% to "
-        "+0.0% on the 2 without loss. Of 500 echoes 50 were lost, and 0 were meant to be. "
+        "2 links: the median round trip is 0.30 to 5.00 ms longer than what was set. Rates, less what is meant to be "
+        "lost, differ by -0.5% to +0.0%. Of 500 echoes 50 were lost, and 0 were meant to be. "
         "Not what they claim: network-1-01 CLIENTS."
     )
 
