@@ -89,7 +89,7 @@ THE_REST: dict[str, tuple[str, Names]] = {
     "Contexts": (
         "Where a call runs: in the innermost context that was entered, and without one in the reference interpreter. "
         "See [contexts](contexts.md).",
-        ("local", "up", "RunTree"),
+        ("local", "up", "simulate", "RunTree"),
     ),
     "Handles": ("What a call returns that stays where it is. See [placed values](placed-values.md).", ("Placed",)),
     "Compiling, and programs as bytes": (

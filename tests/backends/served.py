@@ -13,16 +13,14 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Executor
 from typing import Any, TypeVar
-
-from virtual_loop import VirtualLoop
 
 from tierfed.backends.native.context import NativeContext
 from tierfed.backends.native.driver import Driver
 from tierfed.node.daemon import serve_nodes
 from tierfed.node.memory_transport import Leg, MemoryTransport
 from tierfed.node.node import Membership
+from tierfed.node.virtual_clock import VirtualLoop
 from tierfed.placements import Tree
 from tierfed.topology.assignment import NodeAssignment
 from tierfed.topology.fan_out import of_tree
@@ -46,18 +44,6 @@ def assigned(tree: Tree, codecs: Codecs | None = None) -> list[NodeAssignment]:
     return assignments(of_tree(tree, codec=told, job=job, data=DATA))
 
 
-class _Alone(VirtualLoop):
-    """A virtual clock, and no threads: what is computed apart is computed here."""
-
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
-        future = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
 def in_memory(
     tree: Tree,
     work: Callable[[Driver], Coroutine[Any, Any, T]],
@@ -79,7 +65,7 @@ def in_memory(
             await driver.close()
             return result
 
-    with asyncio.Runner(loop_factory=_Alone) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
 
 

@@ -16,14 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from history_checker import check, load
-from virtual_loop import VirtualLoop
 
 import tierfed
 from tierfed.backends.native.driver import Driver
@@ -38,6 +36,7 @@ from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.summary import Summary
+from tierfed.node.virtual_clock import virtually as virtually  # for the tests
 from tierfed.topology import Topology, assignments
 from tierfed.types import TensorType
 from tierfed.wire.frame import Frame
@@ -46,24 +45,6 @@ from tierfed.wire.message import encode_message
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds, real or virtual
 RUN = Membership("a run", "a token")
-
-
-class _Loop(VirtualLoop):
-    """A virtual clock, and no threads: what is computed apart is computed here."""
-
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
-        future = self.create_future()
-        try:
-            future.set_result(func(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-def virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on a virtual clock."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        return runner.run(main)
 
 
 def mean_over(count: int, *, name: str = "CLIENTS") -> Any:

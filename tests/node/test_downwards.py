@@ -7,11 +7,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from virtual_loop import VirtualLoop
 
 from tierfed.node.downwards import Downwards
 from tierfed.node.fates import TOLD_AGAIN, Fates
 from tierfed.node.peer import Peer
+from tierfed.node.virtual_clock import VirtualLoop
 
 CHILD = "c-0"
 

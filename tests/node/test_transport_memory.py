@@ -8,7 +8,6 @@ import random
 
 import pytest
 from link_pairs import SERVER, Parent, child_hello, dial, listener, parent
-from virtual_loop import virtually
 
 from tierfed.errors import NotReady, ProtocolError
 from tierfed.node import transport
@@ -17,6 +16,7 @@ from tierfed.node.hello import Hello
 from tierfed.node.link import LIMITS, Limits
 from tierfed.node.memory_transport import Leg, MemoryTransport
 from tierfed.node.reception import Transport
+from tierfed.node.virtual_clock import virtually
 from tierfed.wire.frame import frame_bytes
 
 
