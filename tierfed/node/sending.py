@@ -1,6 +1,6 @@
 """Sending: the messages of one invocation, on their way to the children and to the parent.
 
-    broadcast v1 to CLIENTS     coded once for all who share a codec, sent to each beside the slice
+    broadcast v1 to CLIENTS     coded once for all who share a codec, as they take it (coded.py)
     what the parent has just sent      passed on frame by frame (relay.py)
     scatter x over CLIENTS      each child's own part
     send v2                     to the parent, with who stands behind it
@@ -15,12 +15,14 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tierfed.codecs import LinkCodec, Stream
 from tierfed.codecs.delta import BASE
 from tierfed.compiler.slices import Broadcast, Scatter, Send, Site, Slot
 from tierfed.node.bases import Base
+from tierfed.node.coded import Coded
 from tierfed.node.collection import Order
 from tierfed.node.keepers import MessageKeeper, Place, added_up, slot_in, states
 from tierfed.node.relay import Relay, Relayed
@@ -53,6 +55,7 @@ class Sending:
         self._under_way: Counter[str] = Counter()  # messages to each child
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # one message to a child at a time
         self._relays: dict[Site, Relay] = {}  # by the site of the parent's message
+        self._coded: set[Coded] = set()
         self.sent: deque[Order] = deque(maxlen=_REMEMBERED)  # where messages went upwards
 
     async def down(self, step: Broadcast | Scatter, site: Site, values: list[Any]) -> None:
@@ -113,6 +116,10 @@ class Sending:
             for child in relay.children:
                 if not self._takes_part(child):
                     relay.leave(child)
+        for coded in tuple(self._coded):
+            for child in coded.children:
+                if not self._takes_part(child):
+                    coded.leave(child)
 
     def close(self) -> None:
         """The invocation is over: what is relayed holds nobody up."""
@@ -164,6 +171,9 @@ class Sending:
             if sharing:
                 keeper = self._keeper(spec, f"> {spec}", site, added, relative, made)
                 message = _message(ident, slots, values, coder, self.stream(site), keeper)
+                if keeper is None and _size(slots, values) > INLINE:
+                    self._send_as_coded(message, step, site, [c.name for c in sharing])
+                    continue
                 frames = await self._encoded(message, slots, values)
                 self._done(keeper)
                 if keeper is not None and keeper.based and made is None:  # before anybody has it, and may answer
@@ -173,6 +183,38 @@ class Sending:
                     inv.node.keeping.sent.put(inv.id, key, made)
                 for child in sharing:
                     self._send_to(child, message, frames)
+
+    def _send_as_coded(self, message: Message, step: Broadcast, site: Site, children: list[str]) -> None:
+        """Begin to send a message to children who share a codec, which is coded as they take it."""
+        inv, to = self._invocation, step.to.name
+        traffic = inv.node.traffic
+
+        def taken(wire: int, raw: int) -> None:
+            traffic.add(to, "down", wire * len(children))
+            traffic.add(to, "raw_down", raw * len(children))
+
+        async def apart(work: Callable[[], Any]) -> Any:
+            with inv.span("encode", ", ".join(s.name for s in step.slots)):
+                return await inv.node.apart(work)
+
+        traffic.add(to, "messages_down", len(children))
+        coded = Coded(message, children, apart, taken, min(_MOST_PATIENCE, inv.budget / 20))
+        self._coded.add(coded)
+        for child in children:
+            self._under_way[child] += 1
+            inv.message("sent", str(site), "down", child)
+            inv.spawn(self._coded_to(child, coded))
+
+    async def _coded_to(self, child: str, coded: Coded) -> None:
+        try:
+            async with self._turns[child], contextlib.aclosing(coded.frames(child)) as frames:
+                await self._invocation.node.pass_to_child(child, frames)
+        finally:
+            coded.leave(child)
+            if coded.over:
+                self._coded.discard(coded)
+            self._under_way[child] -= 1
+            self.moved.set()
 
     def _keeper(
         self,
@@ -204,10 +246,7 @@ class Sending:
     async def _encoded(self, message: Message, slots: tuple[Slot, ...], values: list[Any]) -> _Frames:
         """Return the frames of a message, coded off the loop if that takes long."""
         inv = self._invocation
-        size = sum(
-            sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
-            for s, value in zip(slots, values, strict=True)
-        )
+        size = _size(slots, values)
         with inv.span("encode", ", ".join(s.name for s in slots)):
             if size <= INLINE:
                 return list(message)
@@ -296,6 +335,14 @@ def _message(
     many = {s.name for s in slots if s.many is not None}
     rows = [(s.name, s.type, v) for s, v in zip(slots, values, strict=True)]
     return encode_message(ident, rows, coder, many=many, stream=stream, keeper=keeper)
+
+
+def _size(slots: tuple[Slot, ...], values: list[Any]) -> int:
+    """Return the bytes of values as they are held."""
+    return sum(
+        sum(nbytes(v, s.type) for v in value) if s.many is not None else nbytes(value, s.type)
+        for s, value in zip(slots, values, strict=True)
+    )
 
 
 def _split(slot: Slot, value: Any, children: tuple[ChildAssignment, ...]) -> dict[str, Any]:
