@@ -34,6 +34,7 @@ NAMES = (
     "memory",
     "sizes",
     "scale",
+    "fleet",
     "peers",
     "language",
     "local_sum",

@@ -1,0 +1,189 @@
+"""Simulated fleets: time and memory against the number of clients, on a virtual clock.
+
+    python -m benchmarks.fleet [--quick] [--out docs/figures/fleet.svg]
+
+    1 - 10 - 10 each - N/100 each         four tiers, N clients, all of which take part in every round
+
+Each size is measured in a fresh process: what it takes to come up, a round of federated averaging of 64 float32 whose
+leaf has a batch form, a round of analytics (the sum of an int32 of each), and the peak of its memory.  Seconds are the
+process' own (CPU), for other work on the machine lengthens those on the wall, and a simulation waits for nothing.
+
+Of a round, what the first one does for all later ones (the program is deployed) is not counted.  Held to: a client
+of the largest fleet takes no more than 1.3 of what it takes in one a tenth as large.  `--out` draws the curve, which
+wants the extra `[plot]`.  `TIERFED_CLIENTS` says how large the largest fleet is, 100,000 without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tierfed
+from benchmarks.rows import Row, row
+
+SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
+QUICK = (300, 1_000)
+LINEAR = 1.3
+TREE = """\
+apiVersion: tierfed/v1
+kind: Topology
+name: fleet
+placements:
+  SERVER: {collect: {deadline: 600s}}
+  REGIONS: {parent: SERVER, per_parent: 10, collect: {deadline: 600s}}
+  EDGES: {parent: REGIONS, per_parent: 10, collect: {deadline: 600s}}
+  CLIENTS: {parent: EDGES, per_parent: %d}
+"""
+MODEL = tierfed.to_type("float32[64]")
+Figures = dict[str, float]
+
+
+def moved_all(models: Any) -> Any:
+    """Return `moved` of many."""
+    return models * np.float32(0.9) + np.float32(0.1)
+
+
+@tierfed.py_computation(MODEL, returns=MODEL, batch=moved_all)
+def moved(model: Any) -> Any:
+    """Return a client's model: a step towards ones."""
+    return model * np.float32(0.9) + np.float32(0.1)
+
+
+@tierfed.federated_computation(MODEL)
+def average(model: Any) -> Any:
+    """Return the mean of the clients' models, from the server's."""
+    here = tierfed.federated_broadcast(tierfed.federated_value(model, tierfed.SERVER))
+    return tierfed.federated_mean(tierfed.federated_map(moved, here))
+
+
+@tierfed.federated_computation
+def count() -> Any:
+    """Return how many clients there are."""
+    return tierfed.federated_sum(tierfed.federated_value(np.int32(1), tierfed.CLIENTS))
+
+
+def measured(clients: int) -> Figures:
+    """Measure a fleet of this process, which has measured none before."""
+    from tierfed.topology import parse_topology
+
+    base = _peak()
+    begun = time.process_time()
+    topology = parse_topology(TREE % (clients // 100))
+    figures: Figures = {"clients": clients}
+    with tierfed.simulate(topology) as fleet:
+        figures["up"] = time.process_time() - begun
+        model = np.zeros(64, np.float32)
+        for name, call in (("average", lambda: fleet.invoke(average, model)), ("count", lambda: fleet.invoke(count))):
+            call()  # deploys the program
+            begun = time.process_time()
+            result = call()
+            figures[name] = time.process_time() - begun
+            if not np.allclose(result, 0.1 if name == "average" else clients):
+                raise SystemExit(f"{name} of {clients} clients gave {result}")
+        figures["peak"] = _peak()
+    figures["bytes"] = (figures["peak"] - base) * 2**20 / clients
+    return figures
+
+
+def _peak() -> float:
+    """Return the peak resident set of this process, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _fresh(clients: int) -> Figures:
+    """Measure in a process of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.fleet", "--one", str(clients)],
+            check=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "TIERFED_HOME": home},
+        )
+    figures: Figures = json.loads(done.stdout)
+    print(f"  {clients:,} clients: {figures}", file=sys.stderr, flush=True)
+    return figures
+
+
+def rows_of(all_sizes: list[Figures]) -> list[Row]:
+    """Return the rows of what was measured."""
+    rows = []
+    for one in all_sizes:
+        clients = int(one["clients"])
+        name = f"{clients:,} clients"
+        rows += [
+            row(f"{name}: up, CPU", one["up"], "s"),
+            row(f"{name}: a round of averaging, CPU", one["average"], "s"),
+            row(f"{name}: a client of it", one["average"] / clients * 1e6, "us"),
+            row(f"{name}: a client of a count", one["count"] / clients * 1e6, "us"),
+            row(f"{name}: peak memory", one["peak"], "MiB"),
+            row(f"{name}: memory a client", one["bytes"] / 1000, "kB"),
+        ]
+    most = all_sizes[-1]
+    tenth = min(all_sizes[:-1], key=lambda one: abs(one["clients"] - most["clients"] / 10))
+    for name, told in (("average", "averaging"), ("count", "a count")):
+        ratio = most[name] / most["clients"] / (tenth[name] / tenth["clients"])
+        of = f"of {int(most['clients']):,} against one of {int(tenth['clients']):,}"
+        rows.append(row(f"{told}: a client {of}", ratio, "x", f"<= {LINEAR}"))
+    return rows
+
+
+def draw(all_sizes: list[Figures], file: Path) -> None:
+    """Draw seconds of a round and the peak of memory against clients, with lines that are linear."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "tierfed"
+    from matplotlib import pyplot
+
+    figure, (seconds, memory) = pyplot.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    clients = [one["clients"] for one in all_sizes]
+    for key, label, colour in (("average", "averaging 64 float32", "#1f4e79"), ("count", "a count", "#c0504d")):
+        taken = [one[key] for one in all_sizes]
+        seconds.plot(clients, taken, "o-", color=colour, label=label, markersize=4)
+        seconds.plot(clients, [taken[0] * n / clients[0] for n in clients], ":", color=colour, linewidth=0.8)
+    seconds.set_ylabel("seconds a round (CPU)")
+    seconds.legend(fontsize=8)
+    memory.plot(clients, [one["peak"] for one in all_sizes], "o-", color="#1f4e79", markersize=4)
+    memory.set_ylabel("peak memory, MiB")
+    for axes in (seconds, memory):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("clients, of 1-10-100-N")
+        axes.grid(alpha=0.25, which="both")
+    figure.suptitle("A simulated round, all clients taking part; dotted: linear from the smallest", fontsize=10)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def run(quick: bool = False, out: Path | None = None) -> list[Row]:
+    """Return the rows of this benchmark."""
+    most = int(os.environ.get("TIERFED_CLIENTS", str(SIZES[-1])))
+    all_sizes = [_fresh(clients) for clients in (QUICK if quick else SIZES) if clients <= most]
+    if out is not None:
+        draw(all_sizes, out)
+    return rows_of(all_sizes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet")
+    parser.add_argument("--quick", action="store_true", help="two small fleets")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="draw the curve there, as SVG")
+    parser.add_argument("--one", type=int, metavar="CLIENTS", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        # the module as nodes import it: leaves of __main__ have another name
+        from benchmarks import fleet
+
+        print(json.dumps(fleet.measured(given.one)))
+    else:
+        for each in run(given.quick, given.out):
+            print(json.dumps(each))
