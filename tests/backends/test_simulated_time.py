@@ -154,3 +154,47 @@ def test_what_cannot_be_stacked_has_no_batch_form() -> None:
 
 def _double(x: object) -> object:
     return x
+
+
+def test_one_seed_has_one_history(home: Path) -> None:
+    """What is written of two runs of one seed is the same, byte for byte, from the first round on."""
+    link = "{rate: 2mbit, delay: 40ms, jitter: 10ms, loss: 2%}"
+
+    def written() -> tuple[list[str], str]:
+        with fleet(link=link, quorum="25%", deadline="900ms") as tree:
+            for number in tree.rounds(3):
+                tree.release(number, {"sum": float(np.sum(tree.invoke(step, np.zeros(VECTOR.shape, np.float32))))})  # type: ignore[arg-type]
+            events = (tree.run_dir / "events.jsonl").read_text().splitlines()
+            first = next(i for i, line in enumerate(events) if '"event": "round"' in line)
+            return events[first:], (tree.run_dir / "rounds.csv").read_text()
+
+    assert written() == written()
+
+
+def test_devices_use_energy(home: Path) -> None:
+    """Idle watts for the round, those of computing for its part of it, and joules for each byte."""
+    from tierfed.topology import parse_topology
+
+    energy = "{idle: 1W, computing: 11W, sent: 1mJ, received: 0nJ}"
+    text = TREE.format(**PLAIN).replace("compute: {time: 100ms}", f"compute: {{time: 100ms}}\n    energy: {energy}")
+    with tierfed.simulate(parse_topology(text)) as tree:
+        for _ in tree.rounds(1):
+            tree.invoke(added, [np.float32(v) for v in range(4)])
+        spent = tree.summary("ok")["tiers"]["CLIENTS"]
+        assert spent["joules"] == pytest.approx(4 * (tree.now + 10 * 0.1) + 1e-3 * spent["bytes_up"], rel=1e-6)
+        header, row = (tree.run_dir / "rounds.csv").read_text().split()
+        assert dict(zip(header.split(","), row.split(","), strict=True))["joules.CLIENTS"] == str(spent["joules"])
+
+
+def test_states_of_codecs_are_kept_in_nodes_of_their_own() -> None:
+    """Error feedback keeps something from round to round: leaves with it are nodes, and give what daemons give."""
+    from tierfed.topology import parse_topology
+
+    text = TREE.format(**PLAIN).replace("link:", "codec: {up: error_feedback+topk(fraction=0.1)}\n    link:")
+    model = np.linspace(-1, 1, 10_000, dtype=np.float32)
+    results = {}
+    with tierfed.simulate(parse_topology(text)) as tree:
+        results["here"] = [tree.invoke(step, model).tobytes() for _ in range(3)]
+    with tierfed.up(parse_topology(text, sets=["SERVER.interface.rate=10gbit", "CLIENTS.link.delay=0ms"])) as tree:
+        results["there"] = [tree.invoke(step, model).tobytes() for _ in range(3)]
+    assert results["here"] == results["there"]

@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -468,20 +468,27 @@ class Node:
         if now - last < _PROGRESS:
             return
         self._told[invocation.name] = now
+        for report in self._reports(invocation):
+            self.tell_in_passing(report)
+
+    def progress(self) -> Iterator[dict[str, Any]]:
+        """Yield how far the folds here are, of every invocation."""
+        for invocation in self._invocations.values():
+            yield from self._reports(invocation)
+
+    def _reports(self, invocation: Invocation) -> Iterator[dict[str, Any]]:
         for p in invocation.round.progress():
-            self.tell_in_passing(
-                {
-                    "kind": "progress",
-                    "inv": invocation.name,
-                    "node": self.me.name,
-                    "site": str(p.site),
-                    "whole": p.whole,
-                    "expected": p.expected,
-                    "lost": p.lost,
-                    "closed": p.closed,
-                    "awaits": ", ".join(self._awaited(*one) for one in p.awaited)[:250],
-                }
-            )
+            yield {
+                "kind": "progress",
+                "inv": invocation.name,
+                "node": self.me.name,
+                "site": str(p.site),
+                "whole": p.whole,
+                "expected": p.expected,
+                "lost": p.lost,
+                "closed": p.closed,
+                "awaits": ", ".join(self._awaited(*one) for one in p.awaited)[:250],
+            }
 
     def _awaited(self, member: str, begun: bool) -> str:
         """Return a child that a fold waits for, and what it is about."""

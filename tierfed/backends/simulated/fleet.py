@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from tierfed.topology.links.energy import joules
 from tierfed.wire.frame import aligned
 
 _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so: nobody has to listen for signs of life
+_EVERY = 64  # uploads between two looks at this machine's clock
+_SHOWN = 64  # nodes of which all are reported
+_WATCHED = 0.5  # of its seconds between two reports
 _NO_LIMIT = 1 << 62  # bytes: what waits for its turn waits in this process, whoever it is for
 
 
@@ -58,6 +62,9 @@ class Fleet:
         self._histories = histories
         self._checkpoints = checkpoints
         self._groups: list[Leaves] = []
+        self._on_progress: Callable[[Mapping[str, Any]], None] = lambda report: None
+        self._uploads = 0
+        self._looked = 0.0
         self._leaves = ThreadPoolExecutor(1)  # never asked: the loop computes in place
         self._buffers = _Heap(_NO_LIMIT, Path(tempfile.gettempdir()))
         self._ways = Ways()
@@ -122,7 +129,7 @@ class Fleet:
         """Connect a group of leaves to their parent."""
         parent = members[0].parent
         assert parent is not None
-        group = Leaves(members, [self._ways.of(one.name, "bulk") for one in members])
+        group = Leaves(members, [self._ways.of(one.name, "bulk") for one in members], self._look)
         self._groups.append(group)
         for link in group.links(self._membership.run, self._membership.token):
             self._net.admit((parent, 0), link)
@@ -139,6 +146,18 @@ class Fleet:
                 self._make(one)
         await asyncio.sleep(0)
         await self._connected([one.name for group in apart for one in group.members])
+
+    def _look(self) -> None:
+        """Tell whoever watches how far the folds are, twice a second of theirs: the nodes know virtual ones."""
+        self._uploads += 1
+        if self._uploads % _EVERY or time.monotonic() - self._looked < _WATCHED:
+            return
+        self._looked = time.monotonic()
+        root = self.nodes[self._root[0]]
+        upper = (root.me.name, *(child for child in root.children if child in self.nodes))
+        for name in self.nodes if len(self.nodes) <= _SHOWN else upper:
+            for report in self.nodes[name].progress():
+                self._on_progress(report)
 
     def joules(self) -> dict[str, float]:
         """Return what the modelled devices of each placement have used since the fleet came up."""
@@ -158,6 +177,7 @@ class Fleet:
 
     def context(self, **told: Any) -> NativeContext:
         """Return the context that runs computations on this fleet; it owns the fleet's thread."""
+        self._on_progress = told.get("on_progress", self._on_progress)
         return NativeContext(
             self.topology.tree,
             self._root,

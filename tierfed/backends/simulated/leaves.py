@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -95,10 +95,16 @@ class LeafLink(Inbox):
 class Leaves:
     """A group: children of one node, of one placement and with the same codecs.
 
-    `ways` are their channels, where they are modelled.
+    `ways` are their channels, where they are modelled; `on_upload` is called with each frame that leaves.
     """
 
-    def __init__(self, members: Sequence[NodeAssignment], ways: Sequence[Ways | None]) -> None:
+    def __init__(
+        self,
+        members: Sequence[NodeAssignment],
+        ways: Sequence[Ways | None],
+        on_upload: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_upload = on_upload
         self.members = members
         self._ways = ways
         self._programs = Programs()
@@ -198,6 +204,7 @@ class Leaves:
 
     def upload(self, member: int, header: dict[str, Any], buffers: Sequence[Any]) -> None:
         """Send a frame of a member's contribution."""
+        self._on_upload()
         sealed = sealed_of(buffers)
         nbytes = size_of(header, sealed)
         there = partial(self._bulk[member].come, header, sealed, nbytes)
