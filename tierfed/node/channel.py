@@ -70,51 +70,62 @@ class Channel:
         self.queued = 0  # bytes that have not left
         self.moved: Callable[[], None] | None = None  # called when some have
         self._wire = wire
-        self._pushed: deque[tuple[int, Callable[[], None]]] = deque()
-        self._coming: deque[tuple[float, Callable[[], None]]] = deque()  # when it arrives, in order
+        self._pushed: deque[tuple[int, Callable[[], None]]] | None = None  # while there are some
+        self._coming: deque[tuple[float, Callable[[], None]]] | None = None  # when it arrives, in order
         self._latency = 0.0  # of what is under way
         self._idle = float("-inf")  # since when nothing is
         self._arrives = 0.0  # when the last that has left does
 
     def push(self, nbytes: int, then: Callable[[], None]) -> None:
         """Send `nbytes` after what was pushed before; call `then` when they have arrived."""
-        self._pushed.append((nbytes, then))
         self.queued += nbytes
-        if len(self._pushed) == 1:
+        if self._pushed is not None:
+            self._pushed.append((nbytes, then))
+        else:
+            self._pushed = deque([(nbytes, then)])
             self._begin(asyncio.get_running_loop().time() - self._idle)
 
     def _begin(self, idle: float) -> None:
+        assert self._pushed is not None
         nbytes = self._pushed[0][0]
         rate, self._latency = self.way.carry(nbytes, idle, self.queued - nbytes)
         self._wire.begin(self, nbytes, rate)
 
     def left(self, now: float) -> None:
         """What was under way has left; called by the wire."""
+        assert self._pushed is not None
         nbytes, then = self._pushed.popleft()
         self.queued -= nbytes
         self._arrives = max(now + self._latency, self._arrives)
-        self._coming.append((self._arrives, then))
-        if len(self._coming) == 1:
+        if self._coming is not None:
+            self._coming.append((self._arrives, then))
+        else:
+            self._coming = deque([(self._arrives, then)])
             asyncio.get_running_loop().call_at(self._arrives, self._arrive)
         if self._pushed:
             self._begin(0.0)
         else:
+            self._pushed = None
             self._idle = now
         if self.moved is not None:
             self.moved()
 
     def _arrive(self) -> None:
         """What has left first is there, and what came with it: timers of one moment have no order among them."""
-        now, loop = self._coming[0][0], asyncio.get_running_loop()
-        while self._coming and self._coming[0][0] <= now:
-            self._coming.popleft()[1]()
-        if self._coming:
-            loop.call_at(self._coming[0][0], self._arrive)
+        coming, loop = self._coming, asyncio.get_running_loop()
+        assert coming is not None
+        now = coming[0][0]
+        while coming and coming[0][0] <= now:
+            coming.popleft()[1]()
+        if coming:
+            loop.call_at(coming[0][0], self._arrive)
+        else:
+            self._coming = None
 
     def clear(self) -> None:
         """Forget what has not left."""
         if self._pushed:
-            self._pushed.clear()
+            self._pushed = None
             self.queued = 0
             self._wire.cancel(self)
             self._idle = asyncio.get_running_loop().time()

@@ -17,7 +17,7 @@ member that is lost at one place is out of all later ones.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -84,17 +84,18 @@ class Words:
     """The last few words on how attempts have ended; who has heard some of them is told the others."""
 
     def __init__(self) -> None:
-        self._last: deque[list[Any]] = deque(maxlen=TOLD_AGAIN)
+        self._last: list[list[Any]] = []  # few: a deque has room for 64
         self.count = 0  # of all that were ever said
 
     def say(self, attempt: Attempt, counted: Counted) -> None:
         """An attempt counts so far."""
+        self._last[: 1 - TOLD_AGAIN] = []
         self._last.append([*attempt, said(counted)])
         self.count += 1
 
     def after(self, heard: int) -> list[list[Any]]:
         """Return invocation, attempt and how far it counts of the last few, without the first `heard` of all."""
-        return list(self._last)[max(0, len(self._last) - (self.count - heard)) :]
+        return self._last[max(0, len(self._last) - (self.count - heard)) :]
 
 
 class Fates:

@@ -32,7 +32,7 @@ class Peer:
     deployed: Deployed = field(default_factory=Deployed)
     heard: int = 0  # words on how attempts ended (fates.py) that have left for it over the bulk link
     owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
-    holders: set[str] = field(default_factory=set)  # invocations that it is too far ahead of
+    holders: frozenset[str] = frozenset()  # invocations that it is too far ahead of
     past: tuple[int, int] = (0, 0)  # bytes sent and received over links that are gone
 
     @property
@@ -64,13 +64,13 @@ class Peer:
     def hold(self, invocation: str) -> None:
         """Read no more of its messages until `let` is called: `invocation` has enough of them waiting."""
         if self.bulk is not None:
-            self.holders.add(invocation)
+            self.holders |= {invocation}
             self.bulk.pause()
 
     def let(self, invocation: str) -> None:
         """Read on, if nobody else holds it up."""
         if invocation in self.holders:
-            self.holders.discard(invocation)
+            self.holders -= {invocation}
             if not self.holders and self.bulk is not None:
                 self.bulk.resume()
 
@@ -94,7 +94,7 @@ class Peer:
         """Close both links, giving `error` as the reason; that they are closed is no news then."""
         self.past = self.moved()
         links, self.bulk, self.control, self.why_not = (self.bulk, self.control), None, None, why
-        self.holders.clear()
+        self.holders = frozenset()
         self.deployed, self.heard = Deployed(), 0  # whoever comes next may be another process
         for link in links:
             if link is not None:

@@ -79,7 +79,7 @@ class Deployed:
     """The programs that a child has from us."""
 
     def __init__(self) -> None:
-        self._hashes: OrderedDict[str, None] = OrderedDict()
+        self._hashes: tuple[str, ...] = ()  # the latest last; few, and of each child: a fleet has many
 
     def has(self, hash_: str) -> bool:
         """Return whether the child is known to have the program."""
@@ -87,7 +87,5 @@ class Deployed:
 
     def sent(self, hash_: str) -> None:
         """The program, or a use of it, has left for the child."""
-        self._hashes[hash_] = None
-        self._hashes.move_to_end(hash_)
-        while len(self._hashes) > COUNTED_ON:
-            self._hashes.popitem(last=False)
+        if self._hashes[-1:] != (hash_,):
+            self._hashes = (*(one for one in self._hashes if one != hash_), hash_)[-COUNTED_ON:]

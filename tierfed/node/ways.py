@@ -11,10 +11,12 @@ connection of its own: it takes the time of the way, and no room.
 from __future__ import annotations
 
 import math
-import random
+from random import Random
+from typing import cast
 
 from tierfed.node.channel import Channel, Wire
 from tierfed.topology.assignment import NodeAssignment
+from tierfed.topology.links.draws import Draws
 from tierfed.topology.links.profile import InterfaceProfile, LinkProfile
 from tierfed.topology.links.tcp import Path
 
@@ -44,7 +46,7 @@ class Ways:
         ways = []
         for wire, rises in zip(wires, (True, False), strict=True):
             seed = f"{self._parents[parent].seed}/{child}/{plane}/{rises}"
-            ways.append(Channel(wire, Path(profile, rises, random.Random(seed))))
+            ways.append(Channel(wire, Path(profile, rises, cast(Random, Draws(seed)))))
         return ways[0], ways[1]
 
     def _shared(self, parent: str) -> tuple[Wire, Wire]:

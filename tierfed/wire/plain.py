@@ -60,8 +60,8 @@ def canonical(value: Any) -> bytes:
 def _sorted(value: Any) -> Any:
     """Return a map or list with the keys of each map sorted."""
     if isinstance(value, dict):
-        return {k: _sorted(v) if isinstance(v := value[k], _NESTED) else v for k in sorted(value)}
-    return [_sorted(v) if isinstance(v, _NESTED) else v for v in value]
+        return {k: _sorted(v) if isinstance(v := value[k], _NESTED) and v else v for k in sorted(value)}
+    return [_sorted(v) if isinstance(v, _NESTED) and v else v for v in value]
 
 
 def unpack(packed: bytes, where: str) -> Header:

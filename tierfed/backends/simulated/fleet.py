@@ -36,6 +36,7 @@ _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so:
 _EVERY = 64  # uploads between two looks at this machine's clock
 _SHOWN = 64  # nodes of which all are reported
 _WATCHED = 0.5  # of its seconds between two reports
+_UNREAD: dict[str, Any] = {}
 _NO_LIMIT = 1 << 62  # bytes: what waits for its turn waits in this process, whoever it is for
 
 
@@ -133,6 +134,7 @@ class Fleet:
         self._groups.append(group)
         for link in group.links(self._membership.run, self._membership.token):
             self._net.admit((parent, 0), link)
+            link.info = _UNREAD  # instead of a welcome each
 
     async def _prepare(self, compiled: Compiled) -> None:
         """Make nodes of those leaves that cannot run this program together, from now on."""
