@@ -34,6 +34,12 @@ def added(x: Any) -> Any:
     return tierfed.federated_mean(tierfed.federated_map(_one_more, x))
 
 
+@tierfed.federated_computation("{float32}@CLIENTS")
+def kept(x: Any) -> Any:
+    """Values that a leaf has added one to, left where they are."""
+    return tierfed.federated_map(_one_more, x)
+
+
 @tierfed.federated_computation("{int32}@CLIENTS")
 def total(x: Any) -> Any:
     """A sum."""

@@ -42,6 +42,7 @@ class DirectTransport:
         self._channels = channels
         self._listening: dict[tuple[str, int], tuple[Hello, Admit]] = {}
         self._links: dict[str, list[DirectLink]] = {}  # by child, its own ends
+        self._barred: dict[str, asyncio.Event] = {}  # children who cannot reach their parents
 
     async def serve(
         self,
@@ -66,7 +67,11 @@ class DirectTransport:
         backoff: Backoff | None = None,
         limits: Limits = LIMITS,
     ) -> Link:
-        """Return a link to the parent at `address`; see `transport.dial`."""
+        """Return a link to the parent at `address`, once the child is not barred; see `transport.dial`."""
+        while (barred := self._barred.get(hello.node)) is not None:
+            before = asyncio.get_running_loop().time()
+            await barred.wait()
+            deadline += asyncio.get_running_loop().time() - before
 
         async def attempt() -> Link:
             if address not in self._listening:
@@ -89,12 +94,15 @@ class DirectTransport:
         agree(link.peer, parent)
         link.info = admit(cast(Link, link))
 
-    def sever(self, child: str, reason: str) -> int:
-        """Cut the connections of `child` now, both ends see them lost; return how many there were."""
-        links = tuple(self._links.get(child, ()))
-        for link in links:
-            link.lose(ProtocolError(reason, where=child, mend="see what the topology says of it"))
-        return len(links)
+    def bar(self, child: str, reason: TierfedError) -> None:
+        """Cut the connections of `child` now, which both ends see lost; there are none until `unbar`."""
+        self._barred[child] = asyncio.Event()
+        for link in tuple(self._links.get(child, ())):
+            link.lose(reason)
+
+    def unbar(self, child: str) -> None:
+        """Let `child` dial again, at this moment."""
+        self._barred.pop(child).set()
 
 
 class _Listening:

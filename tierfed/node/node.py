@@ -47,7 +47,7 @@ from tierfed.node.keepers import Keeping
 from tierfed.node.kept import Kept
 from tierfed.node.link import Link
 from tierfed.node.metrics import Vitals
-from tierfed.node.peer import Peer
+from tierfed.node.peer import Away, Peer
 from tierfed.node.programs import Programs
 from tierfed.node.pulse import PULSE, Listening, Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers, default_budget
@@ -89,7 +89,7 @@ class Node:
     `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
     without them, some of the default budget that spill to `spool`.  `metrics` tells of the whole process.
     What codecs keep is saved in the folder `checkpoints`, when a job says so.  `shaped` gives a child's link the
-    time of a modelled one.
+    time of a modelled one.  `epoch` is that of its first connection to its parent.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Node:
         metrics: Callable[[], bytes] = bytes,
         checkpoints: Path | None = None,
         shaped: Callable[[Link, str], Link] = lambda link, child: link,
+        epoch: int = 0,
     ) -> None:
         self.me = me
         self.children: dict[str, ChildAssignment] = {c.name: c for c in me.children}
@@ -123,7 +124,7 @@ class Node:
         self._pulse = pulse
         self._metrics = metrics
         self._listening = Listening(pulse, 0.0)
-        self._epoch = 0
+        self._epoch = epoch
         self._server: Server | None = None
         self._uplinks: set[Link] = set()  # whose connection is there, those that are closed and linger too
         self._programs = Programs()
@@ -202,10 +203,7 @@ class Node:
             self.ready.set()
             await asyncio.wait([bulk.closed, control.closed], return_when=asyncio.FIRST_COMPLETED)
             reason = (bulk.closed if bulk.closed.done() else control.closed).result()
-            if reason is None:
-                log.info("the parent %s is gone: %s", parent.name, _GOODBYE)
-            else:
-                log.warning("the parent %s is gone: %s", parent.name, reason.what)
+            log.log(_level(reason), "the parent %s is gone: %s", parent.name, reason.what if reason else _GOODBYE)
             self.ready.clear()
             self._listening.forget(parent.name)
             parent.drop("its connection was lost", reason)
@@ -334,7 +332,9 @@ class Node:
             self._give_up("the driver is gone")
             self._release({"keys": []})  # its handles went with it
             return
-        log.log(logging.INFO if why == _GOODBYE else logging.WARNING, "the child %s is gone: %s", peer.name, why)
+        log.log(
+            _level(reason) if reason or why == _GOODBYE else logging.WARNING, "the child %s is gone: %s", peer.name, why
+        )
         for invocation in tuple(self._invocations.values()):
             invocation.child_gone(peer.name, f"its connection was lost: {why}", epoch)
 
@@ -693,6 +693,11 @@ class Node:
             self._provider = provider(self.me.data)
         me = self.me
         return fetch(self._provider, uri, t, MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed))
+
+
+def _level(reason: TierfedError | None) -> int:
+    """Return how much it matters that a connection has ended."""
+    return logging.INFO if reason is None or isinstance(reason, Away) else logging.WARNING
 
 
 def _contained(work: Callable[[], Any]) -> Any:

@@ -12,12 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierfed.errors import TierfedError
+from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.link import Link
 from tierfed.node.programs import Deployed
 
 _MOST_OWED = 100_000  # keys
 _AT_ONCE = 1000  # keys in a frame
+
+
+class Away(ProtocolError):
+    """Why a connection ended of one who goes and comes as its topology says: no fault."""
 
 
 @dataclass(slots=True)

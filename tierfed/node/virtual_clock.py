@@ -27,10 +27,15 @@ _T = TypeVar("_T")
 class _Selector(selectors.DefaultSelector):
     now = 0.0
     still = False  # whether the clock stands
+    settled: asyncio.Future[None] | None = None  # done when nothing is left to do at this moment
 
     def select(self, timeout: float | None = None) -> Any:
         """Never wait for time: what the loop would have waited is added to the clock."""
         if timeout == 0:
+            return super().select(0)
+        if self.settled is not None:
+            self.settled.set_result(None)
+            self.settled = None
             return super().select(0)
         if self.still:
             return super().select(None)
@@ -57,6 +62,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def stand(self) -> None:
         """Let the clock stand until something is under way."""
         self._virtual.still = not self._under_way
+
+    async def settle(self) -> None:
+        """Return when nothing is left to do before time moves on: what is asked next finds the same, whenever asked."""
+        if self._virtual.settled is None:
+            self._virtual.settled = self.create_future()
+        await asyncio.shield(self._virtual.settled)
 
     @contextlib.contextmanager
     def moving(self) -> Iterator[None]:

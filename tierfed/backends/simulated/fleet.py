@@ -5,6 +5,8 @@
 
 Each node is the daemon's own `Node`, with its round, its slice interpreter, its codecs and their state; the driver is
 the daemons' driver.  Only the links are others (node/direct_transport.py), and the clock.
+
+Members are connected while their hours say that they are there (presence.py), and gone at the moment these end.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from tierfed.backends.native.context import NativeContext
+from tierfed.backends.simulated.agenda import Agenda
 from tierfed.backends.simulated.leaves import Leaves, plain
+from tierfed.backends.simulated.presence import Hours, Presence
 from tierfed.backends.simulated.virtual_thread import VirtualThread
 from tierfed.compiler.slices import Compiled
 from tierfed.errors import TierfedError
 from tierfed.node.direct_transport import DirectTransport
 from tierfed.node.history import History
 from tierfed.node.node import Membership, Node
+from tierfed.node.peer import Away
 from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.ways import Ways
@@ -72,6 +77,10 @@ class Fleet:
         self._net = DirectTransport(self._ways.of)
         self._root = ("", 0)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._parents: dict[str, str] = {}  # of those who may be away
+        self._grouped: dict[str, tuple[Leaves, int]] = {}  # those of them who are in a group
+        self.agenda = Agenda()
+        self.presence = Presence(self._detach, self._attach, self._explain)
         try:
             self.thread.run(self._begin())
         except BaseException:
@@ -85,20 +94,24 @@ class Fleet:
         groups: dict[tuple[str, str, str, str], list[NodeAssignment]] = {}
         for one in told:
             self._ways.add(one)
-            if one.name in parents:
-                self._make(one)
-                await asyncio.sleep(0)  # it listens before its children dial
-            elif plain(one):
+            if one.available is not None and one.parent is not None:
+                self._parents[one.name] = one.parent
+            if one.name not in parents and plain(one):
                 groups.setdefault((one.parent or "", one.placement, one.codec_up, one.codec_down), []).append(one)
-            else:
-                self._make(one)
+                continue
+            self._keep_hours(one)
+            self._make(one)
+            if one.name in parents:
+                await asyncio.sleep(0)  # it listens before its children dial
         for members in groups.values():
             self._join(members)
         await self._connected(self.nodes)
 
     async def _connected(self, names: Iterable[str]) -> None:
-        """Wait until these nodes are connected; raises what ends one of them."""
+        """Wait until these nodes are connected, but for who is away; raises what ends one of them."""
         for name in names:
+            if self.presence.why(name) is not None:
+                continue
             waiting = asyncio.ensure_future(self.nodes[name].ready.wait())
             await asyncio.wait([waiting, self._running[name]], return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -120,6 +133,7 @@ class Fleet:
             buffers=self._buffers,
             pulse=_QUIET,
             checkpoints=self._checkpoints,
+            epoch=0 if one.parent is None else self.nodes[one.parent].epoch(one.name) + 1,
         )
         if one.parent is None:
             self._root = (one.name, 0)
@@ -128,13 +142,52 @@ class Fleet:
 
     def _join(self, members: list[NodeAssignment]) -> None:
         """Connect a group of leaves to their parent."""
-        parent = members[0].parent
-        assert parent is not None
-        group = Leaves(members, [self._ways.of(one.name, "bulk") for one in members], self._look)
+        group = Leaves(members, self._look)
         self._groups.append(group)
-        for link in group.links(self._membership.run, self._membership.token):
-            self._net.admit((parent, 0), link)
+        for i, one in enumerate(members):
+            if one.name in self._parents:
+                self._grouped[one.name] = group, i
+            self._admit(group, i)
+            self._keep_hours(one)
+
+    def _admit(self, group: Leaves, member: int) -> None:
+        """Connect a member of a group to its parent."""
+        one, (run, token) = group.members[member], (self._membership.run, self._membership.token)
+        assert one.parent is not None
+        epoch = self.nodes[one.parent].epoch(one.name) + 1
+        for link in group.join(member, run, token, epoch, self._ways.of(one.name, "bulk")):
+            self._net.admit((one.parent, 0), link)
             link.info = _UNREAD  # instead of a welcome each
+
+    # -- who is there
+
+    def _keep_hours(self, one: NodeAssignment) -> None:
+        """Let a member go and come by its window, if it has one; it may be away from the start."""
+        if one.available is not None and one.parent is not None:
+            Hours(self.agenda, self.presence, one.name, one.available)
+
+    def _detach(self, name: str, reason: str) -> None:
+        """A member goes."""
+        away = Away(reason, where=name, mend="see what the topology says of it")
+        if name in self._grouped:
+            group, member = self._grouped[name]
+            group.lose(member, away)
+        else:
+            self._net.bar(name, away)
+        self._explain(name, reason)
+
+    def _attach(self, name: str) -> None:
+        """A member is back."""
+        if name in self._grouped:
+            self._admit(*self._grouped[name])
+        else:
+            self._net.unbar(name)
+
+    def _explain(self, name: str, reason: str) -> None:
+        """Let a member's parent know why it is not there."""
+        self.nodes[self._parents[name]].child(name).why_not = reason
+
+    # -- programs
 
     async def _prepare(self, compiled: Compiled) -> None:
         """Make nodes of those leaves that cannot run this program together, from now on."""
@@ -145,6 +198,9 @@ class Fleet:
         for group in apart:
             group.leave()
             for one in group.members:
+                self._grouped.pop(one.name, None)
+                if (why := self.presence.why(one.name)) is not None:
+                    self._net.bar(one.name, Away(why, where=one.name))
                 self._make(one)
         await asyncio.sleep(0)
         await self._connected([one.name for group in apart for one in group.members])

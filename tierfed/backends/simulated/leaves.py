@@ -3,9 +3,9 @@
     server ─ Node ── LeafLink ── Leaves ── Together          a group of a thousand, and one invocation of it
 
 To its parent, a member of a group is a child like any other: it has two links, takes frames and sends contributions
-that the parent's own code checks, accepts and folds.  What a group saves is a node a member, its tasks and its
-interpreter.  It runs slices that receive, load, compute and send, over codecs that keep nothing; for others the fleet
-has nodes.
+that the parent's own code checks, accepts and folds; it goes and comes back under a higher epoch.  What a group saves
+is a node a member, its tasks and its interpreter.  It runs slices that receive, load, compute and send, over codecs
+that keep nothing; for others the fleet has nodes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tierfed.codecs import link_codec
 from tierfed.codecs.rules import Rules
 from tierfed.compiler.slices import Compiled, Compute, Load, Receive, Send, Slice
 from tierfed.data import MemberInfo, fetch, provider
-from tierfed.errors import ProtocolError
+from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.channel import Channel
 from tierfed.node.direct_transport import Inbox, sealed_of, size_of
 from tierfed.node.hello import Hello
@@ -95,36 +95,47 @@ class LeafLink(Inbox):
 class Leaves:
     """A group: children of one node, of one placement and with the same codecs.
 
-    `ways` are their channels, where they are modelled; `on_upload` is called with each frame that leaves.
+    `on_upload` is called with each frame that leaves.
     """
 
-    def __init__(
-        self,
-        members: Sequence[NodeAssignment],
-        ways: Sequence[Ways | None],
-        on_upload: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, members: Sequence[NodeAssignment], on_upload: Callable[[], None] = lambda: None) -> None:
         self._on_upload = on_upload
         self.members = members
-        self._ways = ways
+        self._ways: list[Ways | None] = [None] * len(members)
         self._programs = Programs()
         self._invocations: dict[tuple[str, int], Together] = {}
-        self._bulk: list[LeafLink] = []
-        self._control: list[LeafLink] = []
+        self._control: list[LeafLink | None] = [None] * len(members)
+        self._bulk: list[LeafLink | None] = [None] * len(members)
         self._provider: Any = None
         self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
-        self._received = array("q", bytes(8 * len(members)))  # bytes
+        self._sent = array("q", bytes(8 * len(members)))  # bytes, over links that are gone
+        self._received = array("q", bytes(8 * len(members)))
 
-    def links(self, run: str, token: str) -> list[LeafLink]:
-        """Return new links of all members, control before bulk, for the parent to admit."""
-        made: dict[str, list[LeafLink]] = {}
-        for plane in ("control", "bulk"):
-            made[plane] = [
-                LeafLink(self, i, Hello(run, token, one.name, one.placement, plane, 0))
-                for i, one in enumerate(self.members)
-            ]
-        self._control, self._bulk = made["control"], made["bulk"]
-        return [link for pair in zip(self._control, self._bulk, strict=True) for link in pair]
+    def join(self, member: int, run: str, token: str, epoch: int, ways: Ways | None) -> tuple[LeafLink, LeafLink]:
+        """Return new links of a member, control before bulk, for the parent to admit.
+
+        `ways` are its channels, where they are modelled.
+        """
+        one = self.members[member]
+        control = LeafLink(self, member, Hello(run, token, one.name, one.placement, "control", epoch))
+        bulk = LeafLink(self, member, Hello(run, token, one.name, one.placement, "bulk", epoch))
+        self._ways[member], self._control[member], self._bulk[member] = ways, control, bulk
+        return control, bulk
+
+    def lose(self, member: int, reason: TierfedError) -> None:
+        """A member is gone at this moment: what is on its way to it or from it is lost, and it does no more."""
+        links = self._control[member], self._bulk[member]
+        self._control[member] = self._bulk[member] = None
+        for channel in self._ways[member] or ():
+            channel.clear()
+        for link in links:
+            if link is not None:
+                link.lost = True
+                link.end(reason)
+        if links[1] is not None:
+            self._sent[member] += links[1].received_bytes
+        for invocation in tuple(self._invocations.values()):
+            invocation.end(member)
 
     def runs(self, compiled: Compiled) -> bool:
         """Return whether the members can run this program together."""
@@ -135,12 +146,15 @@ class Leaves:
     def worked(self) -> Iterator[tuple[NodeAssignment, float, int, int]]:
         """Yield each member, the seconds that it has computed, and the bytes that it has sent and received."""
         for i, one in enumerate(self.members):
-            yield one, self.computed[i], self._bulk[i].received_bytes, self._received[i]
+            link = self._bulk[i]
+            sent = self._sent[i] + (link.received_bytes if link is not None else 0)
+            yield one, self.computed[i], sent, self._received[i]
 
     def leave(self) -> None:
         """Say goodbye: nodes take the members' places."""
         for link in (*self._control, *self._bulk):
-            link.end(None)
+            if link is not None:
+                link.end(None)
         self._invocations.clear()
 
     # -- from the parent
@@ -204,10 +218,13 @@ class Leaves:
 
     def upload(self, member: int, header: dict[str, Any], buffers: Sequence[Any]) -> None:
         """Send a frame of a member's contribution."""
+        link = self._bulk[member]
+        if link is None:
+            return
         self._on_upload()
         sealed = sealed_of(buffers)
         nbytes = size_of(header, sealed)
-        there = partial(self._bulk[member].come, header, sealed, nbytes)
+        there = partial(link.come, header, sealed, nbytes)
         way = self._ways[member]
         if way is None:
             asyncio.get_running_loop().call_soon(there)
@@ -216,9 +233,12 @@ class Leaves:
 
     def tell(self, member: int, header: dict[str, Any]) -> None:
         """Post a small frame to the parent."""
+        link = self._control[member]
+        if link is None:
+            return
         way = self._ways[member]
         delay = 0.0 if way is None else way[0].way.profile.delay
-        there = partial(self._control[member].come, header, sealed_of(()), size_of(header, sealed_of(())))
+        there = partial(link.come, header, sealed_of(()), size_of(header, sealed_of(())))
         asyncio.get_running_loop().call_later(delay, there)
 
     def data(self, member: int, step: Load) -> Any:

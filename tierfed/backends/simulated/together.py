@@ -95,6 +95,8 @@ class Together:
 
     def taken(self, member: int, header: dict[str, Any], sealed: Sealed) -> Any:
         """Take a frame that is on its way; return what happens when it is there."""
+        if member in self._out:
+            return None
         site = Site.parse(header["ident"]["site"])
         if header["seq"] == 0:
             key = site, id(header)
@@ -116,7 +118,9 @@ class Together:
             self._advance(member)
 
     def end(self, member: int) -> None:
-        """The parent says that it is over."""
+        """It is over for a member: the parent says so, or the member is gone."""
+        if member not in self._wave:
+            return
         self._out.add(member)
         self._at.pop(member, None)
         if len(self._out) == self._members:

@@ -32,7 +32,12 @@ class VirtualThread(LoopThread):
         return self._virtual.time()
 
     async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Return what `work` returns, while the clock moves."""
+        """Return what `work` returns, while the clock moves: from when all that is due at this moment is done."""
+        try:
+            await self._virtual.settle()
+        except BaseException:
+            work.close()
+            raise
         with one_thread(), _rarely_collected(), self._virtual.moving():
             return await work
 
