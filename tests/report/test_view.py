@@ -25,7 +25,9 @@ EVENTS: tuple[dict[str, Any], ...] = (
     {"event": "round", "round": 0, "of": 3},
     {"event": "lost", "node": "c-us-05", "reason": "its connection was lost"},
     {"event": "released", "round": 0, "of": 3, "metrics": {"accuracy": 0.51234}, "seconds": 0.41, "traffic": {}},
+    {"event": "fault", "node": "edge-us", "do": "stop", "over": False},
     {"event": "round", "round": 1, "of": 3},
+    {"event": "fault", "node": "edge-us", "do": "stop", "over": True},
     {"event": "round", "round": 2, "of": 3},
     {"event": "done"},
 )
@@ -54,6 +56,8 @@ def test_without_a_terminal_a_line_a_round(capsys: pytest.CaptureFixture[str]) -
 ✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s
 lost c-us-05: its connection was lost
 round 1/3: accuracy 0.512, 0.41 s
+fault edge-us: stop
+fault edge-us: stop is over
 round 2/3
 round 3/3
 """
@@ -74,7 +78,7 @@ def test_with_json_people_read_stderr(capsys: pytest.CaptureFixture[str]) -> Non
         for event in EVENTS:
             watching.happened(event)
     told = capsys.readouterr()
-    assert told.out == "" and told.err.count("\n") == 5
+    assert told.out == "" and told.err.count("\n") == 7
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
@@ -99,6 +103,8 @@ def test_on_a_terminal_it_draws_and_clears(no_colour: str, monkeypatch: pytest.M
     assert screen(terminal.getvalue()) == [  # nothing of the tree stays
         "✓ SERVER 1/1   ✓ EDGE_AGGREGATORS 2/2   ✓ CLIENTS 32/32   ready in 1.4 s",
         "⚠ lost c-us-05: its connection was lost",
+        "⚠ fault edge-us: stop",
+        "⚠ fault edge-us: stop is over",
     ]
     assert ("\033[3" not in text.replace("\033[39m", "")) == bool(no_colour)
 

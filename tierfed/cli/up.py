@@ -53,12 +53,20 @@ def command(
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
     from tierfed.cli.conduct import conduct, of_file
+    from tierfed.errors import TopologyError
     from tierfed.jobs import bring_up
     from tierfed.topology import load_topology
 
     topology = load_topology(file, sets)
     for note in topology.notes:
         output.warn(str(note))
+
+    if topology.faults and (detach or no_job):
+        raise TopologyError(
+            "faults happen while the job of the file runs, and this runs none",
+            where=f"{file}: faults",
+            mend=f"leave {chosen[0]} out, or add --set 'faults=[]'",
+        )
 
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         return bring_up(topology, keep=detach, wait_timeout=wait_timeout, on_event=on_event, trace=trace)

@@ -20,6 +20,7 @@ from tierfed.backends.native.driver import Record
 from tierfed.errors import TierfedError
 from tierfed.node.traffic import FIELDS, Traffic, merged
 from tierfed.topology import Topology
+from tierfed.topology.faults import Fault
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +30,8 @@ Event = dict[str, Any]
 class Recorder:
     """Collects what happens in a run; `on_event` sees each event after it was written, `clock` times rounds.
 
-    `joules` tells what the modelled devices of each placement have used so far.
+    `joules` tells what the modelled devices of each placement have used so far.  `on_round` is called with the number
+    of each round, counted from 1, when it begins.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Recorder:
         self.virtual = clock is not time.monotonic
         self._joules = joules
         self._spent: Mapping[str, float] = {}  # by placement, until the round began
+        self.on_round: Callable[[int], None] = lambda number: None
         self.run_dir = run_dir
         self.topology = topology
         self._on_event = on_event
@@ -110,12 +113,17 @@ class Recorder:
             traffic=Traffic.named(traffic),
         )
 
+    def fault(self, fault: Fault, over: bool) -> None:
+        """Something goes wrong on purpose, or is over."""
+        self.event("fault", node=fault.node, do=fault.do, over=over, round=self._current)
+
     def round_begins(self, number: int, of: int) -> None:
         """A round of the job begins."""
         self._current, self.of, self._started = number, of, self.clock()
         self._this = Traffic()
         self._contributors, self._drawn, self._lost_now, self._metrics = {}, {}, {}, {}
         self.event("round", round=number, of=of)
+        self.on_round(number + 1)
 
     def released(self, number: int, metrics: Mapping[str, float]) -> None:
         """The job reports metrics."""

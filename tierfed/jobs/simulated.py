@@ -70,8 +70,10 @@ def simulate(
         fleet = Fleet(topology, histories=run_dir / "history" if histories else None, checkpoints=run_dir / CHECKPOINTS)
         modelled = any(node.device is not None for node in topology.nodes.values())
         recorder = Recorder(run_dir, topology, on_event, lambda: fleet.thread.now, fleet.joules if modelled else None)
+        recorder.on_round = fleet.round_begins
         context = fleet.context(
             on_record=lambda computation, record: recorder.record(computation.name, record),
+            on_fault=recorder.fault,
             on_progress=recorder.progress,
             on_raised=recorder.raised,
             check=functools.partial(check, topology),

@@ -36,6 +36,7 @@ from tierfed.user_line import located
 if TYPE_CHECKING:
     from tierfed.backends.native.context import NativeContext
     from tierfed.errors import TierfedError
+    from tierfed.jobs.inflicting import Inflicting
     from tierfed.jobs.recorder import Recorder
     from tierfed.launch.processes import Deployment
 
@@ -58,6 +59,7 @@ class RunTree:
         self.recorder = recorder
         self._context = context
         self._resumed: tuple[int, Any] | None = None
+        self._faults: Inflicting | None = None
         self._closed = False
 
     @property
@@ -117,6 +119,11 @@ class RunTree:
 
     # -- what runs jobs calls
 
+    def inflict(self, faults: Inflicting) -> None:
+        """Have faults done to the tree, by its rounds, until it is closed."""
+        self._faults = faults
+        self.recorder.on_round = faults.round_begins
+
     def run_job(self, job: Job[..., Any], params: Mapping[str, Any] | None = None, resume: Path | None = None) -> Any:
         """Return what `job` returns, run here, now; `resume` is the folder of the run that it goes on from.
 
@@ -153,6 +160,8 @@ class RunTree:
         if self._closed:
             return
         self._closed = True
+        if self._faults is not None:
+            self._faults.close()
         try:
             self._context.close()
         finally:

@@ -25,9 +25,11 @@ from tierfed.codecs import before_fork as codecs_before_fork
 from tierfed.data.before_fork import wanted
 from tierfed.errors import TopologyError
 from tierfed.jobs.endings import explain
+from tierfed.jobs.inflicting import Inflicting, check_faults
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
+from tierfed.launch.pids import ProcessId
 from tierfed.leaves import before_fork
 from tierfed.node.node import Membership
 from tierfed.topology import Topology, assignments, load_topology
@@ -106,6 +108,7 @@ def bring_up(
             where=f"{topology.source or topology.name}: clock",
             mend="run it with tierfed simulate FILE, or bring it up with --set clock=real",
         )
+    check_faults(topology)
     start = time.monotonic()
     data = topology.job.data if topology.job is not None else None
     nodes = assignments(topology)
@@ -144,7 +147,15 @@ def bring_up(
         raise
     recorder.seconds["ready"] = round(time.monotonic() - start, 6)
     recorder.event("ready", seconds=recorder.seconds["ready"])
+    if topology.faults:
+        tree.inflict(Inflicting(topology, _processes(deployment), recorder.fault))
     return tree
+
+
+def _processes(deployment: Deployment) -> dict[str, ProcessId]:
+    """Return the process that each node lives in."""
+    found = deployment.nodes.items()
+    return {name: ProcessId(n.pid, n.start) for name, n in found if n.pid is not None and n.start is not None}
 
 
 def attach(run: runs.Run, on_event: Callable[[Event], None] = lambda event: None) -> RunTree:

@@ -43,6 +43,7 @@ class DirectTransport:
         self._listening: dict[tuple[str, int], tuple[Hello, Admit]] = {}
         self._links: dict[str, list[DirectLink]] = {}  # by child, its own ends
         self._barred: dict[str, asyncio.Event] = {}  # children who cannot reach their parents
+        self._held: set[str] = set()  # children over whose links nothing arrives
 
     async def serve(
         self,
@@ -82,6 +83,9 @@ class DirectTransport:
             ours.far, theirs.far = theirs, ours
             self.admit(address, theirs)
             ours.info = theirs.info
+            if hello.node in self._held:
+                ours.hold()
+                theirs.hold()
             self._links.setdefault(hello.node, []).append(ours)
             ours.closed.add_done_callback(lambda _: self._links[hello.node].remove(ours))
             return cast(Link, ours)
@@ -93,6 +97,20 @@ class DirectTransport:
         parent, admit = self._listening[address]
         agree(link.peer, parent)
         link.info = admit(cast(Link, link))
+
+    def hold(self, child: str) -> None:
+        """Let nothing arrive over the links of `child`, either way, until `release`; whoever sends does not notice."""
+        self._held.add(child)
+        for link in self._links.get(child, ()):
+            link.hold()
+            link.far.hold()
+
+    def release(self, child: str) -> None:
+        """Let arrive what was held."""
+        self._held.discard(child)
+        for link in tuple(self._links.get(child, ())):
+            link.release()
+            link.far.release()
 
     def bar(self, child: str, reason: TierfedError) -> None:
         """Cut the connections of `child` now, which both ends see lost; there are none until `unbar`."""
@@ -121,6 +139,7 @@ class Inbox:
 
     __slots__ = (
         "_allocate",
+        "_held",
         "_on_frame",
         "_paused",
         "_taking",
@@ -145,6 +164,7 @@ class Inbox:
         self._on_frame: OnFrame | None = None
         self._allocate: Allocate | None = None
         self._waiting: deque[tuple[dict[str, Any], Sealed, int]] | None = None
+        self._held: list[tuple[dict[str, Any], Sealed, int]] | None = None
         self._taking = False
         self._paused = False
 
@@ -161,7 +181,7 @@ class Inbox:
     @property
     def waits(self) -> int:
         """Return how many bytes are here and not taken."""
-        return sum(row[2] for row in self._waiting or ())
+        return sum(row[2] for rows in (self._waiting, self._held) for row in rows or ())
 
     def start(self, on_frame: OnFrame, allocate: Allocate | None = None) -> None:
         """Hand every frame to `on_frame`, in order, from now on; see `Link.start`."""
@@ -178,9 +198,22 @@ class Inbox:
         self._paused = False
         self._drain()
 
+    def hold(self) -> None:
+        """Let nothing arrive until `release`."""
+        self._held = []
+
+    def release(self) -> None:
+        """Let arrive what was held, in its order."""
+        held, self._held = self._held, None
+        for row in held or ():
+            self.come(*row)
+
     def come(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
         """Take a frame that is here."""
         if self.closed.done():
+            return
+        if self._held is not None:
+            self._held.append((header, sealed, nbytes))
             return
         self.received_bytes += nbytes
         if self._waiting is None and not self._taking and not self._paused and self._on_frame is not None:
@@ -225,7 +258,7 @@ class Inbox:
         """The connection is over at this end."""
         if not self.closed.done():
             self.closed.set_result(reason)
-            self._waiting = None
+            self._waiting = self._held = None
 
 
 def landed(header: dict[str, Any], sealed: Sealed, allocate: Allocate | None = None) -> memoryview:

@@ -3,7 +3,7 @@
 | | |
 |---|---|
 | `LiveView` | a terminal: the tree, redrawn eight times a second, gone when the run is over |
-| `PlainView` | a file or a pipe: one line when ready, one a round, one a loss; no cursor codes |
+| `PlainView` | a file or a pipe: one line when ready, one a round, one a loss or fault; no cursor codes |
 
 Each is a context manager that takes events, from any thread, by `happened`; `done` says that the
 job has returned.
@@ -53,6 +53,8 @@ class PlainView:
                     self._nodes = {name: of for name, (_, of) in event["placements"].items()}
                 case "ready":
                     self._output.say(ready(self._nodes, event["seconds"]))
+                case "fault":
+                    self._output.say(fault(event))
                 case "round":
                     self._over()
                     self._round = event["round"] + 1, event["of"]
@@ -102,6 +104,8 @@ class LiveView:
             told = self._losses.take()
         for line in told:
             self._picture.write(f"⚠ {line}", "yellow")
+        if event.get("event") == "fault":
+            self._picture.write(f"⚠ {fault(event)}", "yellow")
         if event.get("event") == "ready":
             nodes = {name: of for name, (_, of) in self._progress.placements.items()}
             self._picture.write(ready(nodes, event["seconds"]))
@@ -118,6 +122,11 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._picture.__exit__(kind, error, trace)
+
+
+def fault(event: Event) -> str:
+    """Return the line of something that goes wrong on purpose, or is over."""
+    return f"fault {event['node']}: {event['do']}{' is over' if event['over'] else ''}"
 
 
 def ready(nodes: dict[str, int], took: float) -> str:

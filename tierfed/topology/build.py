@@ -17,6 +17,7 @@ from tierfed.topology.agreements import check_down, check_siblings
 from tierfed.topology.checks import DEFAULT_HOST, check
 from tierfed.topology.cohort_checks import cohorts
 from tierfed.topology.collector import paused
+from tierfed.topology.faults import check_faults, faults_of
 from tierfed.topology.figures import check_devices, note_idle
 from tierfed.topology.graph import Grown, grow
 from tierfed.topology.model import Job, Topology
@@ -76,6 +77,7 @@ def _built(
     if grown is not None:
         check_siblings(settings, grown, document, problems)
         note_idle(settings, grown, document, problems)
+        check_faults(spec, grown, document, problems)
     problems.raise_if_any()
     if grown is None:
         raise AssertionError("a spec without members has a problem")
@@ -93,6 +95,7 @@ def _built(
         source=source,
         cohorts=drawn,
         clock=spec.clock,
+        faults=faults_of(spec),
         notes=tuple(problems.notes),
     )
 

@@ -37,7 +37,6 @@ _HOLDERS = (
 )
 
 LATER: tuple[Feature, ...] = (
-    Feature(("faults",), "planned faults"),
     *(Feature((*holder, name), told, plural) for name, told, plural in _SETTINGS for holder in _HOLDERS),
     *(
         Feature((*holder, "compute", "profile"), "a measured profile", False, "write time and speed")

@@ -20,6 +20,7 @@ from typing import Any
 from tierfed.errors import NoSuchRun
 from tierfed.placements import Hierarchy, Member, Placement, Tree
 from tierfed.topology.cohort import Cohort
+from tierfed.topology.faults import Fault
 from tierfed.topology.graph import NO_LABELS
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.window import Window
@@ -114,7 +115,8 @@ class Node:
 class Topology:
     """A checked topology; immutable.  Made by `load_topology`, `tree` or `of_tree`.
 
-    `clock` is real or virtual.  `notes` tell what was probably not meant, and is no error.
+    `clock` is real or virtual, `faults` are what goes wrong on purpose.  `notes` tell what was probably not meant, and
+    is no error.
     """
 
     __slots__ = (
@@ -122,6 +124,7 @@ class Topology:
         "clock",
         "cohorts",
         "colocate",
+        "faults",
         "hierarchy",
         "hosts",
         "job",
@@ -148,11 +151,13 @@ class Topology:
         source: Path | None,
         cohorts: Mapping[str, Cohort] = MappingProxyType({}),
         clock: str = "real",
+        faults: tuple[Fault, ...] = (),
         notes: tuple[Problem, ...] = (),
     ) -> None:
         self.name = name
         self.seed = seed
         self.clock = clock
+        self.faults = faults
         self.notes = notes
         self.hierarchy = hierarchy
         self.tree = Tree(hierarchy, members)
@@ -256,7 +261,7 @@ class Topology:
     def _value(self) -> tuple[Any, ...]:
         colocate = {p: n for p, n in self.colocate.items() if n != 1}
         shape = self.hierarchy, self.tree.root, self.nodes, colocate
-        return self.name, self.seed, self.clock, *shape, self.hosts, self.job
+        return self.name, self.seed, self.clock, self.faults, *shape, self.hosts, self.job
 
     def __repr__(self) -> str:
         return f"<Topology {self.name}: {self.hierarchy}, {len(self.nodes)} nodes>"

@@ -49,6 +49,8 @@ def to_dict(topology: Topology) -> dict[str, Any]:
         data["job"] = {"program": topology.job.program, "params": dict(topology.job.params)}
         if topology.job.data is not None:
             data["job"]["data"] = dict(topology.job.data)
+    if topology.faults:
+        data["faults"] = [fault.written() for fault in topology.faults]
     return data
 
 

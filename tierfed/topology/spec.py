@@ -218,11 +218,12 @@ class AtSpec(Spec):
 
 
 class FaultSpec(Spec):
-    """Something that goes wrong on purpose."""
+    """Something that goes wrong on purpose, and is over after a while if it says so."""
 
     at: AtSpec
     node: Reference
     do: Literal["kill", "stop", "partition"]
+    lasts: Delay | None = Field(default=None, alias="for")
 
 
 class TopologySpec(Spec):

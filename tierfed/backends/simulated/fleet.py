@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 from tierfed.backends.native.context import NativeContext
 from tierfed.backends.simulated.agenda import Agenda
+from tierfed.backends.simulated.faults import Faults
 from tierfed.backends.simulated.leaves import Leaves, plain
 from tierfed.backends.simulated.presence import Hours, Presence
 from tierfed.backends.simulated.virtual_thread import VirtualThread
@@ -29,11 +31,11 @@ from tierfed.errors import TierfedError
 from tierfed.node.direct_transport import DirectTransport
 from tierfed.node.history import History
 from tierfed.node.node import Membership, Node
-from tierfed.node.peer import Away
 from tierfed.node.pulse import Pulse
 from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.ways import Ways
 from tierfed.topology import NodeAssignment, Topology, assignments
+from tierfed.topology.faults import Fault
 from tierfed.topology.links.energy import joules
 from tierfed.wire.frame import aligned
 
@@ -79,8 +81,10 @@ class Fleet:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parents: dict[str, str] = {}  # of those who may be away
         self._grouped: dict[str, tuple[Leaves, int]] = {}  # those of them who are in a group
+        self._held: Counter[str] = Counter()
         self.agenda = Agenda()
         self.presence = Presence(self._detach, self._attach, self._explain)
+        self.faults = Faults(self, topology)
         try:
             self.thread.run(self._begin())
         except BaseException:
@@ -94,7 +98,7 @@ class Fleet:
         groups: dict[tuple[str, str, str, str], list[NodeAssignment]] = {}
         for one in told:
             self._ways.add(one)
-            if one.available is not None and one.parent is not None:
+            if one.parent is not None and (one.available is not None or one.name in self.faults.concerned):
                 self._parents[one.name] = one.parent
             if one.name not in parents and plain(one):
                 groups.setdefault((one.parent or "", one.placement, one.codec_up, one.codec_down), []).append(one)
@@ -166,14 +170,13 @@ class Fleet:
         if one.available is not None and one.parent is not None:
             Hours(self.agenda, self.presence, one.name, one.available)
 
-    def _detach(self, name: str, reason: str) -> None:
+    def _detach(self, name: str, reason: TierfedError) -> None:
         """A member goes."""
-        away = Away(reason, where=name, mend="see what the topology says of it")
         if name in self._grouped:
             group, member = self._grouped[name]
-            group.lose(member, away)
+            group.lose(member, reason)
         else:
-            self._net.bar(name, away)
+            self._net.bar(name, reason)
         self._explain(name, reason)
 
     def _attach(self, name: str) -> None:
@@ -183,9 +186,45 @@ class Fleet:
         else:
             self._net.unbar(name)
 
-    def _explain(self, name: str, reason: str) -> None:
+    def _explain(self, name: str, reason: TierfedError) -> None:
         """Let a member's parent know why it is not there."""
-        self.nodes[self._parents[name]].child(name).why_not = reason
+        self.nodes[self._parents[name]].child(name).why_not = reason.what
+
+    # -- what goes wrong on purpose
+
+    def round_begins(self, number: int) -> None:
+        """A round of the job, counted from 1, begins; called from the job's thread."""
+        self.thread.run(self.faults.round(number, self.thread.now))
+
+    def hold(self, name: str) -> None:
+        """Let nothing arrive over a member's link to its parent, either way, until `release`."""
+        self._held[name] += 1
+        if self._held[name] == 1:
+            if name in self._grouped:
+                group, member = self._grouped[name]
+                group.hold(member)
+            else:
+                self._net.hold(name)
+
+    def release(self, name: str) -> None:
+        """Let arrive what was held."""
+        self._held[name] -= 1
+        if not self._held[name]:
+            if name in self._grouped:
+                group, member = self._grouped[name]
+                group.release(member)
+            else:
+                self._net.release(name)
+
+    def end(self, name: str) -> None:
+        """End a node: nothing is left of what it kept.  Whoever is in a group keeps nothing."""
+        if name in self.nodes:
+            self._running[name].cancel()
+
+    def begin_again(self, name: str) -> None:
+        """Make a node that was ended anew; it listens in a moment."""
+        if name in self.nodes and self._running[name].done():
+            self._make(self.nodes[name].me)
 
     # -- programs
 
@@ -199,8 +238,10 @@ class Fleet:
             group.leave()
             for one in group.members:
                 self._grouped.pop(one.name, None)
+                if self._held[one.name]:
+                    self._net.hold(one.name)
                 if (why := self.presence.why(one.name)) is not None:
-                    self._net.bar(one.name, Away(why, where=one.name))
+                    self._net.bar(one.name, why)
                 self._make(one)
         await asyncio.sleep(0)
         await self._connected([one.name for group in apart for one in group.members])
@@ -233,8 +274,14 @@ class Fleet:
         for group in self._groups:
             yield from group.worked()
 
-    def context(self, **told: Any) -> NativeContext:
-        """Return the context that runs computations on this fleet; it owns the fleet's thread."""
+    def context(
+        self, *, on_fault: Callable[[Fault, bool], None] = lambda fault, over: None, **told: Any
+    ) -> NativeContext:
+        """Return the context that runs computations on this fleet; it owns the fleet's thread.
+
+        `on_fault` is told of what goes wrong on purpose from now on, and of what is over.
+        """
+        self.thread.run(self.faults.begin(on_fault))
         self._on_progress = told.get("on_progress", self._on_progress)
         return NativeContext(
             self.topology.tree,

@@ -106,6 +106,7 @@ class Leaves:
         self._invocations: dict[tuple[str, int], Together] = {}
         self._control: list[LeafLink | None] = [None] * len(members)
         self._bulk: list[LeafLink | None] = [None] * len(members)
+        self._held: dict[int, list[Callable[[], None]]] = {}  # what awaits members over whose links nothing arrives
         self._provider: Any = None
         self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
         self._sent = array("q", bytes(8 * len(members)))  # bytes, over links that are gone
@@ -120,12 +121,16 @@ class Leaves:
         control = LeafLink(self, member, Hello(run, token, one.name, one.placement, "control", epoch))
         bulk = LeafLink(self, member, Hello(run, token, one.name, one.placement, "bulk", epoch))
         self._ways[member], self._control[member], self._bulk[member] = ways, control, bulk
+        if member in self._held:
+            self.hold(member)
         return control, bulk
 
     def lose(self, member: int, reason: TierfedError) -> None:
         """A member is gone at this moment: what is on its way to it or from it is lost, and it does no more."""
         links = self._control[member], self._bulk[member]
         self._control[member] = self._bulk[member] = None
+        if member in self._held:
+            self._held[member].clear()
         for channel in self._ways[member] or ():
             channel.clear()
         for link in links:
@@ -136,6 +141,29 @@ class Leaves:
             self._sent[member] += links[1].received_bytes
         for invocation in tuple(self._invocations.values()):
             invocation.end(member)
+
+    def hold(self, member: int) -> None:
+        """Let nothing arrive at a member, or from it, until `release`."""
+        self._held.setdefault(member, [])
+        for link in (self._control[member], self._bulk[member]):
+            if link is not None:
+                link.hold()
+
+    def release(self, member: int) -> None:
+        """Let arrive what was held."""
+        held = self._held.pop(member)
+        for link in (self._control[member], self._bulk[member]):
+            if link is not None:
+                link.release()
+        for then in held:
+            then()
+
+    def holds(self, member: int, then: Callable[[], None]) -> bool:
+        """Return whether `then`, something that arrives at a member, has to wait."""
+        if member in self._held:
+            self._held[member].append(then)
+            return True
+        return False
 
     def runs(self, compiled: Compiled) -> bool:
         """Return whether the members can run this program together."""
@@ -198,7 +226,7 @@ class Leaves:
     def _end(self, member: int, name: str, attempt: int) -> None:
         """A member has heard that an invocation is over."""
         invocation = self._invocations.get((name, attempt))
-        if invocation is not None:
+        if invocation is not None and not self.holds(member, partial(self._end, member, name, attempt)):
             invocation.end(member)
 
     def _began(self, header: dict[str, Any]) -> Together | None:

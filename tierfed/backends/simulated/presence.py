@@ -1,18 +1,20 @@
 """Presence: who of a fleet is not there, and why; members come and go by their hours.
 
-    presence.leave("c-3", "hours", "it is not there until 79200 s")        its links end, with that reason
-    presence.leave("c-3", "edge-1", "edge-1 was killed")                   a second cause
-    presence.come("c-3", "hours")                                          still away
-    presence.come("c-3", "edge-1")                                         there, under a higher epoch
+    presence.leave("c-3", "hours", Away("it is not there until 79200 s"))     its links end, with that reason
+    presence.leave("c-3", 7, ProtocolError("edge-1 was killed"))              a second cause
+    presence.come("c-3", "hours")                                             still away
+    presence.come("c-3", 7)                                                   there, under a higher epoch
 
 A member may be away for several causes at once, each ended by itself; it is there when none is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from tierfed.backends.simulated.agenda import Agenda
+from tierfed.errors import TierfedError
+from tierfed.node.peer import Away
 from tierfed.topology.links.window import Window
 
 _HOURS = "hours"
@@ -27,28 +29,28 @@ class Presence:
 
     def __init__(
         self,
-        detach: Callable[[str, str], None],
+        detach: Callable[[str, TierfedError], None],
         attach: Callable[[str], None],
-        explain: Callable[[str, str], None],
+        explain: Callable[[str, TierfedError], None],
     ) -> None:
         self._detach = detach
         self._attach = attach
         self._explain = explain
-        self._causes: dict[str, dict[str, str]] = {}
+        self._causes: dict[str, dict[Hashable, TierfedError]] = {}
 
-    def why(self, name: str) -> str | None:
+    def why(self, name: str) -> TierfedError | None:
         """Return why a member is not there, None if it is."""
         causes = self._causes.get(name)
         return next(iter(causes.values())) if causes else None
 
-    def leave(self, name: str, cause: str, reason: str) -> None:
+    def leave(self, name: str, cause: Hashable, reason: TierfedError) -> None:
         """A member goes, or has one more cause to be away."""
         there = name not in self._causes
         self._causes.setdefault(name, {})[cause] = reason
         if there:
             self._detach(name, reason)
 
-    def come(self, name: str, cause: str) -> None:
+    def come(self, name: str, cause: Hashable) -> None:
         """A cause has ended; a member that has no other comes back."""
         causes = self._causes.get(name, {})
         if causes.pop(cause, None) is None:
@@ -79,7 +81,8 @@ class Hours:
         self._away_until(at + self._window.every - self._window.length)
 
     def _away_until(self, back: float) -> None:
-        self._presence.leave(self._name, _HOURS, f"it is not there until {round(back, 3):.12g} s")
+        told = f"it is not there until {round(back, 3):.12g} s"
+        self._presence.leave(self._name, _HOURS, Away(told, where=self._name, mend="see available: in the topology"))
         self._agenda.at(back, self._comes)
 
     def _comes(self, at: float) -> None:

@@ -89,6 +89,8 @@ class Together:
 
     def begun(self, member: int) -> None:
         """A member begins."""
+        if self._group.holds(member, partial(self.begun, member)):
+            return
         if member not in self._at and member not in self._out:
             self._at[member] = 0
             self._advance(member)
@@ -113,6 +115,8 @@ class Together:
         return partial(self._there, member, site) if "end" in header else None
 
     def _there(self, member: int, site: Site) -> None:
+        if self._group.holds(member, partial(self._there, member, site)):
+            return
         self._arrived.add((member, site))
         if member in self._at:
             self._advance(member)
