@@ -108,6 +108,7 @@ class Leaves:
         self._bulk: list[LeafLink | None] = [None] * len(members)
         self._held: dict[int, list[Callable[[], None]]] = {}  # what awaits members over whose links nothing arrives
         self._provider: Any = None
+        self._sized: tuple[dict[str, Any], int] = {}, 0  # what was sent last, and its size
         self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
         self._sent = array("q", bytes(8 * len(members)))  # bytes, over links that are gone
         self._received = array("q", bytes(8 * len(members)))
@@ -216,7 +217,9 @@ class Leaves:
                 then = invocation.taken(member, header, sealed)
         way = self._ways[member]
         if way is not None or self.members[member].device is not None:
-            nbytes = size_of(header, sealed)
+            if header is not self._sized[0]:  # most are sent to one member after the other
+                self._sized = header, size_of(header, sealed)
+            nbytes = self._sized[1]
             self._received[member] += nbytes
         if way is not None:
             way[1].push(nbytes, then or _nothing)
@@ -244,14 +247,12 @@ class Leaves:
 
     # -- to the parent
 
-    def upload(self, member: int, header: dict[str, Any], buffers: Sequence[Any]) -> None:
-        """Send a frame of a member's contribution."""
+    def upload(self, member: int, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
+        """Send a frame of a member's contribution, which has `nbytes` on a socket."""
         link = self._bulk[member]
         if link is None:
             return
         self._on_upload()
-        sealed = sealed_of(buffers)
-        nbytes = size_of(header, sealed)
         there = partial(link.come, header, sealed, nbytes)
         way = self._ways[member]
         if way is None:

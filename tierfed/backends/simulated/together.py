@@ -162,14 +162,17 @@ class Together:
                 "traffic": {},
             }
             stream = stream_of(one.seed, name, step.site, one.name)
-            frames = list(encode_message(ident, rows, codec(one.codec_up), stream=stream))
+            message = encode_message(ident, rows, codec(one.codec_up), stream=stream)
+            frames = [(header, sealed, message.wire_bytes) for header, sealed in message]
         except TierfedError as error:
             error.node = error.node or one.name
             self._at.pop(member, None)
             self._group.tell(member, {"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
             return
-        for header, buffers in frames:
-            self._group.upload(member, header, buffers)
+        before = 0
+        for header, sealed, sent in frames:
+            self._group.upload(member, header, sealed, sent - before)
+            before = sent
 
     # -- values
 
