@@ -27,8 +27,9 @@ def becomes(pid: int, states: str) -> bool:
 
 def test_a_node_is_stopped_goes_on_and_is_killed(tierfed: Run, here: Run) -> None:
     """With all that live in its process; who is killed is not there to be killed again, and the tree goes on."""
-    code, out, _ = tierfed("up", "-d", "tree.yaml", "--set", "CLIENTS.colocate=2", "--json")
-    assert code == 0
+    sets = ("--set", "CLIENTS.colocate=2", "--set", "CLIENTS.available={from: 1h, to: 2h}")
+    code, out, err = tierfed("up", "-d", "tree.yaml", *sets, "--json")
+    assert code == 0 and "tree.yaml: available: processes are always there; tierfed simulate keeps hours\n" in err
     run = json.loads(out)["run"]
     (one,) = json.loads(here("ps", run, "--json")[1])["runs"]
     pid = next(node["pid"] for node in one["nodes"] if node["name"] == "c-1")

@@ -69,6 +69,15 @@ def work(spec: str, params: Mapping[str, Any], topology: Topology, output: Outpu
     return Work(spec, job, params, resume)
 
 
+def heed(topology: Topology, output: Output) -> None:
+    """Tell of what was probably not meant in the file of a tree that is to come up, and of what processes do not do."""
+    for note in topology.notes:
+        output.warn(str(note))
+    if any(node.available is not None for node in topology.nodes.values()):
+        where = topology.source.name if topology.source is not None else topology.name
+        output.warn(f"{where}: available: processes are always there; tierfed simulate keeps hours")
+
+
 def of_file(topology: Topology, output: Output) -> Work:
     """Return the job of a topology.  Raises JobError if it has none."""
     if topology.job is None:

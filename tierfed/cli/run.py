@@ -54,7 +54,7 @@ def command(
         raise click.UsageError("-t brings a tree up and --run uses one that is up; give one of them")
     if sets and file is None:
         raise click.UsageError("--set changes a file; give one with -t")
-    from tierfed.cli.conduct import conduct, work
+    from tierfed.cli.conduct import conduct, heed, work
     from tierfed.jobs import attach, bring_up
     from tierfed.jobs.checkpoint import of_run
     from tierfed.launch import runs
@@ -68,8 +68,8 @@ def command(
         kept = folder_of(before.path / CHECKPOINTS, number)
     running = None if file is not None or (before is not None and on is None) else runs.find(on, running=True)
     topology = _topology(file, sets, running or before)
-    for note in topology.notes if file is not None else ():
-        output.warn(str(note))
+    if file is not None:
+        heed(topology, output)
     spec, defaults = _job(topology, program, before)
     what = work(spec, {**defaults, **given}, topology, output, before.path if before is not None else None)
 

@@ -52,14 +52,13 @@ def command(
     chosen = [name for name, given in (("-d", detach), ("--keep", keep), ("--no-job", no_job)) if given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
-    from tierfed.cli.conduct import conduct, of_file
+    from tierfed.cli.conduct import conduct, heed, of_file
     from tierfed.errors import TopologyError
     from tierfed.jobs import bring_up
     from tierfed.topology import load_topology
 
     topology = load_topology(file, sets)
-    for note in topology.notes:
-        output.warn(str(note))
+    heed(topology, output)
 
     if topology.faults and (detach or no_job):
         raise TopologyError(
