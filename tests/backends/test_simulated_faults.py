@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from simulated_programs import added
 
 import tierfed
 from tierfed.topology import parse_topology
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "checker"))
+
+from history_checker import check, load
 
 TREE = """\
 apiVersion: tierfed/v1
@@ -131,3 +136,23 @@ def test_the_same_seed_is_the_same_disaster() -> None:
     once = ran(6, *faults, codec="error_feedback+int8")
     assert once == ran(6, *faults, codec="error_feedback+int8")
     assert {name for _, _, lost in once for name in lost} >= {"c-1", "e-1"}
+
+
+@EITHER
+def test_histories_hold(codec: str) -> None:
+    """The checker of daemons' histories finds nothing wrong: no epoch comes twice, nobody counts who was gone."""
+    faults = """\
+  - {at: {round: 2}, node: c-1, do: stop, for: 20s}
+  - {at: {time: 1500ms}, node: e-1, do: kill, for: 9s}
+  - {at: {time: 12s}, node: c-3, do: partition, for: 1s}"""
+    hours = "overrides: [{match: {i: 0}, available: {from: 0s, to: 5s, every: 8s, spread: 3s}}]\n    compute"
+    text = TREE.format(codec=codec, colocate=1, faults=faults).replace("compute", hours)
+    results = []
+    with tierfed.simulate(parse_topology(text), histories=True) as tree:
+        for _ in tree.rounds(8):
+            try:
+                results.append(float(tree.invoke(added, VALUES)))
+            except tierfed.RoundFailed:
+                results.append(None)
+    assert None in results and len(set(results)) > 2
+    assert check(load(tree.run_dir / "history")) == []

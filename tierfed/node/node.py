@@ -355,6 +355,11 @@ class Node:
         """Return the epoch under which each child is connected; one that is still dialling is not."""
         return {name: child.epoch for name, child in self._links.items() if child.up}
 
+    @property
+    def own_epoch(self) -> int:
+        """Return the epoch of this node's connection to its parent, or of the next one."""
+        return self._epoch
+
     def epoch(self, member: str) -> int:
         """Return the epoch under which a child is connected."""
         return self._links[member].epoch

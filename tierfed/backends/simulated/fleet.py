@@ -125,8 +125,8 @@ class Fleet:
                     error = error.exceptions[0]
                 raise error or TierfedError(f"{name} ended", where=self.topology.name)
 
-    def _make(self, one: NodeAssignment) -> None:
-        """Make a node of its own, which dials its parent."""
+    def _make(self, one: NodeAssignment, epoch: int = 0) -> None:
+        """Make a node of its own, which dials its parent, at first under `epoch`."""
         history = History.open(self._histories, one.name) if self._histories and one.children else None
         self.nodes[one.name] = node = Node(
             one.at(None if one.parent is None else (one.parent, 0)),
@@ -137,7 +137,7 @@ class Fleet:
             buffers=self._buffers,
             pulse=_QUIET,
             checkpoints=self._checkpoints,
-            epoch=0 if one.parent is None else self.nodes[one.parent].epoch(one.name) + 1,
+            epoch=epoch,
         )
         if one.parent is None:
             self._root = (one.name, 0)
@@ -158,8 +158,7 @@ class Fleet:
         """Connect a member of a group to its parent."""
         one, (run, token) = group.members[member], (self._membership.run, self._membership.token)
         assert one.parent is not None
-        epoch = self.nodes[one.parent].epoch(one.name) + 1
-        for link in group.join(member, run, token, epoch, self._ways.of(one.name, "bulk")):
+        for link in group.join(member, run, token, self._ways.of(one.name, "bulk")):
             self._net.admit((one.parent, 0), link)
             link.info = _UNREAD  # instead of a welcome each
 
@@ -224,7 +223,7 @@ class Fleet:
     def begin_again(self, name: str) -> None:
         """Make a node that was ended anew; it listens in a moment."""
         if name in self.nodes and self._running[name].done():
-            self._make(self.nodes[name].me)
+            self._make(self.nodes[name].me, self.nodes[name].own_epoch + 1)
 
     # -- programs
 
@@ -236,13 +235,13 @@ class Fleet:
         self._groups = [group for group in self._groups if group not in apart]
         for group in apart:
             group.leave()
-            for one in group.members:
+            for one, epoch in zip(group.members, group.epochs, strict=True):
                 self._grouped.pop(one.name, None)
                 if self._held[one.name]:
                     self._net.hold(one.name)
                 if (why := self.presence.why(one.name)) is not None:
                     self._net.bar(one.name, why)
-                self._make(one)
+                self._make(one, epoch)
         await asyncio.sleep(0)
         await self._connected([one.name for group in apart for one in group.members])
 

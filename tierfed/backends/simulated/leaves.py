@@ -109,16 +109,18 @@ class Leaves:
         self._held: dict[int, list[Callable[[], None]]] = {}  # what awaits members over whose links nothing arrives
         self._provider: Any = None
         self._sized: tuple[dict[str, Any], int] = {}, 0  # what was sent last, and its size
+        self.epochs = array("q", bytes(8 * len(members)))  # of the next connection
         self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
         self._sent = array("q", bytes(8 * len(members)))  # bytes, over links that are gone
         self._received = array("q", bytes(8 * len(members)))
 
-    def join(self, member: int, run: str, token: str, epoch: int, ways: Ways | None) -> tuple[LeafLink, LeafLink]:
+    def join(self, member: int, run: str, token: str, ways: Ways | None) -> tuple[LeafLink, LeafLink]:
         """Return new links of a member, control before bulk, for the parent to admit.
 
         `ways` are its channels, where they are modelled.
         """
-        one = self.members[member]
+        one, epoch = self.members[member], self.epochs[member]
+        self.epochs[member] += 1
         control = LeafLink(self, member, Hello(run, token, one.name, one.placement, "control", epoch))
         bulk = LeafLink(self, member, Hello(run, token, one.name, one.placement, "bulk", epoch))
         self._ways[member], self._control[member], self._bulk[member] = ways, control, bulk
