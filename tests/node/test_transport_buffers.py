@@ -96,7 +96,7 @@ def test_past_the_budget_buffers_come_from_an_unlinked_file(tmp_path):
     spooled[:] = b"\x07" * MB
     assert list(tmp_path.iterdir()) == []
     assert (buffers.in_use, buffers.spooled, buffers.peak) == (MB, MB, MB)
-    assert os.fstat(buffers._file.fileno()).st_size == MB
+    assert os.fstat(buffers._file.fileno()).st_blocks * 512 == MB  # what it takes of the disk
     again = buffers.allocate({}, MB)
     del spooled
     assert buffers.spooled == MB
@@ -190,3 +190,22 @@ async def test_a_link_that_is_cut_in_a_frame_gives_its_buffer_back(tmp_path):
     up.inboxes.clear()
     gc.collect()
     assert (buffers.in_use, buffers.spooled) == (0, 0)
+
+
+def test_a_large_spool_takes_few_descriptors(tmp_path: Path) -> None:
+    """Two hundred buffers past the budget are cut from a few mappings, keep their bytes, and are lent again."""
+    buffers = ReceiveBuffers(0, tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    lent = [buffers.allocate({}, MB) for _ in range(200)]
+    for i, memory in enumerate(lent):
+        memory[:4] = i.to_bytes(4, "little")
+    assert len(os.listdir("/proc/self/fd")) <= before + 5
+    assert [int.from_bytes(memory[:4], "little") for memory in lent] == list(range(200))
+    keep = lent[7]
+    del lent, memory
+    assert buffers.spooled == 2**20
+    assert int.from_bytes(keep[:4], "little") == 7
+    assert len([buffers.allocate({}, MB) for _ in range(3)]) == 3
+    del keep
+    assert buffers.spooled == 0
+    assert len(os.listdir("/proc/self/fd")) == before

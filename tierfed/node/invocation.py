@@ -471,11 +471,20 @@ class Invocation:
         with self.span("fold", str(site)):
             begin = functools.partial(Accumulator, step, env)
             apart = step.site in self.own.slow or folded_bytes(step, env) > INLINE
-            total = await self.node.apart(begin) if apart else begin()
+            total = await self._begun(begin) if apart else begin()
             close = await self.collected(site, total, await self.agreement.settle(step, turns))
             self._summary = _joined(self._summary, close.summary)
             result: Env = await self.node.apart(total.result) if apart else total.result()
             return result
+
+    async def _begun(self, begin: Callable[[], Accumulator]) -> Accumulator:
+        """Return a sum that is begun off the event loop; until it is, nobody is let on for want of progress."""
+        self.computing += 1
+        try:
+            begun: Accumulator = await self.node.apart(begin)
+            return begun
+        finally:
+            self.computing -= 1
 
     async def collected(self, site: Site, total: Folding, deadline: float) -> Close:
         """Fold the children's messages of `site` into `total`; return who is in, once the round has closed the site."""

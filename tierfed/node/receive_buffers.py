@@ -38,6 +38,7 @@ Block = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 _LEAST = 512  # bytes of the smallest buffer
 _ALIGN = 64  # bytes
+_MAPPED = 64 << 20  # bytes of the spool file that are mapped at once
 
 
 def default_budget(payload: int) -> int:
@@ -62,6 +63,8 @@ class ReceiveBuffers:
         self._peak = 0
         self._file: IO[bytes] | None = None
         self._file_end = 0
+        self._mapped: mmap.mmap | None = None  # the piece of the file that buffers are cut from
+        self._mapped_from = self._mapped_to = 0
         self._file_kept: dict[int, list[Block]] = {}
         self._file_bytes = 0
 
@@ -138,18 +141,27 @@ class ReceiveBuffers:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._spool, buffering=0)  # noqa: SIM115 - outlives this call
-                self._file_end = 0
+                self._file_end = self._mapped_to = 0
                 self._close_file = weakref.finalize(self, self._file.close)
             self._reserve(self._file.fileno(), self._file_end, size)
-            mapped = mmap.mmap(self._file.fileno(), size, offset=self._file_end)
+            mapped = self._map(self._file.fileno(), size)
         except OSError as error:
             raise StorageError(
                 f"no room for {size} bytes beyond the receive budget of {self.budget}: {error.strerror}",
                 where=str(self._spool),
                 mend="free space in the folder, or raise the budget",
             ) from error
+        block = np.frombuffer(mapped, np.uint8, size, self._file_end - self._mapped_from)
         self._file_end += size
-        return np.frombuffer(mapped, np.uint8)
+        return block
+
+    def _map(self, file: int, size: int) -> mmap.mmap:
+        """Return a mapping that has the file's next `size` bytes; each one takes a descriptor, so there are few."""
+        if self._mapped is None or self._file_end + size > self._mapped_to:
+            self._mapped_from, self._mapped_to = self._file_end, self._file_end + max(size, _MAPPED)
+            os.ftruncate(file, self._mapped_to)  # which takes no space: what is lent was reserved
+            self._mapped = mmap.mmap(file, self._mapped_to - self._mapped_from, offset=self._mapped_from)
+        return self._mapped
 
     def _settle(self) -> None:
         """Take back what was returned."""
@@ -161,7 +173,8 @@ class ReceiveBuffers:
                 self._file_bytes -= size
                 self._file_kept.setdefault(size, []).append(loan.block)
                 mapped: Any = loan.block.base.obj  # type: ignore[union-attr]  # frombuffer keeps a view of it
-                mapped.madvise(mmap.MADV_DONTNEED)  # kept in the file, but not in our resident set
+                start = _address(loan.block) - _address(np.frombuffer(mapped, np.uint8, 1))
+                mapped.madvise(mmap.MADV_DONTNEED, start, size)  # kept in the file, but not in our resident set
             else:
                 self._memory_bytes -= size
                 self._kept_bytes += size
@@ -169,7 +182,11 @@ class ReceiveBuffers:
         if self._file is not None and not self._file_bytes:
             self._file_kept.clear()
             self._close_file()
-            self._file = None
+            self._file = self._mapped = None
+
+
+def _address(block: Block) -> int:
+    return int(block.__array_interface__["data"][0])
 
 
 class _Loan(weakref.ref[Block]):
