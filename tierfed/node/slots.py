@@ -9,9 +9,10 @@ and what is folded makes room for the next, in member order.  A message of one f
 
 Sound because nobody waits for someone who waits: the link of a member whose turn it is, of any invocation, is read,
 with or without room, unless a fold is under way, which ends by itself.  And because waiting costs little: all are let
-on, to the spool file, when that member sends nothing for a tenth of the fold's time or a second, and each for itself
-after a tenth of the time that was left when it was held.  So a member that keeps silent or trickles delays nobody
-for longer, and nobody misses a deadline who would have had a tenth of the time to spare.
+on, to the spool file, when that member sends nothing for a second (ten, where messages of 400 MB have to be made) or
+a tenth of the fold's time, and each for itself after a tenth of the time that was left when it was held.  So a member
+that keeps silent or trickles delays nobody for longer, and nobody misses a deadline who would have had a tenth of the
+time to spare.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOLDER = "for a slot"  # beside the names of invocations
 _SILENCE = 1.0  # seconds, at most
+_MAKING = 40e6  # bytes a second at which a large message is made where many share a machine: so long it may be silent
 _SHARE = 10  # of the time that is left
 _LEAST = 0.001  # seconds between two looks
 
@@ -201,7 +203,8 @@ class Slots:
         return cursors, [(m, -1 if bulk is None else bulk.received_bytes) for m, bulk in links]
 
     def _watch(self) -> None:
-        wait = max(min(_SILENCE, self._patience()), _LEAST)
+        silence = max(_SILENCE, max((held.coming for held in self._held.values()), default=0) / _MAKING)
+        wait = max(min(silence, self._patience()), _LEAST)
         self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
 
     def _tick(self) -> None:
