@@ -123,7 +123,7 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
         except KeyboardInterrupt:
             if tree is None:
                 raise
-            status, error, code = "interrupted", failure.interrupted(tree.run_dir), failure.INTERRUPTED
+            status, error, code = "interrupted", failure.interrupted(None if tree.recorder.virtual else tree.run_dir), failure.INTERRUPTED
         finally:
             if tree is not None:
                 _leave(tree, down)

@@ -37,6 +37,8 @@ def command(file: str, clients: int | None, history: bool, sets: tuple[str, ...]
     topology = load_topology(file, sets, clients=clients)
     for note in topology.notes:
         output.warn(str(note))
+    if not any(node.link or node.device or node.interface for node in topology.nodes.values()):
+        output.warn(f"{file}: no links and no devices are modelled, so rounds take no virtual time")
 
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         return simulate(topology, on_event=on_event, histories=history)
