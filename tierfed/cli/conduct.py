@@ -123,7 +123,8 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
         except KeyboardInterrupt:
             if tree is None:
                 raise
-            status, error, code = "interrupted", failure.interrupted(None if tree.recorder.virtual else tree.run_dir), failure.INTERRUPTED
+            goes_on = None if tree.recorder.virtual else tree.run_dir
+            status, error, code = "interrupted", failure.interrupted(goes_on), failure.INTERRUPTED
         finally:
             if tree is not None:
                 _leave(tree, down)
