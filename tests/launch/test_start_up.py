@@ -154,11 +154,11 @@ def test_a_crash_is_named_with_its_stack(start: Start) -> None:
 
 def test_a_node_that_never_gets_ready_is_named_with_its_last_warning(start: Start) -> None:
     """At the time limit: who is missing, and what it said."""
-    one = start("one_waits", wait_timeout=4.0)  # twice what the zygote takes to import on a busy machine
+    one = start("one_waits", wait_timeout=2.0)
     with pytest.raises(NotReady) as caught:
         one.wait_ready()
     text = str(caught.value)
-    assert "of 3 nodes not ready after 4 s: " in text and "c-1" in text
+    assert "of 3 nodes not ready after 2 s: " in text and "c-1" in text
     assert "c-1 said: the sensor does not answer" in text
     assert text.endswith("c-1.jsonl, or allow more with --wait-timeout")
     assert left_over(one.run_id) == {}

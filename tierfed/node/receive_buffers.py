@@ -159,8 +159,9 @@ class ReceiveBuffers:
         """Return a mapping that has the file's next `size` bytes; each one takes a descriptor, so there are few."""
         if self._mapped is None or self._file_end + size > self._mapped_to:
             self._mapped_from, self._mapped_to = self._file_end, self._file_end + max(size, _MAPPED)
-            os.ftruncate(file, self._mapped_to)  # which takes no space: what is lent was reserved
+            os.ftruncate(file, self._mapped_to)  # a mapping has to fit the file when it is made
             self._mapped = mmap.mmap(file, self._mapped_to - self._mapped_from, offset=self._mapped_from)
+            os.ftruncate(file, self._file_end + size)  # which grows as buffers are reserved, and no further
         return self._mapped
 
     def _settle(self) -> None:
