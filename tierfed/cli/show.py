@@ -114,10 +114,11 @@ def _predicted(
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the program prints is no part of the drawing
             job = load_job(topology.job.program, topology.source.parent if topology.source is not None else None)
-        if job.round is None:
+        round = job.round_of(topology.job.params)
+        if round is None:
             output.warn(f"no prediction: {job.__name__} names no round; write @tierfed.job(round=step)")
             return None, {}, errors.at_root(topology, correlation), None
-        compiled = compile(job.round, topology.hierarchy)
+        compiled = compile(round, topology.hierarchy)
         predicted = plan.predicted(topology, compiled)
         taken = cost.cost(topology, compiled)
         sent = plan.summed(topology, compiled)
@@ -130,4 +131,4 @@ def _predicted(
         if one is None:
             output.warn(f"no prediction for {placement}: the sizes or the number of its messages depend on an argument")
     at_root = errors.at_root(topology, correlation, sent) if sent else None
-    return job.round.name, predicted, at_root, taken
+    return round.name, predicted, at_root, taken

@@ -67,17 +67,21 @@ def misfits(
         job.check(params, "job.params")
     except TierfedError as error:
         found.append(error)
-    if topology is not None and job.round is not None:
+    try:
+        round = job.round_of({} if found else params)
+    except TierfedError as error:
+        return [error]
+    if topology is not None and round is not None:
         from tierfed.compiler import compile  # with numpy, which a look at parameters does not need
         from tierfed.topology import deadlines, plan
 
         try:
-            compiled = compile(job.round, topology.hierarchy)
+            compiled = compile(round, topology.hierarchy)
             found += plan.misfits(topology, compiled)
             found += deadlines.unmet(topology, compiled)
             found += plan.idle_rules(topology, compiled)
         except TierfedError as error:
-            error.where = f"{job.round.name}: {error.where}" if error.where else job.round.name
+            error.where = f"{round.name}: {error.where}" if error.where else round.name
             found.append(error)
     return found
 
