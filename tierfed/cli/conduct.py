@@ -9,9 +9,10 @@ is here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from tierfed.errors import Advice, JobError, LeafError, TierfedError
 from tierfed.jobs import program
 from tierfed.jobs.tree import RunTree
 from tierfed.report import failure, summary
+from tierfed.report.dashboard import Dashboard
 from tierfed.report.output import Output
 from tierfed.report.view import view
 from tierfed.topology import Topology
@@ -89,27 +91,33 @@ def of_file(topology: Topology, output: Output) -> Work:
     return work(topology.job.program, topology.job.params, topology, output)
 
 
-def conduct(topology: Topology, start: Start, what: Work, output: Output, *, leave: bool) -> None:
+def conduct(
+    topology: Topology, start: Start, what: Work, output: Output, *, leave: bool, dashboard: bool = False
+) -> None:
     """Run `what` on the tree that `start` gives, and tell everybody how it went.
 
-    The tree is left up if `leave`, unless it is interrupted.  Raises Told unless all went well, or what
-    `start` raises.
+    The tree is left up if `leave`, unless it is interrupted; with `dashboard` a page shows it meanwhile.
+
+    Raises Told unless all went well, or what `start` raises.
     """
     status, error, code = "ok", None, 0
     with interruptible(output):
         tree: RunTree | None = None
         down = True
         watching = view(topology, output)
+        board = Dashboard(topology) if dashboard else None
         shown: list[TierfedError] = []
 
         def heard(event: dict[str, Any]) -> None:
             watching.happened(event)
+            if board is not None:
+                board.happened(event)
             if event["event"] == "raised" and not shown:  # a client's first traceback: what there is to mend
                 shown.append(TierfedError.from_dict(event["error"]))
                 watching.fail(shown[0], log=failure.log_of(shown[0], tree.run_dir) if tree else None)
 
         try:
-            with output.user_code(), watching:
+            with output.user_code(), _served(board, output), watching:
                 tree = start(heard)
                 remember(tree, what)
                 try:
@@ -120,6 +128,8 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
                 except Exception as raised:
                     status, error, code = "failed", _raised(what, raised), failure.RUN_FAILED
                 down = not leave
+                if board is not None:
+                    board.over(status)
         except KeyboardInterrupt:
             if tree is None:
                 raise
@@ -138,6 +148,21 @@ def conduct(topology: Topology, start: Start, what: Work, output: Output, *, lea
     output.document(document)
     if code:
         raise Told(code)
+
+
+@contextlib.contextmanager
+def _served(board: Dashboard | None, output: Output) -> Iterator[None]:
+    """Serve the page of a run, if there is one, and say where it is."""
+    if board is None:
+        yield
+        return
+    with board.served() as address:
+        output.say(f"dashboard: {address}")
+        try:
+            yield
+        except KeyboardInterrupt:
+            board.over("interrupted")
+            raise
 
 
 def _leave(tree: RunTree, down: bool) -> None:

@@ -54,6 +54,13 @@ def wait_timeout(command: _F) -> _F:
     )(command)
 
 
+def dashboard(command: _F) -> _F:
+    """Add `--dashboard`."""
+    return click.option(
+        "--dashboard", is_flag=True, help="Serve a page on this machine that shows the run as it goes on."
+    )(command)
+
+
 def as_json(command: _F) -> _F:
     """Add `--json`; the command gets an `Output`."""
 

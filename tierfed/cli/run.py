@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter.  May be repeated.")
 @click.option("--resume", metavar="RUN", help="Go on after the last checkpoint of that run.")
 @click.option("--run", "on", metavar="RUN", help="The tree to use, by the beginning of its run's id.")
+@options.dashboard
 @options.sets
 @options.wait_timeout
 @options.as_json
@@ -41,6 +42,7 @@ def command(
     params: tuple[str, ...],
     resume: str | None,
     on: str | None,
+    dashboard: bool,
     sets: tuple[str, ...],
     wait_timeout: float,
     output: Output,
@@ -78,7 +80,7 @@ def command(
             return attach(running, on_event=on_event)
         return bring_up(topology, wait_timeout=wait_timeout, on_event=on_event, resumed=kept)
 
-    conduct(topology, start, what, output, leave=running is not None)
+    conduct(topology, start, what, output, leave=running is not None, dashboard=dashboard)
 
 
 def _topology(file: str | None, sets: tuple[str, ...], of: Run | None) -> Topology:

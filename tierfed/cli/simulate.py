@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 @click.argument("file")
 @click.option("--clients", type=click.IntRange(min=1), metavar="N", help="Have so many members in the lowest tier.")
 @click.option("--history", is_flag=True, help="Keep what happened at each aggregator, as daemons do.")
+@options.dashboard
 @options.sets
 @options.as_json
-def command(file: str, clients: int | None, history: bool, sets: tuple[str, ...], output: Output) -> None:
+def command(
+    file: str, clients: int | None, history: bool, dashboard: bool, sets: tuple[str, ...], output: Output
+) -> None:
     """Run the job in FILE on a virtual clock, over the links and devices that it describes.
 
     Times are virtual seconds.  The same seed gives the same run, whatever else this machine does.
@@ -43,4 +46,4 @@ def command(file: str, clients: int | None, history: bool, sets: tuple[str, ...]
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         return simulate(topology, on_event=on_event, histories=history)
 
-    conduct(topology, start, of_file(topology, output), output, leave=False)
+    conduct(topology, start, of_file(topology, output), output, leave=False, dashboard=dashboard)

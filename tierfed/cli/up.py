@@ -32,6 +32,7 @@ _HOUR = 3600.0  # seconds
 @click.option("--keep", is_flag=True, help="Run the job, and leave the tree up.")
 @click.option("--no-job", is_flag=True, help="Run no job, and stay until Ctrl-C.")
 @click.option("--trace", is_flag=True, help="Keep what nodes spend their time on, for `tierfed trace`.")
+@options.dashboard
 @options.sets
 @options.wait_timeout
 @options.as_json
@@ -41,6 +42,7 @@ def command(
     keep: bool,
     no_job: bool,
     trace: bool,
+    dashboard: bool,
     sets: tuple[str, ...],
     wait_timeout: float,
     output: Output,
@@ -52,6 +54,8 @@ def command(
     chosen = [name for name, given in (("-d", detach), ("--keep", keep), ("--no-job", no_job)) if given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+    if dashboard and (detach or no_job):
+        raise click.UsageError(f"--dashboard shows a job, and {chosen[0]} runs none; give it to tierfed run")
     from tierfed.cli.conduct import conduct, heed, of_file
     from tierfed.errors import TopologyError
     from tierfed.jobs import bring_up
@@ -71,7 +75,7 @@ def command(
         return bring_up(topology, keep=detach, wait_timeout=wait_timeout, on_event=on_event, trace=trace)
 
     if not detach and not no_job:
-        conduct(topology, start, of_file(topology, output), output, leave=keep)
+        conduct(topology, start, of_file(topology, output), output, leave=keep, dashboard=dashboard)
         return
     tree = _ready(topology, start, output, stay=no_job)
     output.document(tree.summary("ok"))

@@ -39,6 +39,11 @@ class Fold(NamedTuple):
     closed: bool
     awaits: str
 
+    @property
+    def state(self) -> str:
+        """What is going on: `collecting`, `folding`, `folded`."""
+        return "folded" if self.closed else "folding" if self.whole + self.lost >= self.expected else "collecting"
+
 
 @dataclass(slots=True)
 class Aggregator:
@@ -116,6 +121,22 @@ class Progress:
         if node is not None and node.parent in self._aggregators:
             self._aggregators[node.parent].lost.append(name)
 
+    def _leaves(self, node: Node) -> str | None:
+        """Return the placement of the children of `node`, if those have none themselves."""
+        first = self._topology.nodes[node.children[0]]
+        return None if first.children else str(first.placement)
+
+    def told(self) -> dict[str, Any]:
+        """Return what is known, as plain values: for pages, and for programs."""
+        with self._lock:
+            return {
+                "ready": self._ready,
+                "placements": {name: {"ready": ready, "of": of} for name, (ready, of) in self.placements.items()},
+                "round": None if self._round is None else {"number": self._round[0] + 1, "of": self._round[1]},
+                "done": self._done,
+                "aggregators": [_told(a, self._leaves(a.node), self._clock()) for a in self._aggregators.values()],
+            }
+
     def lines(self, width: int, height: int) -> list[Line]:
         """Return what to draw on `width` columns and at most `height` lines."""
         with self._lock:
@@ -162,6 +183,23 @@ def _aggregators(topology: Topology, node: Node, lead: str, below: str) -> list[
     return rows
 
 
+def _told(aggregator: Aggregator, leaves: str | None, now: float) -> dict[str, Any]:
+    node, fold = aggregator.node, aggregator.current
+    plain: dict[str, Any] = {
+        "name": node.name,
+        "placement": str(node.placement),
+        "parent": node.parent,
+        "children": len(node.children),
+        "leaves": leaves,
+        "lost": aggregator.lost,
+        "state": "waiting" if fold is None else fold.state,
+    }
+    if fold is not None:
+        left = None if fold.closed else max(node.deadline.seconds - (now - aggregator.since), 0.0)
+        plain |= {"whole": fold.whole, "expected": fold.expected, "awaits": fold.awaits, "left": left}
+    return plain
+
+
 def _row(aggregator: Aggregator, now: float, width: int) -> list[Line]:
     node = aggregator.node
     name = node.name if node.parent is not None else f"{node.placement} {node.name}"
@@ -172,7 +210,7 @@ def _row(aggregator: Aggregator, now: float, width: int) -> list[Line]:
     if fold is None:
         return [_cut([*line, ("waiting", "dim")], width)]
     whole, expected, lost, closed, awaits = fold
-    state = "folded" if closed else "folding" if whole + lost >= expected else "collecting"
+    state = fold.state
     line.append((f"{state:<10} {whole}/{expected}", "green" if closed else ""))
     left = node.deadline.seconds - (now - aggregator.since)
     if not closed and left < node.deadline.seconds * _URGENT:
