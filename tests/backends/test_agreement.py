@@ -104,7 +104,7 @@ def test_daemons_agree_whatever_arrives_first(case: Case, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@examples(10_000)
+@examples(4_000)
 @given(cases(), st.integers(0, 999))
 def test_daemons_agree_at_length(case: Case, seed: int) -> None:
     """The same, for as long as it takes."""

@@ -28,6 +28,8 @@ from tierfed.placements import Hierarchy, Tree
 from tierfed.types import FederatedType, FunctionType
 from tierfed.types.values import Rows
 
+pytestmark = pytest.mark.slow
+
 AT_MOST = 400  # examples of a search
 
 FOUR_TIERS = HIERARCHIES["four tiers"]

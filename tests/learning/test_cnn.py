@@ -69,6 +69,7 @@ def test_an_update_is_a_function_of_its_arguments(cnn):
     assert len({update(5, 1), update(5, 2), update(6, 1)}) == 3
 
 
+@pytest.mark.slow
 def test_the_shipped_job_learns_on_forked_daemons_and_nothing_is_left(tmp_path):
     """Five rounds of topologies/three_tier_tf.yaml pass .7 on forked processes, and every process ends."""
     file = REPOSITORY / "topologies" / "three_tier_tf.yaml"

@@ -83,7 +83,10 @@ def oracle(tree: Nested, count: int, rounds: int, seed: int, link: Any = exact, 
     return model
 
 
-@pytest.mark.parametrize(("seed", "link"), [(0, exact), (0, lossy), (1, lossy), (2, lossy)])
+@pytest.mark.parametrize(
+    ("seed", "link"),
+    [(0, lossy), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((0, exact), (1, lossy), (2, lossy)))],
+)
 def test_the_main_jobs_settings_reach_three_quarters(seed: int, link: Any) -> None:
     """32 clients below two edges, 20 rounds of 3 epochs: 0.75 of 1,000 images never trained on, also through codecs."""
     model = oracle([range(16), range(16, 32)], 32, 20, seed, link)

@@ -132,6 +132,7 @@ async def test_a_job_that_is_resumed_ends_with_the_same_state() -> None:
     assert all(a[n].tobytes() == b[n].tobytes() for a, b in zip(state["heads"], again["heads"], strict=True) for n in a)
 
 
+@pytest.mark.slow
 def test_heads_stay_at_their_clients_on_a_tree_of_daemons(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On daemons the job gives the reference's bits, with heads as a handle that rounds do not move."""
     monkeypatch.setenv("TIERFED_HOME", str(tmp_path))
@@ -154,6 +155,7 @@ def test_heads_stay_at_their_clients_on_a_tree_of_daemons(tmp_path: Any, monkeyp
     assert all(state["body"][n].tobytes() == part.tobytes() for n, part in expected["body"].items())
 
 
+@pytest.mark.slow
 async def test_what_personalisation_brings() -> None:
     """With four shards a client, as shipped: the heads are worth at least eight points after ten rounds."""
     topology = load_topology(Path(__file__).parents[2] / "topologies" / "personal.yaml")

@@ -540,6 +540,7 @@ print("alive")
 """
 
 
+@pytest.mark.slow
 def test_an_unaligned_buffer_does_not_abort_the_process():
     """Arrays at any address, down to odd ones, are read right by vectorised kernels."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

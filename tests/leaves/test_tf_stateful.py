@@ -101,6 +101,7 @@ def test_in_the_reference():
     in_all(drawing()(0.0, [0.0, 0.0, 0.0]))
 
 
+@pytest.mark.slow
 def test_on_daemons_that_knew_of_no_such_leaf():
     """So do daemons, which import TensorFlow by themselves; what is unplaced is drawn once for all."""
     collect = {"SERVER": {"deadline": "60s"}}

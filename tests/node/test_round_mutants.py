@@ -13,6 +13,8 @@ from tierfed.node.collection import Collection
 from tierfed.node.round import Round
 from tierfed.node.round_events import ENOUGH, Accept, Arrived, Discard, Fold, Offered
 
+pytestmark = pytest.mark.slow
+
 SEARCH = settings(
     max_examples=5000,
     stateful_step_count=40,

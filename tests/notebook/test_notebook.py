@@ -16,6 +16,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from tierfed.launch.pids import ProcessId
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_STEPS = ROOT / "docs" / "notebooks" / "first_steps.ipynb"
 

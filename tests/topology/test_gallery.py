@@ -75,6 +75,7 @@ def test_phones_are_as_many_as_you_like() -> None:
     assert 17 < bounds["low"] < bounds["high"] < 23 and bounds["high"] - bounds["low"] < 0.03
 
 
+@pytest.mark.slow
 def test_daemons_come_up_and_count_the_same() -> None:
     """The factory, with four sensors and a radio of a faster kind, as processes and simulated."""
     fast = ["CLIENTS.link.rate=10mbit", "GATEWAYS.interface.rate=10mbit", "PLANTS.link.rate=10mbit"]
