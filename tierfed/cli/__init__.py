@@ -42,7 +42,8 @@ COMMANDS: Mapping[str, str] = {
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
     "trace": "Write what the nodes of a run spent their time on, for Perfetto.",
-    "fault": "Kill or stop a node of a running tree, or let it go on.",
+    "link": "Show and change the links of a running tree.",
+    "fault": "Kill, stop or cut off a node of a running tree, or let it go on.",
     "down": "Take a tree down.",
 }
 _COMPLETE = "_TIERFED_COMPLETE"

@@ -18,6 +18,7 @@ from typing import Any
 
 from tierfed.backends.native.driver import Record
 from tierfed.errors import TierfedError
+from tierfed.launch.changes import Changes
 from tierfed.node.traffic import FIELDS, Traffic, merged
 from tierfed.topology import Topology
 from tierfed.topology.faults import Fault
@@ -53,6 +54,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._events = open(run_dir / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115  # closed by close()
         self._begun = clock()
+        self._changes = Changes(run_dir, run_dir / "events.jsonl")
         self._rounds: Path = run_dir / "rounds.csv"
         self._columns: list[str] | None = None
         self._tiers = [str(p) for p in topology.hierarchy.placements if p != topology.hierarchy.root]
@@ -117,11 +119,18 @@ class Recorder:
         """Something goes wrong on purpose, or is over."""
         self.event("fault", node=fault.node, do=fault.do, over=over, round=self._current)
 
+    def _heed(self) -> None:
+        """Take what commands have changed in the tree since the last time (launch/changes.py)."""
+        for change in self._changes.new():
+            kind = change.pop("event")
+            self.event(kind, **change, round=self._current)
+
     def round_begins(self, number: int, of: int) -> None:
         """A round of the job begins."""
         self._current, self.of, self._started = number, of, self.clock()
         self._this = Traffic()
         self._contributors, self._drawn, self._lost_now, self._metrics = {}, {}, {}, {}
+        self._heed()
         self.event("round", round=number, of=of)
         self.on_round(number + 1)
 
@@ -141,6 +150,7 @@ class Recorder:
     def round_ends(self) -> None:
         """The round is over: its row is written."""
         seconds = self.clock() - self._started
+        self._heed()
         self.rounds += 1
         self.seconds["per_round"].append(round(seconds, 6))
         leaves = [str(p) for p in self.topology.hierarchy.placements if not self.topology.hierarchy.children(p)]

@@ -76,6 +76,15 @@ class Channel:
         self._idle = float("-inf")  # since when nothing is
         self._arrives = 0.0  # when the last that has left does
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._pushed is None and self._coming is None
+
+    def change(self, way: Path) -> None:
+        """Go by another model from now on; what has begun to leave keeps its time."""
+        self.way = way
+
     def push(self, nbytes: int, then: Callable[[], None]) -> None:
         """Send `nbytes` after what was pushed before; call `then` when they have arrived."""
         self.queued += nbytes

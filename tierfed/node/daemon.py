@@ -24,13 +24,13 @@ from typing import Any
 from tierfed.node import event_loop, transport
 from tierfed.node.history import History
 from tierfed.node.lag import Lag
+from tierfed.node.live_links import LiveLinks
 from tierfed.node.metrics import exposition
 from tierfed.node.naming import NODE
 from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
 from tierfed.node.reception import Transport
 from tierfed.node.saving import CHECKPOINTS
-from tierfed.node.shaped_link import shaping
 from tierfed.node.spans import TRACES
 from tierfed.topology.assignment import NodeAssignment
 
@@ -81,7 +81,7 @@ async def serve_nodes(
                     pulse=pulse,
                     metrics=metrics,
                     checkpoints=checkpoints,
-                    shaped=shaping(one),
+                    live=LiveLinks(one) if one.children else None,
                 )
                 if resumed is not None:
                     node.keeping.restore(resumed, one.name)

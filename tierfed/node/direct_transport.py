@@ -25,7 +25,7 @@ from tierfed.node.backoff import Backoff
 from tierfed.node.channel import ROOM, Channel
 from tierfed.node.hello import Hello, agree
 from tierfed.node.link import LIMITS, Allocate, Limits, Link, OnFrame
-from tierfed.node.reception import Admit, Server, persist
+from tierfed.node.reception import Admit, Door, Server, persist
 from tierfed.wire.frame import Frame, Sealed, aligned, frame_bytes
 from tierfed.wire.plain import pack
 
@@ -53,9 +53,10 @@ class DirectTransport:
         *,
         ready: Callable[[], str | None] = lambda: None,
         metrics: Callable[[], bytes] = bytes,
+        door: Door | None = None,
         limits: Limits = LIMITS,
     ) -> Server:
-        """Serve links at `listener`; see `transport.serve`.  Nobody asks `ready` or `metrics`."""
+        """Serve links at `listener`; see `transport.serve`.  Nobody asks `ready`, `metrics` or `door`."""
         self._listening[listener] = hello, admit
         return cast(Server, _Listening(partial(self._listening.pop, listener, None)))
 
@@ -96,7 +97,7 @@ class DirectTransport:
         """Let the far end of somebody's link in at `address`, without a call; raises as its parent does."""
         parent, admit = self._listening[address]
         agree(link.peer, parent)
-        link.info = admit(cast(Link, link))
+        link.info = admit(cast(Link, link)) or {}
 
     def hold(self, child: str) -> None:
         """Let nothing arrive over the links of `child`, either way, until `release`; whoever sends does not notice."""

@@ -187,6 +187,11 @@ class Link(asyncio.BufferedProtocol):
 
     # -- incoming
 
+    @property
+    def reads(self) -> tuple[OnFrame | None, Allocate | None, bool]:
+        """What `start` was given, and whether nothing is read now: for who takes the link over."""
+        return self._on_frame, self._allocate, self._paused
+
     def start(self, on_frame: OnFrame, allocate: Allocate | None = None) -> None:
         """Hand every frame to `on_frame`, in order, from now on; before, none is lost.
 
@@ -319,6 +324,12 @@ class Link(asyncio.BufferedProtocol):
         if not self._ending and self._outgoing is not None:
             self._outgoing.end(b"".join(encode({"link": "close", "error": None if error is None else told(error)})))
             self._end(error, lingers=True)
+
+    def vanish(self, reason: TierfedError) -> None:
+        """End the link without a word, as where a network fails: the peer finds the connection lost."""
+        if not self._ending and self._transport is not None:
+            self._end(reason)
+            self._transport.abort()
 
     def _fail(self, error: TierfedError) -> None:
         if not self._ending:

@@ -28,7 +28,7 @@ from tierfed.node.backoff import Backoff
 from tierfed.node.hello import Hello
 from tierfed.node.link import LIMITS, Limits, Link
 from tierfed.node.loopback import loopback
-from tierfed.node.reception import Admit, Reception, Server, introduce, persist
+from tierfed.node.reception import Admit, Door, Reception, Server, introduce, persist
 
 __all__ = ["Leg", "MemoryListener", "MemoryTransport"]
 
@@ -83,9 +83,10 @@ class MemoryTransport:
         *,
         ready: Callable[[], str | None] = lambda: None,
         metrics: Callable[[], bytes] = bytes,
+        door: Door | None = None,
         limits: Limits = LIMITS,
     ) -> Server:
-        """Serve links at `listener`; see `transport.serve`.  There is no HTTP: nobody asks `ready` or `metrics`."""
+        """Serve links at `listener`; see `transport.serve`.  There is no HTTP: nobody asks `ready` and the like."""
         address = loopback(*listener.getsockname(), doing="serve")
         self._listening[address] = reception = Reception(hello, admit, limits)
 

@@ -46,6 +46,7 @@ from tierfed.node.invocation import Invocation
 from tierfed.node.keepers import Keeping
 from tierfed.node.kept import Kept
 from tierfed.node.link import Link
+from tierfed.node.live_links import LiveLinks
 from tierfed.node.metrics import Vitals
 from tierfed.node.peer import Away, Peer
 from tierfed.node.programs import Programs
@@ -88,8 +89,8 @@ class Node:
 
     `leaves` is where computing happens, off the loop.  `buffers` are where contributions wait;
     without them, some of the default budget that spill to `spool`.  `metrics` tells of the whole process.
-    What codecs keep is saved in the folder `checkpoints`, when a job says so.  `shaped` gives a child's link the
-    time of a modelled one.  `epoch` is that of its first connection to its parent.
+    What codecs keep is saved in the folder `checkpoints`, when a job says so.  `live` gives children's links
+    the time of modelled ones, and changes them.  `epoch` is that of its first connection to its parent.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Node:
         pulse: Pulse = PULSE,
         metrics: Callable[[], bytes] = bytes,
         checkpoints: Path | None = None,
-        shaped: Callable[[Link, str], Link] = lambda link, child: link,
+        live: LiveLinks | None = None,
         epoch: int = 0,
     ) -> None:
         self.me = me
@@ -133,7 +134,9 @@ class Node:
         self.keeping = Keeping()
         self.downwards = Downwards(self._links, self.keeping.fates, self.send_to_child)
         self._checkpoints = checkpoints
-        self._shaped = shaped
+        self._live = live
+        if live is not None:
+            live.peers = self._links
         self.computed = 0.0  # seconds of the modelled device
         self._saving: set[asyncio.Task[None]] = set()
         self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
@@ -155,7 +158,12 @@ class Node:
                 if listener is not None:
                     hello = self._hello("bulk")
                     self._server = await self._transport.serve(
-                        listener, hello, self._admit, ready=self._why_not_ready, metrics=self._metrics
+                        listener,
+                        hello,
+                        self._admit,
+                        ready=self._why_not_ready,
+                        metrics=self._metrics,
+                        door=None if self._live is None else self._live.answer,
                     )
                 if self.me.parent is None:
                     self.ready.set()
@@ -251,8 +259,8 @@ class Node:
 
     # -- children
 
-    def _admit(self, link: Link) -> dict[str, Any]:
-        """Let a child in, or the driver at the root; called by the handshake."""
+    def _admit(self, link: Link) -> dict[str, Any] | None:
+        """Let a child in, or the driver at the root, None who cannot be heard; called by the handshake."""
         peer = link.peer
         assert peer is not None
         if self.me.parent is None and (peer.node, peer.placement) == (DRIVER, DRIVER_PLACEMENT):
@@ -264,6 +272,8 @@ class Node:
                 where=f"hello to {self.me.name}",
                 mend="start nodes from one topology",
             )
+        if self._live is not None and self._live.cut(peer.node):
+            return None
         child = self._links[peer.node]
         if peer.epoch < child.epoch:
             raise ProtocolError(
@@ -292,8 +302,8 @@ class Node:
     def _attach(self, peer: Peer, link: Link, on_control: Callable[[Frame], None]) -> None:
         assert link.peer is not None
         name, plane = peer.name, link.peer.plane
-        if peer is not self._driver:
-            link = self._shaped(link, name)
+        if peer is not self._driver and self._live is not None:
+            link = self._live.shaped(link, name)
         if (peer.bulk if plane == "bulk" else peer.control) is not None:
             raise ProtocolError(
                 f"a second {plane} link of {name}",
@@ -317,7 +327,8 @@ class Node:
 
     def _gone(self, peer: Peer, link: Link, reason: TierfedError | None) -> None:
         """A link of a child, or of the driver, is closed."""
-        if link in (peer.bulk, peer.control):  # else its loss was noticed before
+        known = (peer.bulk, peer.control)
+        if any(one is not None and one.closed is link.closed for one in known):  # else its loss was noticed before
             self._lost(peer, _GOODBYE if reason is None else reason.what, reason)
 
     def _lost(self, peer: Peer, why: str, reason: TierfedError | None = None) -> None:

@@ -8,7 +8,7 @@ connection and waits for the answer, and `persist` tries again until a deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,9 +18,13 @@ from tierfed.node.hello import Hello, agree, check_hello, check_welcome
 from tierfed.node.link import Limits, Link
 from tierfed.wire.frame import Frame
 
-__all__ = ["Admit", "Reception", "Server", "Transport", "introduce", "persist"]
+__all__ = ["Admit", "Door", "Reception", "Server", "Transport", "introduce", "persist"]
 
-Admit = Callable[[Link], dict[str, Any]]
+Admit = Callable[[Link], dict[str, Any] | None]
+"""Lets somebody in: what the welcome shall say, None where nobody can be heard; raises TierfedError to refuse."""
+
+Door = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Answers a request of whoever has the run's token; raises TierfedError."""
 
 
 class Reception:
@@ -51,6 +55,9 @@ class Reception:
         link.peer = hello
         link.name = f"{hello.node} ({hello.plane}, {link.name})"
         info = self._admit(link)
+        if info is None:
+            link.vanish(ProtocolError("the link is cut", where=link.name, mend="heal it: tierfed fault"))
+            return
         self._arriving.discard(link)
         self.links.add(link)
         link.post(self._hello.welcome(protocol, info))
@@ -107,6 +114,7 @@ class Transport(Protocol):
         *,
         ready: Callable[[], str | None] = ...,
         metrics: Callable[[], bytes] = ...,
+        door: Door | None = ...,
         limits: Limits = ...,
     ) -> Server:
         """Serve links on `listener`."""

@@ -6,6 +6,12 @@
 Both directions are shaped at the parent, where those share an interface who share one: what comes waits there until it
 would be there, what goes waits until it would have arrived, less the moment that the socket takes.  So the
 children need not know, and their daemons are those of any other run.  It is at the level of frames, not of packets.
+
+    shaped = ShapedLink.over(link, up, down)        a link that is in use is taken over, between two frames
+    shaped.hold(), shaped.release()                 nothing arrives meanwhile, either way
+
+Nothing overtakes: what the link was given before leaves before what it is given through this, and who hands it back
+(`bare`) has nothing under way.
 """
 
 from __future__ import annotations
@@ -13,17 +19,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.channel import ROOM, Channel
 from tierfed.node.direct_transport import size_of
 from tierfed.node.hello import Hello
 from tierfed.node.link import Allocate, Link, OnFrame
-from tierfed.node.ways import Ways
-from tierfed.topology.assignment import NodeAssignment
 from tierfed.wire.frame import Frame, Sealed
 
 log = logging.getLogger("tierfed.node.link")
@@ -37,7 +41,10 @@ class ShapedLink:
         self._up = up
         self._down = down
         self._on_frame: OnFrame | None = None
+        self._allocate: Allocate | None = None
         self._paused = False
+        self._held = False
+        self._stuck: list[dict[str, Any]] = []  # posts that wait for `release`
         self._waiting: deque[Frame] = deque()  # arrived, and not yet wanted
         self._leaving: deque[tuple[dict[str, Any], Sealed]] = deque()
         self._pump: asyncio.Task[None] | None = None
@@ -46,6 +53,45 @@ class ShapedLink:
         up.moved = self._look
         down.moved = self._room.set
         link.closed.add_done_callback(lambda _: self._over())
+
+    @staticmethod
+    def over(link: Link, up: Channel, down: Channel) -> ShapedLink:
+        """Return a shaped link in the place of one that may have been started; what it has begun goes on as it was."""
+        on_frame, allocate, paused = link.reads
+        shaped = ShapedLink(link, up, down)
+        shaped._paused = paused
+        if on_frame is not None:
+            shaped.start(on_frame, allocate)
+            shaped._look()
+        return shaped
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, nor waits."""
+        sending = self._turn.locked() or self._pump is not None or self._leaving
+        return not (sending or self._waiting or self._paused or self._held) and self._up.idle and self._down.idle
+
+    def bare(self) -> Link:
+        """Return the link without its shape, reading for whom this one did.  To be called when it is idle."""
+        if self._on_frame is not None:
+            self._link.start(self._on_frame, self._allocate)
+        return self._link
+
+    def hold(self) -> None:
+        """Let nothing arrive, either way, until `release`."""
+        self._held = True
+        self._look()
+
+    def release(self) -> None:
+        """Let arrive what was held."""
+        self._held = False
+        stuck, self._stuck = self._stuck, []
+        for header in stuck:
+            self._link.post(header)
+        self._leave_now()
+        self._drain()
+        self._look()
+        self._room.set()
 
     name = property(lambda self: self._link.name)
     info = property(lambda self: self._link.info)
@@ -82,7 +128,7 @@ class ShapedLink:
                     raise ProtocolError("the link is closed", where=self._link.name, mend="leave this peer out")
                 sealed = Sealed.of(*(bytes(b) for b in buffers))  # they are under way for a while
                 self._down.push(size_of(header, sealed), partial(self._leave, header, sealed))
-                while self._down.queued > ROOM and not self._link.closed.done():
+                while (self._held or self._down.queued > ROOM) and not self._link.closed.done():
                     self._room.clear()
                     await self._room.wait()
 
@@ -96,16 +142,25 @@ class ShapedLink:
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame without waiting."""
         if not self._link.closed.done():
-            self._down.push(size_of(header, Sealed.of()), partial(self._link.post, header))
+            self._down.push(size_of(header, Sealed.of()), partial(self._post, header))
+
+    def _post(self, header: dict[str, Any]) -> None:
+        if self._held:
+            self._stuck.append(header)
+        else:
+            self._link.post(header)
 
     def _leave(self, header: dict[str, Any], sealed: Sealed) -> None:
         self._leaving.append((header, sealed))
-        if self._pump is None:
+        self._leave_now()
+
+    def _leave_now(self) -> None:
+        if self._pump is None and self._leaving and not self._held:
             self._pump = asyncio.get_running_loop().create_task(self._pumped())
 
     async def _pumped(self) -> None:
         try:
-            while self._leaving:
+            while self._leaving and not self._held:
                 await self._link.send(*self._leaving.popleft())
         except ProtocolError as error:
             log.info("%s: %s", self._link.name, error.what)
@@ -116,7 +171,7 @@ class ShapedLink:
 
     def start(self, on_frame: OnFrame, allocate: Allocate | None = None) -> None:
         """Hand every frame to `on_frame`, in order, when it would be there; it waits in memory of its own."""
-        self._on_frame = on_frame
+        self._on_frame, self._allocate = on_frame, allocate
         self._link.start(self._came)
 
     def _came(self, frame: Frame) -> None:
@@ -129,7 +184,7 @@ class ShapedLink:
 
     def _drain(self) -> None:
         try:
-            while self._waiting and not self._paused and not self._link.closed.done():
+            while self._waiting and not (self._paused or self._held) and not self._link.closed.done():
                 assert self._on_frame is not None
                 self._on_frame(self._waiting.popleft())
         except Exception as error:
@@ -140,7 +195,7 @@ class ShapedLink:
 
     def _look(self) -> None:
         """Read on, or no further, by what is under way."""
-        if self._up.queued > ROOM or self._paused:
+        if self._up.queued > ROOM or self._paused or self._held:
             self._link.pause()
         else:
             self._link.resume()
@@ -159,8 +214,11 @@ class ShapedLink:
     # -- the end
 
     def close(self, error: TierfedError | None = None) -> None:
-        """End the link, and tell the peer why."""
-        self._link.close(error)
+        """End the link, and tell the peer why, if it can be told."""
+        if self._held:
+            self._link.vanish(error or ProtocolError("the link is cut", where=self._link.name))
+        else:
+            self._link.close(error)
 
     def _over(self) -> None:
         self._up.clear()
@@ -168,16 +226,3 @@ class ShapedLink:
         self._room.set()
         if self._pump is not None:
             self._pump.cancel()
-
-
-def shaping(parent: NodeAssignment) -> Callable[[Link, str], Link]:
-    """Return what shapes the links of a node's children as the topology says; those that it says nothing of stay."""
-    ways = Ways()
-    ways.add(parent)
-
-    def shaped(link: Link, child: str) -> Link:
-        assert link.peer is not None
-        channels = ways.of(child, link.peer.plane)
-        return link if channels is None else cast(Link, ShapedLink(link, *channels))
-
-    return shaped

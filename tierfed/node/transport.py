@@ -3,8 +3,8 @@
     server = await serve(listener, hello, admit, ready=lambda: None)      # the parent
     link = await dial(("127.0.0.1", 40123), hello, deadline=loop.time() + 10)
 
-One port serves everything: aiohttp answers `/healthz`, `/readyz` and `/metrics`, and a GET of
-`/v1/link` with `Upgrade: tierfed` is answered by HTTP 101, after which the same
+One port serves everything: aiohttp answers `/healthz`, `/readyz`, `/metrics` and `/v1/links`, and a GET
+of `/v1/link` with `Upgrade: tierfed` is answered by HTTP 101, after which the same
 socket speaks frames to an `asyncio.BufferedProtocol` (link.py) at the speed of
 blocking sockets.  Children dial, since devices sit behind NAT.
 
@@ -29,12 +29,13 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tierfed.errors import ProtocolError
+from tierfed.node import links_door
 from tierfed.node.backoff import Backoff
 from tierfed.node.hello import Hello
 from tierfed.node.link import LIMITS, Limits, Link
 from tierfed.node.loopback import check_listener, loopback
 from tierfed.node.metrics import CONTENT_TYPE
-from tierfed.node.reception import Admit, Reception, Server, introduce, persist
+from tierfed.node.reception import Admit, Door, Reception, Server, introduce, persist
 
 __all__ = ["Server", "dial", "serve"]
 
@@ -52,6 +53,7 @@ async def serve(
     *,
     ready: Callable[[], str | None] = lambda: None,
     metrics: Callable[[], bytes] = bytes,
+    door: Door | None = None,
     limits: Limits = LIMITS,
 ) -> Server:
     """Serve links and health on `listener`, a listening socket on loopback.
@@ -60,7 +62,7 @@ async def serve(
     child, `admit(link)` finds who it is in `link.peer`, calls `link.start`, and
     returns what the welcome shall say to it (a plain dict), or raises TierfedError
     to refuse it.  `ready()` returns None, or why the node is not ready; `metrics()` what is to be
-    read of it, as Prometheus's text.
+    read of it, as Prometheus's text; `door` answers requests of whoever has the run's token (links_door.py).
 
     Raises UnsupportedError if `listener` is not on loopback.
     """
@@ -100,11 +102,13 @@ async def serve(
         http.connection_lost(None)
         return response
 
-    app = web.Application(middlewares=[_plain], client_max_size=_HEAD)
+    app = web.Application(middlewares=[_plain], client_max_size=links_door.LARGEST)
     app.router.add_get("/healthz", health)
     app.router.add_get("/readyz", readiness)
     app.router.add_get("/metrics", exposition)
     app.router.add_get(_PATH, upgrade)
+    if door is not None:
+        links_door.open_to(app, hello.token, door)
     runner = web.AppRunner(
         app,
         access_log=None,

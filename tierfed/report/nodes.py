@@ -55,13 +55,13 @@ def table_of(rows: list[dict[str, Any]], width: int | None = None) -> str:
     lines = []
     for (placement, _, state), of in groups.items():
         pids = list(dict.fromkeys(str(row["pid"]) for row in of if row["pid"] is not None and state != "ended"))
-        name = _together([row["name"] for row in of])
+        name = together([row["name"] for row in of])
         shown = " ".join(pids[:_PIDS]) + (" …" if len(pids) > _PIDS else "")
         lines.append([str(placement), name, state, shown, _address(of) if state != "ended" else ""])
     return table(("TIER", "NODE", "STATE", "PID", "LISTENS"), lines, width)
 
 
-def _together(names: list[str]) -> str:
+def together(names: list[str]) -> str:
     """Return the names of siblings as one, or, where that says less and they are few, all of them."""
     one = collapsed(names)
     if len(names) <= _NAMES and "…" in one:

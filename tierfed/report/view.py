@@ -55,6 +55,8 @@ class PlainView:
                     self._output.say(ready(self._nodes, event["seconds"]))
                 case "fault":
                     self._output.say(fault(event))
+                case "link":
+                    self._output.say(link(event))
                 case "round":
                     self._over()
                     self._round = event["round"] + 1, event["of"]
@@ -106,6 +108,8 @@ class LiveView:
             self._picture.write(f"⚠ {line}", "yellow")
         if event.get("event") == "fault":
             self._picture.write(f"⚠ {fault(event)}", "yellow")
+        if event.get("event") == "link":
+            self._picture.write(f"⚠ {link(event)}", "yellow")
         if event.get("event") == "ready":
             nodes = {name: of for name, (_, of) in self._progress.placements.items()}
             self._picture.write(ready(nodes, event["seconds"]))
@@ -127,6 +131,13 @@ class LiveView:
 def fault(event: Event) -> str:
     """Return the line of something that goes wrong on purpose, or is over."""
     return f"fault {event['node']}: {event['do']}{' is over' if event['over'] else ''}"
+
+
+def link(event: Event) -> str:
+    """Return the line of links that were changed."""
+    from tierfed.report.links import said
+
+    return f"link {said(event['nodes'], event['set'])}"
 
 
 def ready(nodes: dict[str, int], took: float) -> str:

@@ -22,7 +22,11 @@ _QUANTITY = re.compile(r"([0-9.]+)([A-Za-z%]+)")
 
 def link(node: Node) -> list[str]:
     """Return the rate, the delay and the loss of a node's link to its parent, each empty if it is not set."""
-    figures = node.settings.modelled.figures
+    return link_of(node.settings.modelled.figures)
+
+
+def link_of(figures: Mapping[Key, Any]) -> list[str]:
+    """Return the same of figures by key."""
     delay, jitter = figures.get(("link", "delay")), figures.get(("link", "jitter"))
     late = _together(str(delay) if delay else "", str(jitter) if jitter else "", "±")
     loss = figures.get(("link", "loss"))

@@ -105,10 +105,10 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
     if problems.at_or_below(shown) or problems.at_place(document.value(shown)):
         return  # what it takes offence at is told already
     place = document.key(shown) if kind == WRONG_KEY else document.value(shown)
-    problems.add(place, shown, _told(error), unsupported=kind == UNSUPPORTED)
+    problems.add(place, shown, in_our_words(error), unsupported=kind == UNSUPPORTED)
 
 
-def _told(error: Any) -> str:
+def in_our_words(error: Any) -> str:
     """Return an error of pydantic's in our words."""
     got, context = error["input"], error.get("ctx", {})
     if error["type"] in (WRONG, WRONG_KEY, UNSUPPORTED):

@@ -52,6 +52,16 @@ def profile(data: object, kind: type[P], where: str) -> P | None:
     return kind(**figures)
 
 
+def changed(before: LinkProfile | None, data: object, where: str) -> LinkProfile:
+    """Return `before` (None: a link that takes no time) with the figures in `data`; raises as `profile`."""
+    if not isinstance(data, Mapping) or not data:
+        raise ProtocolError("no figures to change", where=where)
+    known = plain(before or LinkProfile()) or {}
+    after = profile({**known, **data}, LinkProfile, where)
+    assert after is not None
+    return after
+
+
 def _fits(name: str, value: object) -> bool:
     if name == "distribution":
         return value in DISTRIBUTIONS
