@@ -117,7 +117,8 @@ class Recorder:
 
     def fault(self, fault: Fault, over: bool) -> None:
         """Something goes wrong on purpose, or is over."""
-        self.event("fault", node=fault.node, do=fault.do, over=over, round=self._current)
+        set_ = {} if fault.link is None else {"set": fault.link.written}
+        self.event("fault", node=fault.node, do=fault.do, over=over, round=self._current, **set_)
 
     def _heed(self) -> None:
         """Take what commands have changed in the tree since the last time (launch/changes.py)."""

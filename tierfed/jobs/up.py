@@ -29,6 +29,7 @@ from tierfed.jobs.inflicting import Inflicting, check_faults
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
+from tierfed.launch.link_doors import LinkDoors
 from tierfed.launch.pids import ProcessId
 from tierfed.leaves import before_fork
 from tierfed.node.node import Membership
@@ -148,7 +149,7 @@ def bring_up(
     recorder.seconds["ready"] = round(time.monotonic() - start, 6)
     recorder.event("ready", seconds=recorder.seconds["ready"])
     if topology.faults:
-        tree.inflict(Inflicting(topology, _processes(deployment), recorder.fault))
+        tree.inflict(Inflicting(topology, _processes(deployment), _doors(deployment), recorder.fault))
     return tree
 
 
@@ -156,6 +157,12 @@ def _processes(deployment: Deployment) -> dict[str, ProcessId]:
     """Return the process that each node lives in."""
     found = deployment.nodes.items()
     return {name: ProcessId(n.pid, n.start) for name, n in found if n.pid is not None and n.start is not None}
+
+
+def _doors(deployment: Deployment) -> LinkDoors:
+    """Return where the parents can be asked for the links of their children."""
+    found = deployment.nodes.items()
+    return LinkDoors({name: node.address for name, node in found if node.address is not None}, deployment.token)
 
 
 def attach(run: runs.Run, on_event: Callable[[Event], None] = lambda event: None) -> RunTree:

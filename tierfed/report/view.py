@@ -130,7 +130,8 @@ class LiveView:
 
 def fault(event: Event) -> str:
     """Return the line of something that goes wrong on purpose, or is over."""
-    return f"fault {event['node']}: {event['do']}{' is over' if event['over'] else ''}"
+    figures = "".join(f" {name}={value}" for name, value in event.get("set", {}).items())
+    return f"fault {event['node']}: {event['do']}{figures}{' is over' if event['over'] else ''}"
 
 
 def link(event: Event) -> str:

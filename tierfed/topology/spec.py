@@ -10,6 +10,7 @@ that editors use.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -222,8 +223,24 @@ class FaultSpec(Spec):
 
     at: AtSpec
     node: Reference
-    do: Literal["kill", "stop", "partition"]
+    do: Literal["kill", "stop", "partition", "link"]
+    link: LinkSpec | None = None
     lasts: Delay | None = Field(default=None, alias="for")
+
+    @model_validator(mode="after")
+    def _figures(self) -> FaultSpec:
+        if (self.do == "link") != (self.link is not None):
+            raise wrong("do: link needs its figures, such as link: {delay: 200ms}, and nothing else has any")
+        if self.link is not None and not any(_given(self.link)):
+            raise wrong("link sets nothing; write figures, such as link: {delay: 200ms}")
+        return self
+
+
+def _given(spec: LinkSpec) -> Iterator[object]:
+    """Yield the figures that are written in `spec`."""
+    for name in spec.model_fields_set:
+        value = getattr(spec, name)
+        yield from (value.up, value.down) if name == "rate" and value is not None else (value,)
 
 
 class TopologySpec(Spec):

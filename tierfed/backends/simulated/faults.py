@@ -4,8 +4,10 @@
     stop        it says and hears nothing, nor does its process: parents wait until the deadline, or until they take
                 it for dead as daemons do, after 15 s without a sign of life
     partition   the same of its link to its parent alone
+    link        its link to its parent has other figures; what has begun to leave keeps its time
 
-After a while, if the file says so, who was killed begins anew, and links carry what has waited or are made again.
+After a while, if the file says so, who was killed begins anew, and links carry what has waited, are made again, or are
+again what the file says of them.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Faults:
         self._topology = topology
         self._on_fault: Callable[[Fault, bool], None] = lambda fault, over: None
         self._under_way: dict[Fault, float] = {}  # since when
-        self.concerned = {name for fault in topology.faults for name in self._cut(fault)}
+        self.concerned = {name for fault in topology.faults if fault.link is None for name in self._cut(fault)}
 
     async def begin(self, on_fault: Callable[[Fault, bool], None]) -> None:
         """Put what happens at a time on the fleet's agenda.
@@ -67,7 +69,9 @@ class Faults:
             return
         self._under_way[fault] = now
         self._on_fault(fault, False)
-        if fault.do == "kill":
+        if fault.link is not None:
+            self._fleet.relink(fault.node, fault.link)
+        elif fault.do == "kill":
             killed = ProtocolError(f"{fault.node} was killed", where=fault.node, mend="see faults: in the topology")
             for name in self._cut(fault):
                 self._fleet.presence.leave(name, fault, killed)
@@ -89,6 +93,9 @@ class Faults:
     def _ends(self, fault: Fault, now: float) -> None:
         del self._under_way[fault]
         self._on_fault(fault, True)
+        if fault.link is not None:
+            self._fleet.relink(fault.node, None)
+            return
         if fault.do == "kill":
             for name in self._hit(fault):
                 self._fleet.begin_again(name)

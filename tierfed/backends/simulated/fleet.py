@@ -28,6 +28,7 @@ from tierfed.backends.simulated.presence import Hours, Presence
 from tierfed.backends.simulated.virtual_thread import VirtualThread
 from tierfed.compiler.slices import Compiled
 from tierfed.errors import TierfedError
+from tierfed.node.channel import Channel
 from tierfed.node.direct_transport import DirectTransport
 from tierfed.node.history import History
 from tierfed.node.node import Membership, Node
@@ -36,6 +37,7 @@ from tierfed.node.receive_buffers import ReceiveBuffers
 from tierfed.node.ways import Ways
 from tierfed.topology import NodeAssignment, Topology, assignments
 from tierfed.topology.faults import Fault
+from tierfed.topology.link_words import LinkChange
 from tierfed.topology.links.energy import joules
 from tierfed.wire.frame import aligned
 
@@ -75,8 +77,9 @@ class Fleet:
         self._looked = 0.0
         self._leaves = ThreadPoolExecutor(1)  # never asked: the loop computes in place
         self._buffers = _Heap(_NO_LIMIT, Path(tempfile.gettempdir()))
-        self._ways = Ways()
-        self._net = DirectTransport(self._ways.of)
+        self._given = {f.node: topology.node(f.node).link for f in topology.faults if f.link is not None}
+        self._ways = Ways(changing=self._given)
+        self._net = DirectTransport(self._channels)
         self._root = ("", 0)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parents: dict[str, str] = {}  # of those who may be away
@@ -158,7 +161,7 @@ class Fleet:
         """Connect a member of a group to its parent."""
         one, (run, token) = group.members[member], (self._membership.run, self._membership.token)
         assert one.parent is not None
-        for link in group.join(member, run, token, self._ways.of(one.name, "bulk")):
+        for link in group.join(member, run, token, self._channels(one.name, "bulk")):
             self._net.admit((one.parent, 0), link)
             link.info = _UNREAD  # instead of a welcome each
 
@@ -194,6 +197,14 @@ class Fleet:
     def round_begins(self, number: int) -> None:
         """A round of the job, counted from 1, begins; called from the job's thread."""
         self.thread.run(self.faults.round(number, self.thread.now))
+
+    def relink(self, name: str, change: LinkChange | None) -> None:
+        """Change a member's link to its parent, None: to what the file says."""
+        self._ways.change(name, self._given[name] if change is None else change.on(self._ways.figures(name)))
+
+    def _channels(self, child: str, plane: str) -> tuple[Channel, Channel] | None:
+        """Return the channels of a new link; one that is to change has some, if nothing is modelled of it yet."""
+        return self._ways.of(child, plane, always=child in self._given)
 
     def hold(self, name: str) -> None:
         """Let nothing arrive over a member's link to its parent, either way, until `release`."""
