@@ -156,3 +156,17 @@ def test_histories_hold(codec: str) -> None:
                 results.append(None)
     assert None in results and len(set(results)) > 2
     assert check(load(tree.run_dir / "history")) == []
+
+
+@EITHER
+def test_a_link_has_other_figures_for_a_while(codec: str) -> None:
+    """One that nothing is modelled of is 300 ms long each way for the second round; nobody is lost."""
+    told = ran(3, "at: {round: 2}, node: c-1, do: link, link: {delay: 300ms}, for: 1500ms", codec=codec)
+    assert told == [(3.5, 1.0, {}), (3.5, 2.6, {}), (3.5, 3.6, {})]
+
+
+@EITHER
+def test_the_link_of_an_aggregator_changes_from_a_time_on(codec: str) -> None:
+    """In mid-round: what comes up later takes the new figures."""
+    told = ran(3, "at: {time: 1500ms}, node: e-1, do: link, link: {delay: 200ms}", codec=codec)
+    assert told == [(3.5, 1.0, {}), (3.5, 2.2, {}), (3.5, 3.6, {})]

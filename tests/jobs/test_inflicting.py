@@ -42,14 +42,31 @@ def test_processes_are_killed_and_stopped():
     assert told[:2] == [("clients-0", "kill", False), ("clients-1", "stop", False)]
 
 
+@pytest.mark.slow
+def test_links_are_cut_and_changed():
+    """One is cut for a while, another takes 300 ms each way until the tree is done with; both are told."""
+    cut = "{at: {round: 2}, node: clients-0, do: partition, for: 400ms}"
+    late = "{at: {round: 3}, node: clients-1, do: link, link: {delay: 300ms}}"
+    with tierfed.up(parse_topology(f"{TREE}  - {cut}\n  - {late}\n")) as tree:
+        took = []
+        for _ in tree.rounds(3):
+            began = time.monotonic()
+            assert float(tree.invoke(mean, [1, 2, 3])) == 2.0
+            took.append(time.monotonic() - began)
+        assert took[1] >= 0.35 and took[2] >= 0.6
+        assert tree.recorder.lost == []
+        events = [json.loads(line) for line in (tree.run_dir / "events.jsonl").read_text().splitlines()]
+    told = [(e["node"], e["do"], e["over"], e.get("set")) for e in events if e["event"] == "fault"]
+    assert told == [
+        ("clients-0", "partition", False, None),
+        ("clients-0", "partition", True, None),
+        ("clients-1", "link", False, {"delay": "300ms"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("fault", "what"),
     [
-        (
-            "{at: {time: 1s}, node: clients-0, do: partition}",
-            r"faulty: faults\[0\].do: a link between two processes cannot be cut by itself\n"
-            "  to mend: run it with tierfed simulate FILE, or write kill or stop",
-        ),
         (
             "{at: {time: 1s}, node: clients-0, do: kill, for: 1s}",
             r"faulty: faults\[0\].for: a process that is killed does not begin anew\n"

@@ -9,7 +9,8 @@
 Each is answered with the links asked for, as they are then.  A request is checked whole before any of it is done.
 
 A link that nothing is modelled of is the bare link.  One that gets a model is taken over between two frames
-(shaped_link.py), and given back when the model is taken away and nothing is under way: only who is changed pays.
+(shaped_link.py), and given back when the model is taken away and nothing is under way, else it stays with a model of no
+time: only who is changed pays.
 A cut is what a network does that fails: frames wait at both ends, after 15 s both take the other for dead
 (pulse.py), and who dials meanwhile is not answered.
 """
