@@ -31,6 +31,7 @@ from tierfed.language.arguments import hold_arguments
 from tierfed.node.hello import Hello
 from tierfed.node.history import History
 from tierfed.node.link import Link
+from tierfed.node.live_links import LiveLinks
 from tierfed.node.memory_transport import MemoryTransport
 from tierfed.node.node import Membership, Node
 from tierfed.node.pulse import PULSE, Pulse
@@ -148,6 +149,7 @@ class Served:
         self.net = net
         self.topology = topology
         self.nodes: dict[str, Node] = {}
+        self.live: dict[str, LiveLinks] = {}
         self.addresses: dict[str, tuple[str, int]] = {}
         self.driver = Driver()
         self._asked: set[asyncio.Task[Any]] = set()
@@ -223,6 +225,7 @@ async def served(
                 History.open(histories, one.name) if histories is not None and one.children else None,
                 buffers=(buffers or {}).get(one.name),
                 pulse=pulse,
+                live=tree.live.setdefault(one.name, LiveLinks(one)) if one.children else None,
             )
             tree.nodes[one.name] = node
             tasks.append(asyncio.create_task(node.run(listeners.get(one.name))))
