@@ -86,6 +86,20 @@ def test_it_tells_what_went_wrong() -> None:
     assert [t["what"] for t in told["troubles"][-3:]] == ["lost", "fault", "raised"]
 
 
+def test_it_tells_of_links_that_were_changed() -> None:
+    """By a command, or by a fault of the file, with what was set."""
+    board = running()
+    board.happened({"event": "link", "nodes": ["clients-0", "clients-1"], "set": {"delay": "2s", "loss": "1%"}})
+    fault = {"event": "fault", "node": "clients-1", "do": "link", "set": {"delay": "1s"}}
+    board.happened(fault | {"over": False})
+    board.happened(fault | {"over": True})
+    assert [(t["what"], t["node"], t["why"]) for t in board.told()["troubles"]] == [
+        ("link", "clients-[0-1] ×2", "delay=2s loss=1%"),
+        ("fault", "clients-1", "link delay=1s"),
+        ("fault", "clients-1", "link delay=1s is over"),
+    ]
+
+
 def test_a_long_run_stays_small_and_has_its_last_round() -> None:
     """Of 5,000 rounds fewer than 600 are told, the first and the last among them."""
     board = running()

@@ -65,6 +65,24 @@ round 3/3
     assert told.err == "" and "\033" not in told.out
 
 
+def test_links_that_are_changed_have_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that a command has changed together, and one that the file says."""
+    with view(THREE, Output()) as watching:
+        watching.happened({"event": "link", "nodes": ["c-us-00", "c-us-01"], "set": {"rate.up": "1mbit"}})
+        watching.happened({"event": "link", "nodes": ["c-us-00"], "set": "none"})
+        watching.happened({"event": "link", "nodes": ["c-us-00"], "set": "clear"})
+        watching.happened({"event": "fault", "node": "c-us-00", "do": "link", "set": {"delay": "2s"}, "over": False})
+    assert (
+        capsys.readouterr().out
+        == """\
+link c-us-[00-01] ×2: rate.up=1mbit
+link c-us-00: modelled no more
+link c-us-00: as the topology says
+fault c-us-00: link delay=2s
+"""
+    )
+
+
 def test_a_round_that_failed_is_not_told_as_done(capsys: pytest.CaptureFixture[str]) -> None:
     """A job that ends in the middle of a round has not done that round."""
     with view(THREE, Output()) as watching:

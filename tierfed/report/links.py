@@ -87,6 +87,8 @@ def _was(row: Mapping[str, Any]) -> str:
     now, given = row["link"], row["given"]
     if given is None and now is not None:
         return "not modelled"
+    if now is None and given is not None:
+        return " ".join(filter(None, [*captions.link_of(link_words.keyed(given)), "not cut" if row["cut"] else ""]))
     old, new = given or {}, now or {}
     was = [f"{name} {old.get(name, 'none')}" for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     return ", ".join([*was, *(["not cut"] if row["cut"] else [])])

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from tierfed.report import view
 from tierfed.report.progress import Event, Progress
 from tierfed.topology import Topology
 
@@ -52,8 +53,11 @@ class Dashboard:
                     self._lost += 1
                     self._troubles.append({"what": "lost", "node": str(event["node"]), "why": str(event["reason"])})
                 case "fault":
-                    over = " is over" if event["over"] else ""
-                    self._troubles.append({"what": "fault", "node": str(event["node"]), "why": f"{event['do']}{over}"})
+                    why = view.fault(event).partition(": ")[2]
+                    self._troubles.append({"what": "fault", "node": str(event["node"]), "why": why})
+                case "link":
+                    node, _, why = view.link(event).removeprefix("link ").partition(": ")
+                    self._troubles.append({"what": "link", "node": node, "why": why})
                 case "raised":
                     error = event["error"]
                     self._troubles.append({"what": "raised", "node": str(error["node"]), "why": str(error["what"])})
