@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType as FunctionKind
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from tierfed.errors import TypeMismatch
 from tierfed.language.computation import Computation, _is_undecorated, _parameter
-from tierfed.leaves import tf, tf_trace
+from tierfed.leaves import batch_form, tf, tf_trace
 from tierfed.types import FederatedType, FunctionType
+from tierfed.user_line import at_user_line, located
 
 
 class GraphComputation(Computation):
@@ -33,10 +34,21 @@ class GraphComputation(Computation):
 
 
 @overload
-def tf_computation(fn: FunctionKind, /, *types: Any, stateful: bool = False) -> Computation: ...
+def tf_computation(
+    fn: FunctionKind,
+    /,
+    *types: Any,
+    stateful: bool = False,
+    batch: bool | Literal["auto"] = False,
+    tolerance: float | None = None,
+) -> Computation: ...
 @overload
-def tf_computation(*types: Any, stateful: bool = False) -> Callable[[Callable[..., Any]], Computation]: ...
-def tf_computation(*types: Any, stateful: bool = False) -> Any:
+def tf_computation(
+    *types: Any, stateful: bool = False, batch: bool | Literal["auto"] = False, tolerance: float | None = None
+) -> Callable[[Callable[..., Any]], Computation]: ...
+def tf_computation(
+    *types: Any, stateful: bool = False, batch: bool | Literal["auto"] = False, tolerance: float | None = None
+) -> Any:
     """Return a decorator that traces a function of these types into a TensorFlow graph.
 
     `tf_computation(fn, *types)` makes one at once, and `@tf_computation` without types decorates a
@@ -45,7 +57,11 @@ def tf_computation(*types: Any, stateful: bool = False) -> Any:
     The graph travels with the program, so lambdas, closures and notebook cells run on daemons too.
     It needs `pip install 'tierfed[tf]'`.
 
-    Raises LeafError for what a leaf cannot do or return.
+    With `batch=True` simulations (`tierfed.simulate`) run it for many members at once, by `tf.vectorized_map`: where
+    that gives the same bits, or differs by at most `tolerance` (relative and absolute); where it does not, that is
+    a LeafError.  With `batch="auto"` they do so where they can, and else run members one by one.
+
+    Raises LeafError for what a leaf cannot do or return, and with `batch=True` for what cannot be vectorised.
 
     >>> @tierfed.tf_computation("float32*")
     ... def largest(rows):
@@ -56,11 +72,17 @@ def tf_computation(*types: Any, stateful: bool = False) -> Any:
     np.float32(5.0)
     """
     if types and _is_undecorated(types[0]):
-        return _graph(types[0], types[1:], stateful)
-    return lambda fn: _graph(fn, types, stateful)
+        return _graph(types[0], types[1:], stateful, batch, tolerance)
+    return lambda fn: _graph(fn, types, stateful, batch, tolerance)
 
 
-def _graph(fn: Callable[..., Any], types: tuple[Any, ...], stateful: bool) -> Computation:
+def _graph(
+    fn: Callable[..., Any],
+    types: tuple[Any, ...],
+    stateful: bool,
+    batch: bool | Literal["auto"],
+    tolerance: float | None,
+) -> Computation:
     parameter, _ = _parameter(fn, types)
     name = getattr(fn, "__qualname__", type(fn).__name__)
     for part in parameter.walk() if parameter is not None else ():
@@ -70,4 +92,27 @@ def _graph(fn: Callable[..., Any], types: tuple[Any, ...], stateful: bool) -> Co
                 where=name,
                 mend="a leaf works on one member's value: tensors, structs and sequences",
             )
-    return GraphComputation(tf.leaf(fn, parameter, len(types), name, stateful=stateful), name, fn)
+    _check_batch(name, stateful, batch, tolerance)
+    leaf = tf.leaf(fn, parameter, len(types), name, stateful=stateful)
+    if batch:
+        with located(name):
+            batch_form.vectorise(leaf, fn, len(types), tolerance, otherwise=batch == "auto")
+    else:
+        batch_form.forget(leaf)
+    return GraphComputation(leaf, name, fn)
+
+
+def _check_batch(name: str, stateful: bool, batch: object, tolerance: float | None) -> None:
+    """Raise TypeMismatch for settings that do not go together."""
+    what = mend = None
+    if not isinstance(batch, bool) and batch != "auto":
+        what, mend = (
+            f"batch={batch!r}: a graph has no other form than TensorFlow's",
+            'write batch=True, or batch="auto"',
+        )
+    elif tolerance is not None and not batch:
+        what, mend = "tolerance= without batch=: nothing may differ", "write batch=True beside it, or remove it"
+    elif stateful and batch:
+        what, mend = "batch= of a leaf that draws by itself: members would draw other numbers", "remove batch="
+    if what is not None:
+        raise TypeMismatch(what, where=at_user_line(name), mend=mend)

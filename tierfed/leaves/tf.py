@@ -142,7 +142,7 @@ def _loaded(leaf: Leaf, t: FunctionType) -> Callable[..., Any]:
         present = {op.name for op in graph.get_operations()}
         fed = [i for i, name in enumerate(inputs) if name in present]  # an argument may go unused
         outputs = [f"out_{i}:0" for i in range(len(tf_values.arrays_of(t.result)))]
-        session = tf.compat.v1.Session(graph=graph, config=_config(tf))
+        session = tf.compat.v1.Session(graph=graph, config=config(tf))
         call = session.make_callable(outputs, [f"{inputs[i]}:0" for i in fed]) if outputs else _nothing
     except (TypeError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as problem:
         raise LeafError(
@@ -210,7 +210,7 @@ def _threads() -> int:
     return int(text)
 
 
-def _config(tf: Any) -> Any:
+def config(tf: Any) -> Any:
     """Return the settings of a session: as many threads as leaves have, on the CPU."""
     threads = _threads()
     return tf.compat.v1.ConfigProto(

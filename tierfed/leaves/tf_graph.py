@@ -30,7 +30,7 @@ def shipped(graph: Any, outputs: int, where: str) -> Any:
     _rename(pruned, {f.signature.name: f for f in whole.library.function})
     size = pruned.ByteSize()
     if size > MAX_BYTES:
-        most, name = max((node.ByteSize(), node.name) for node in _nodes(pruned))
+        most, name = max((node.ByteSize(), node.name) for node in nodes(pruned))
         raise LeafError(
             f"its graph takes {size} bytes, more than the {MAX_BYTES} that are shipped; {name!r} takes {most} of them",
             where=where,
@@ -69,7 +69,7 @@ def check_attributes(graph: Any, where: str) -> None:
     """
     from tensorflow.python.framework import op_def_registry
 
-    for node in _nodes(graph):
+    for node in nodes(graph):
         definition = op_def_registry.get(node.op)
         for asked in definition.attr if definition is not None else ():
             kind = "list" if asked.type.startswith("list(") else _FIELDS.get(asked.type, asked.type)
@@ -105,7 +105,8 @@ def _node(name: str) -> str:
     return name.removeprefix("^").partition(":")[0]
 
 
-def _nodes(graph: Any) -> list[Any]:
+def nodes(graph: Any) -> list[Any]:
+    """Return the nodes of a graph, and those of its functions."""
     return [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
 
 

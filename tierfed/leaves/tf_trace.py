@@ -53,25 +53,46 @@ def traced(tf: Any, fn: Callable[..., Any], parameter: Type | None, arity: int, 
     Inputs are placeholders `in_0`, …, outputs are called `out_0`, ….  Raises LeafError for what a leaf
     cannot return or capture, and what `fn` raises.
     """
+    graph = tf.Graph()
+    with graph.as_default():
+        arrays = arrays_of(parameter)
+        inputs = [tf.compat.v1.placeholder(_dtype(tf, t), t.shape, f"in_{i}") for i, t in enumerate(arrays)]
+        t, returned = _body(tf, fn, parameter, arity, where, inputs)
+        for i, tensor in enumerate(returned):
+            tf.identity(tensor, f"out_{i}")
+    return graph, len(returned), t
+
+
+def vectorised(tf: Any, fn: Callable[..., Any], parameter: Type, arity: int, where: str) -> tuple[list[Any], list[Any]]:
+    """Return the inputs and outputs of a graph of `fn` for many members, each with an axis for them in front.
+
+    Raises as `traced` does, and ValueError and its like for what has no such graph.
+    """
+    with tf.Graph().as_default():
+        inputs = [tf.compat.v1.placeholder(_dtype(tf, t), [None, *(t.shape or ())]) for t in arrays_of(parameter)]
+        outputs = tf.vectorized_map(
+            lambda given: _body(tf, fn, parameter, arity, where, given)[1], inputs, fallback_to_while_loop=False
+        )
+        return inputs, [tf.identity(tensor) for tensor in outputs]
+
+
+def _body(
+    tf: Any, fn: Callable[..., Any], parameter: Type | None, arity: int, where: str, arrays: list[Any]
+) -> tuple[Type, list[Any]]:
+    """Return the type of what `fn` returns at an argument made of `arrays`, and the tensors that it is made of."""
     from tensorflow.python.framework.auto_control_deps import AutomaticControlDependencies
 
     _compare_by_value(tf)
     _trust_effects(tf)
-    graph = tf.Graph()
-    with graph.as_default():
-        arrays = arrays_of(parameter)
-        inputs = iter([tf.compat.v1.placeholder(_dtype(tf, t), t.shape, f"in_{i}") for i, t in enumerate(arrays)])
-        with _marked(), AutomaticControlDependencies() as effects, tf.name_scope("leaf"):
-            given: tuple[Any, ...] = ()
-            if parameter is not None:
-                many = arity != 1 and isinstance(parameter, StructType)
-                given = tuple(_given(tf, part, inputs) for part in (parameter.parts() if many else (parameter,)))
-            result = _called(tf, fn, given, where)
-            t, tensors = _taken(tf, result, f"the result of {where}")
-            returned = [effects.mark_as_return(tensor) for tensor in tensors]
-        for i, tensor in enumerate(returned):
-            tf.identity(tensor, f"out_{i}")
-    return graph, len(returned), t
+    inputs = iter(arrays)
+    with _marked(), AutomaticControlDependencies() as effects, tf.name_scope("leaf"):
+        given: tuple[Any, ...] = ()
+        if parameter is not None:
+            many = arity != 1 and isinstance(parameter, StructType)
+            given = tuple(_given(tf, part, inputs) for part in (parameter.parts() if many else (parameter,)))
+        result = _called(tf, fn, given, where)
+        t, tensors = _taken(tf, result, f"the result of {where}")
+        return t, [effects.mark_as_return(tensor) for tensor in tensors]
 
 
 @contextlib.contextmanager

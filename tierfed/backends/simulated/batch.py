@@ -4,15 +4,15 @@
     Each([x0, x1, x2])          what each has: its data
     Parts((Same(model), Each(…)))
 
-A leaf that declares a batch form (`py_computation(…, batch=)`) is called once for all; everything else, in the words of
-`ir.evaluate`, once for each.  So a batch gives the bits of its members one by one, except where the user has
-accepted a tolerance for a batch form.
+A leaf that declares a batch form (`batch=` of `py_computation` and `tf_computation`) is called once for all;
+everything else, in the words of `ir.evaluate`, once for each.  So a batch gives the bits of its members one by one,
+except where the user has accepted a tolerance for a batch form.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -158,10 +158,21 @@ def _in_one(leaf: Compiled, given: Batch, members: int) -> Batch:
         return Each([missing[member] for member in range(members)])
     assert isinstance(leaf.of, FunctionType) and leaf.of.parameter is not None
     try:
-        results = iter(batch_form.run(leaf, _stacked(given, leaf.of.parameter, there), len(there)))
+        all_results = batch_form.run(leaf, _stacked(given, leaf.of.parameter, there), len(there))
     except TierfedError as error:
         return Each([missing.get(member) or Missing(error) for member in range(members)])
+    if all_results is None:
+        single = load(leaf)
+        return Each([missing.get(member) or _alone(single, given.of(member)) for member in range(members)])
+    results = iter(all_results)
     return Each([missing[member] if member in missing else next(results) for member in range(members)])
+
+
+def _alone(single: Callable[..., Any], value: Any) -> Any:
+    try:
+        return single(value)
+    except TierfedError as error:
+        return Missing(error)
 
 
 def _lacks(batch: Batch) -> bool:
