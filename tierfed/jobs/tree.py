@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import numbers
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -93,6 +94,17 @@ class RunTree:
         """Return the result of `computation` on the tree."""
         with located(computation.name):  # whose line is the awaiting coroutine's
             return await self._context.ainvoke(computation, *args, **kwargs)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed by the clock that times rounds.
+
+        On a fleet they pass at once, and members come and go meanwhile; on daemons they are this machine's.
+        """
+        await self._context.arun(asyncio.sleep(_duration(seconds, "tree.sleep")))
+
+    def wait(self, seconds: float) -> None:
+        """Do what `sleep` does, blocking."""
+        self._context.run(asyncio.sleep(_duration(seconds, "tree.wait")))
 
     def rounds(self, count: int) -> Iterator[int]:
         """Yield the numbers of the rounds to be done, from 0 or from where a resumed run left off."""
@@ -198,6 +210,15 @@ def _ran(work: Coroutine[Any, Any, Any]) -> Any:
 
 async def _awaited(job: Job[..., Any], tree: RunTree, params: dict[str, Any]) -> Any:
     return await job(tree, **params)
+
+
+def _duration(seconds: Any, where: str) -> float:
+    """Return a number of seconds; raises JobError for anything else."""
+    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or not 0 <= float(seconds) < math.inf:
+        raise JobError(
+            f"{seconds!r} is no number of seconds", where=where, mend="pass a number from 0 on, as 3600 for an hour"
+        )
+    return float(seconds)
 
 
 def _numbers(metrics: Any) -> dict[str, float]:
