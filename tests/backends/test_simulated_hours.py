@@ -10,7 +10,7 @@ from simulated_programs import added, kept, total
 
 import tierfed
 from tierfed import RoundFailed
-from tierfed.topology import parse_topology
+from tierfed.topology import load_topology, parse_topology
 
 TREE = """\
 apiVersion: tierfed/v1
@@ -141,3 +141,44 @@ def test_the_same_seed_is_the_same_coming_and_going() -> None:
 
     assert run(1) == run(1)
     assert run(1) != run(2)
+
+
+@pytest.mark.parametrize("codec", [GROUPED, NODES])
+def test_a_trace_is_kept(codec: str, tmp_path: Path) -> None:
+    """Who is there is what the file says, span by span; who has no more spans is told so."""
+    (tmp_path / "phones.csv").write_text("member,from,until\nclients-2,0,5\nclients-2,20,30\nclients-3,10,1h\n")
+    (tmp_path / "tree.yaml").write_text(TREE.format(window="{trace: phones.csv}", codec=codec, quorum="50%"))
+    topology = load_topology(tmp_path / "tree.yaml")
+
+    def run() -> list[object]:
+        told: list[object] = []
+        with tierfed.simulate(topology) as tree:
+            for _, at in zip(tree.rounds(4), (0, 12, 21, 40), strict=True):
+                tree.wait(at - tree.now)
+                told.append(int(tree.invoke(total, [1, 2, 3, 4])))
+            told.append([(loss["round"], loss["node"], loss["reason"]) for loss in tree.recorder.lost])
+        return told
+
+    away = "it is not connected: it "
+    assert run() == [
+        6,
+        7,
+        10,
+        7,
+        [
+            (0, "clients-3", f"{away}is not there until 10 s"),
+            (1, "clients-2", f"{away}is not there until 20 s"),
+            (3, "clients-2", f"{away}does not come back"),
+        ],
+    ]
+    assert run() == run()
+
+
+@pytest.mark.parametrize("codec", [GROUPED, NODES])
+def test_who_is_away_does_not_idle(codec: str) -> None:
+    """Idle watts are counted while a member is there: two of four are for half of each 20 seconds."""
+    text = TREE.format(window=AWHILE, codec=codec, quorum="50%").replace("compute:", "energy: {idle: 1W}\n    compute:")
+    with tierfed.simulate(parse_topology(text)) as tree:
+        for until, joules in ((10, 40), (15, 50), (20, 60), (25, 80), (100, 300)):
+            tree.wait(until - tree.now)
+            assert tree.summary("ok")["tiers"]["CLIENTS"]["joules"] == pytest.approx(joules, abs=0.01)

@@ -17,6 +17,7 @@ from tierfed.errors import ProtocolError
 from tierfed.topology.cohort import CohortPlan, plans_of
 from tierfed.topology.links import figures
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
 
 Address = tuple[str, int]
@@ -68,7 +69,7 @@ class NodeAssignment:
     process: str
     interface: InterfaceProfile | None = None
     device: DeviceProfile | None = None
-    available: Window | None = None
+    available: Window | Trace | None = None
     cohorts: Mapping[str, CohortPlan] = field(default_factory=dict, hash=False)
 
     def computing(self, leaves: int) -> float:
@@ -87,7 +88,7 @@ class NodeAssignment:
             | {"members_below": dict(c.members_below), "link": figures.plain(c.link)}
             for c in self.children
         ]
-        for name in _PROFILES:
+        for name in (*_PROFILES, "available"):
             plain[name] = figures.plain(plain[name])
         plain["parent_address"] = list(self.parent_address) if self.parent_address is not None else None
         for name in ("quorum", "labels", "data"):
@@ -104,6 +105,7 @@ class NodeAssignment:
         )
         for name, kind in _PROFILES.items():
             fields[name] = figures.profile(fields[name], kind, f"assignment.{name}")
+        fields["available"] = figures.hours(fields["available"], "assignment.available")
         address = fields["parent_address"]
         if address is not None:
             if len(address) != 2 or not isinstance(address[0], str) or type(address[1]) is not int:
@@ -114,10 +116,9 @@ class NodeAssignment:
         return NodeAssignment(**fields)
 
 
-_PROFILES: Mapping[str, type[InterfaceProfile | DeviceProfile | Window]] = {
+_PROFILES: Mapping[str, type[InterfaceProfile | DeviceProfile]] = {
     "interface": InterfaceProfile,
     "device": DeviceProfile,
-    "available": Window,
 }
 
 

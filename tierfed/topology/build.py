@@ -29,6 +29,7 @@ from tierfed.topology.sets import apply_sets
 from tierfed.topology.settle import settle
 from tierfed.topology.shape import shape
 from tierfed.topology.spec import HostSpec, TopologySpec, plain
+from tierfed.topology.traces import with_traces
 
 
 def build(
@@ -75,6 +76,7 @@ def _built(
     drawn = cohorts(spec, document, grown, problems)
     settings = settle(spec, document, grown, written, problems) if grown is not None else {}
     if grown is not None:
+        settings = with_traces(settings, grown, Path() if source is None else _beside(source, document), problems)
         check_siblings(settings, grown, document, problems)
         note_idle(settings, grown, document, problems)
         check_faults(spec, grown, document, problems)
@@ -98,6 +100,12 @@ def _built(
         faults=faults_of(spec),
         notes=tuple(problems.notes),
     )
+
+
+def _beside(source: Path, document: Document) -> Path:
+    """Return the folder of the file, called as the caller called it."""
+    named = Path(document.label)
+    return named.parent if named.name == source.name else source.parent
 
 
 def _hierarchy(grown: Grown) -> Hierarchy:

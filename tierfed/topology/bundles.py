@@ -2,17 +2,19 @@
 
     c-eu-00, c-eu-01, …, c-eu-15      ->      c-eu-[00-15] ×16
 
-Members are alike if their placement, labels, settings and subtrees are.  The members below
-alike parents are bundled together, so a regular tree of any size takes a line a tier.
+Members are alike if their placement, labels, settings and subtrees are, whatever their traces of hours.  The members
+below alike parents are bundled together, so a regular tree of any size takes a line a tier.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tierfed.topology.collapse import collapsed
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.model import Node, Topology
+from tierfed.topology.settle import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,16 @@ def bundles(topology: Topology) -> Bundle:
             below: dict[int, int] = {}
             for child in node.children:
                 below[kind[child]] = below.get(kind[child], 0) + 1
-            of = (node.placement, tuple(sorted(node.labels.items())), node.settings, tuple(below.items()))
+            of = (node.placement, tuple(sorted(node.labels.items())), _drawn(node.settings), tuple(below.items()))
             kind[node.name] = kinds.setdefault(of, len(kinds))
     return _bundle(topology, (topology.root,), kind)
+
+
+def _drawn(settings: Settled) -> Settled:
+    """Return what is drawn of a member's settings: that it has a trace, of which each has another."""
+    if not isinstance(settings.modelled.available, Trace):
+        return settings
+    return replace(settings, modelled=replace(settings.modelled, available=Trace(())))
 
 
 def _bundle(topology: Topology, members: tuple[Node, ...], kind: dict[str, int]) -> Bundle:

@@ -46,7 +46,9 @@ def device(node: Node) -> list[str]:
         f"interface {rates}" if rates else "",
         f"leaf {computing}" if computing else "",
         f"{power} computing" if power is not None else "",
-        f"{times['from']}-{times['to']}" + ("" if times["every"] == "24h" else f" of {times['every']}")
+        "hours by trace"
+        if "times" in times
+        else f"{times['from']}-{times['to']}" + ("" if times["every"] == "24h" else f" of {times['every']}")
         if times
         else "",
     ]

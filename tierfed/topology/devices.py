@@ -4,6 +4,7 @@
     interface: {rate: 1gbit}                                                          InterfaceProfile(125e6, 125e6)
     compute: {time: 50ms, speed: 0.2}, energy: {computing: 2.5W, sent: 60nJ}          DeviceProfile(…)
     available: {from: 22h, to: 6h, every: 24h, spread: 2h}                            Window(…)
+    available: {trace: phones.csv}                       {times: "0s-1h, 2h-3h"}      Trace(…), each member's own
 
 Each figure is a setting of its own, which may come from the defaults, the placement, a member, an
 override or `--set`; hours are one setting.  A member of which nothing is said has no profile, and then nothing
@@ -15,17 +16,30 @@ Source: the names of a link are those of tc-netem(8).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from tierfed.topology.fields import Correlation, Delay, Joules, LinkRate, Loss, Period, Reference, Watts, wrong
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
-from tierfed.topology.units import Duration
+from tierfed.topology.units import Duration, UnitError
 
 Key = tuple[str, ...]
 _DAY = Duration.parse("24h")
@@ -85,18 +99,88 @@ class EnergySpec(Figures):
     received: Joules | None = None
 
 
-class AvailableSpec(Figures):
-    """When a member is there: from an hour to an hour of every day, shifted later by up to `spread`."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Spans in order and apart, `0s-1h, 2h-3h`."""
 
-    begin: Delay = Field(alias="from")
-    to: Delay
+    spans: tuple[tuple[Duration, Duration], ...]
+
+    @staticmethod
+    def parse(value: object) -> Times:
+        """Return the times that are written as text; raises UnitError, which tells the first that is wrong."""
+        if not isinstance(value, str) or not value.strip():
+            raise UnitError(f"expected times, such as 0s-1h, 2h-3h; got {value!r}")
+        spans: list[tuple[Duration, Duration]] = []
+        for text in value.split(","):
+            begin, between, end = text.strip().partition("-")
+            if not between:
+                raise UnitError(f"{text.strip()!r} is no span; write two times, such as 0s-1h")
+            span = Duration.parse(begin.strip(), "h"), Duration.parse(end.strip(), "h")
+            if span[0].exact >= span[1].exact:
+                raise UnitError(f"{text.strip()} ends before it begins")
+            if spans and span[0].exact <= spans[-1][1].exact:
+                raise UnitError(f"{text.strip()} begins before the one before it is over, or then; write them in order")
+            spans.append(span)
+        return Times(tuple(spans))
+
+    @property
+    def last(self) -> Duration:
+        """When the last ends."""
+        return self.spans[-1][1]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{_hours(begin)}-{_hours(end)}" for begin, end in self.spans)
+
+
+def _times(value: object) -> Times:
+    try:
+        return Times.parse(value)
+    except UnitError as problem:
+        raise wrong(str(problem)) from None
+
+
+_Times = Annotated[
+    Times,
+    PlainValidator(_times),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["0s-1h, 2h-3h"]}),
+]
+
+
+class AvailableSpec(Figures):
+    """When a member is there: from an hour to an hour of every day, shifted later by up to `spread`.
+
+    Or span by span: `times` of its own, or those that a file has of it.
+    """
+
+    trace: Annotated[str, Field(min_length=1)] | None = None
+    times: _Times | None = None
+    begin: Delay | None = Field(default=None, alias="from", validate_default=True)
+    to: Delay | None = Field(default=None, validate_default=True)
     every: Period | None = None
     spread: Delay | None = None
 
+    @field_validator("begin", "to", mode="before")
+    @classmethod
+    def _needed(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and all(info.data.get(name, "wrong") is None for name in ("trace", "times")):
+            raise PydanticCustomError("missing", "missing", {"field": "from" if info.field_name == "begin" else "to"})
+        return value
+
     @model_validator(mode="after")
     def _within(self) -> AvailableSpec:
+        said = [name for name, of in (("trace", self.trace), ("times", self.times)) if of is not None]
+        edges = (("from", self.begin), ("to", self.to), ("spread", self.spread))
+        hours = [name for name, of in edges if of is not None]
+        if len(said) + bool(hours) > 1:
+            raise wrong(f"{' and '.join([*said, *hours])}: write from and to, or times, or trace")
+        if self.times is not None and self.every is not None and self.times.last.exact > self.every.exact:
+            told = f"times end at {_hours(self.times.last)}, and a period lasts {_hours(self.every)}"
+            raise wrong(f"{told}; write times within it")
+        if self.begin is None or self.to is None:
+            return self
         every = self.every or _DAY
-        for name, at in (("from", self.begin), ("to", self.to), ("spread", self.spread)):
+        for name, at in edges:
             if at is not None and at.exact > every.exact:
                 raise wrong(f"{name} is {_hours(at)}, and a period lasts {_hours(every)}; write times within it")
         if (self.begin.exact - self.to.exact) % every.exact == 0:
@@ -107,11 +191,25 @@ class AvailableSpec(Figures):
 
     def written(self) -> tuple[tuple[str, str], ...]:
         """Return what a file says of it, field by field."""
-        told = [("from", self.begin), ("to", self.to), ("every", self.every or _DAY), ("spread", self.spread)]
-        return tuple((name, _hours(value)) for name, value in told if value is not None)
+        of = [("from", self.begin), ("to", self.to), ("every", self.every), ("spread", self.spread)]
+        told = [(name, _hours(value)) for name, value in of if value is not None]
+        if self.begin is not None and self.every is None:
+            told.insert(2, ("every", _hours(_DAY)))
+        if self.times is not None:
+            told.insert(0, ("times", str(self.times)))
+        return tuple(told)
 
-    def window(self) -> Window:
-        """Return the hours as numbers."""
+    def of(self, spans: Sequence[tuple[Duration, Duration]]) -> AvailableSpec:
+        """Return these hours with the spans that its file has of a member."""
+        return self.model_copy(update={"trace": None, "times": Times(tuple(spans))})
+
+    def window(self) -> Window | Trace | None:
+        """Return the hours as numbers, None while its file has not been read."""
+        if self.times is not None:
+            spans = tuple((begin.seconds, end.seconds) for begin, end in self.times.spans)
+            return Trace(spans, math.inf if self.every is None else self.every.seconds)
+        if self.begin is None or self.to is None:
+            return None
         spread = self.spread.seconds if self.spread is not None else 0.0
         return Window(self.begin.seconds, self.to.seconds, (self.every or _DAY).seconds, spread)
 
@@ -157,7 +255,7 @@ class Modelled:
     link: LinkProfile | None
     interface: InterfaceProfile | None
     device: DeviceProfile | None
-    available: Window | None
+    available: Window | Trace | None
 
     @staticmethod
     def of(figures: Mapping[Key, Any]) -> Modelled:

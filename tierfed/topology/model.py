@@ -23,6 +23,7 @@ from tierfed.topology.cohort import Cohort
 from tierfed.topology.faults import Fault
 from tierfed.topology.graph import NO_LABELS
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
 from tierfed.topology.problems import Problem
 from tierfed.topology.settle import Settled
@@ -102,7 +103,7 @@ class Node:
         return self.settings.modelled.device
 
     @property
-    def available(self) -> Window | None:
+    def available(self) -> Window | Trace | None:
         """When it is there, before the spread is drawn; None if always."""
         return self.settings.modelled.available
 

@@ -90,6 +90,7 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
     path: Path = tuple(error["loc"])
     kind = error["type"]
     if kind == "missing":
+        path = (*path[:-1], error.get("ctx", {}).get("field", path[-1]))  # as the file would call it
         if problems.at_or_below(path):
             return  # it is there, and was wrong
         holder = document.key(path[:-1]) if path[:-1] else document.value(())

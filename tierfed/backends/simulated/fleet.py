@@ -85,6 +85,7 @@ class Fleet:
         self._parents: dict[str, str] = {}  # of those who may be away
         self._grouped: dict[str, tuple[Leaves, int]] = {}  # those of them who are in a group
         self._held: Counter[str] = Counter()
+        self._hours: dict[str, Hours] = {}
         self.agenda = Agenda()
         self.presence = Presence(self._detach, self._attach, self._explain)
         self.faults = Faults(self, topology)
@@ -168,9 +169,9 @@ class Fleet:
     # -- who is there
 
     def _keep_hours(self, one: NodeAssignment) -> None:
-        """Let a member go and come by its window, if it has one; it may be away from the start."""
+        """Let a member go and come by its hours, if it has some; it may be away from the start."""
         if one.available is not None and one.parent is not None:
-            Hours(self.agenda, self.presence, one.name, one.available)
+            self._hours[one.name] = Hours(self.agenda, self.presence, one.name, one.available)
 
     def _detach(self, name: str, reason: TierfedError) -> None:
         """A member goes."""
@@ -269,11 +270,13 @@ class Fleet:
                 self._on_progress(report)
 
     def joules(self) -> dict[str, float]:
-        """Return what the modelled devices of each placement have used since the fleet came up."""
+        """Return what the modelled devices of each placement have used so far, while they were there."""
         spent: dict[str, float] = {}
+        now = self.thread.now
         for one, computing, sent, received in self._worked():
             if one.device is not None and one.device.uses_energy:
-                used = joules(one.device, self.thread.now, computing, sent, received)
+                there = now - self._hours[one.name].away(now) if one.name in self._hours else now
+                used = joules(one.device, there, computing, sent, received)
                 spent[one.placement] = spent.get(one.placement, 0.0) + used
         return spent
 

@@ -10,11 +10,13 @@ A member may be away for several causes at once, each ended by itself; it is the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 
 from tierfed.backends.simulated.agenda import Agenda
 from tierfed.errors import TierfedError
 from tierfed.node.peer import Away
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
 
 _HOURS = "hours"
@@ -63,28 +65,42 @@ class Presence:
 
 
 class Hours:
-    """The comings and goings of a member by its window, in virtual seconds since the fleet came up."""
+    """The comings and goings of a member by its window or trace, in virtual seconds since the fleet came up."""
 
-    __slots__ = ("_agenda", "_name", "_presence", "_window")
+    __slots__ = ("_agenda", "_away", "_changes", "_name", "_presence", "_since")
 
-    def __init__(self, agenda: Agenda, presence: Presence, name: str, window: Window) -> None:
+    def __init__(self, agenda: Agenda, presence: Presence, name: str, window: Window | Trace) -> None:
         self._agenda = agenda
         self._presence = presence
         self._name = name
-        self._window = window
+        self._changes = window.changes()
+        self._away = 0.0  # seconds, until it came last
+        self._since: float | None = None  # it is away
         if window.there(0.0):
-            agenda.at(window.next_gone(0.0), self._goes)
+            self._next(self._goes)
         else:
-            self._away_until(window.next_there(0.0))
+            self._goes(0.0)
+
+    def away(self, now: float) -> float:
+        """Return for how many of the seconds until `now` it was not there."""
+        return self._away + (now - self._since if self._since is not None else 0.0)
+
+    def _next(self, happens: Callable[[float], None]) -> float:
+        """Let `happens` be at its next change; return when that is."""
+        at = next(self._changes, math.inf)
+        if at < math.inf:
+            self._agenda.at(at, happens)
+        return at
 
     def _goes(self, at: float) -> None:
-        self._away_until(at + self._window.every - self._window.length)
-
-    def _away_until(self, back: float) -> None:
-        told = f"it is not there until {round(back, 3):.12g} s"
+        self._since = at
+        back = self._next(self._comes)
+        told = f"it is not there until {round(back, 3):.12g} s" if back < math.inf else "it does not come back"
         self._presence.leave(self._name, _HOURS, Away(told, where=self._name, mend="see available: in the topology"))
-        self._agenda.at(back, self._comes)
 
     def _comes(self, at: float) -> None:
+        if self._since is not None:
+            self._away += at - self._since
+            self._since = None
         self._presence.come(self._name, _HOURS)
-        self._agenda.at(at + self._window.length, self._goes)
+        self._next(self._goes)

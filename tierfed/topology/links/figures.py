@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tierfed.errors import ProtocolError
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
+from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
 
 DISTRIBUTIONS = ("normal", "uniform", "pareto", "paretonormal")
@@ -25,12 +26,29 @@ _SHARES = frozenset({"correlation", "loss"})
 _MOST = 2.0**63
 
 
-def plain(profile: LinkProfile | InterfaceProfile | DeviceProfile | Window | None) -> dict[str, Any] | None:
+def plain(profile: LinkProfile | InterfaceProfile | DeviceProfile | Window | Trace | None) -> dict[str, Any] | None:
     """Return `profile` as plain data, None as None."""
     if profile is None:
         return None
     values = ((f.name, getattr(profile, f.name)) for f in dataclasses.fields(profile))
     return {name: None if value == math.inf else value for name, value in values}
+
+
+def hours(data: object, where: str) -> Window | Trace | None:
+    """Return the window or trace that `plain` wrote.  Raises ProtocolError for anything else."""
+    if not isinstance(data, Mapping) or set(data) != {"spans", "every"}:
+        return profile(data, Window, where)
+    every, before = data["every"], -1.0
+    if every is not None and not _fits("every", every):
+        raise ProtocolError(f"{every!r} is no every", where=f"{where}.every")
+    if not isinstance(data["spans"], list | tuple):
+        raise ProtocolError(f"{data['spans']!r} are no spans", where=f"{where}.spans")
+    for span in data["spans"]:
+        numbers = isinstance(span, list | tuple) and len(span) == 2 and all(_fits("begin", edge) for edge in span)
+        if not numbers or not before < span[0] < span[1] or (every is not None and span[1] > every):
+            raise ProtocolError(f"{span!r} is no span after {before:g}", where=f"{where}.spans")
+        before = span[1]
+    return Trace(tuple((float(a), float(b)) for a, b in data["spans"]), math.inf if every is None else float(every))
 
 
 def profile(data: object, kind: type[P], where: str) -> P | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 
@@ -52,6 +53,21 @@ class Window:
     def next_gone(self, at: float) -> float:
         """Return the first time from `at` on at which the member is not there."""
         return self._next(at, self.end) if self.there(at) else at
+
+    def changes(self) -> Iterator[float]:
+        """Yield the times after 0 at which it goes or comes, in turn, without end."""
+        away = self.every - self.length
+        at = 0.0
+        if self.there(0.0):
+            at = self.next_gone(0.0)
+            yield at
+            at += away
+        else:
+            at = self.next_there(0.0)
+        while True:
+            yield at
+            yield (at := at + self.length)
+            at += away
 
     def _next(self, at: float, edge: float) -> float:
         return max(at, edge + math.ceil((at - edge) / self.every) * self.every)
