@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from tierfed.errors import NoSuchRun, TierfedError
@@ -67,6 +67,11 @@ class LoopThread:
     async def within(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, in whatever it has to be within here."""
         return await work
+
+    @contextlib.contextmanager
+    def standing(self) -> Iterator[None]:
+        """Within, the caller is about something that takes none of the loop's time, if that is not this machine's."""
+        yield
 
     def soon(self, call: Callable[[], None]) -> None:
         """Have `call` made on the loop, if it still runs; takes no lock, so that a garbage collection may ask."""

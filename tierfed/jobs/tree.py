@@ -122,7 +122,8 @@ class RunTree:
         """Keep `state`, from which `--resume` goes on after `round`."""
         if any(RESIDUAL in states(c) for m in self.topology.nodes.values() for c in (m.codec_up, m.codec_down)):
             await self._context.save(round)
-        await asyncio.to_thread(checkpoint.save, self.run_dir / CHECKPOINTS, round, state)
+        with self._context.standing():
+            await asyncio.to_thread(checkpoint.save, self.run_dir / CHECKPOINTS, round, state)
         self.recorder.event("checkpoint", round=round)
 
     async def resume(self) -> Any | None:

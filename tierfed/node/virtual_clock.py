@@ -22,11 +22,17 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+_LOOK = 0.2  # of this machine's seconds, between two looks at whether the clock stands
 
 
 class _Selector(selectors.DefaultSelector):
     now = 0.0
     still = False  # whether the clock stands
+
+    def stands(self) -> bool:
+        """Return whether it stands for now, though something is under way."""
+        return False
+
     settled: asyncio.Future[None] | None = None  # done when nothing is left to do at this moment
 
     def select(self, timeout: float | None = None) -> Any:
@@ -39,6 +45,8 @@ class _Selector(selectors.DefaultSelector):
             return super().select(0)
         if self.still:
             return super().select(None)
+        if self.stands():
+            return super().select(_LOOK)
         ready = super().select(0)
         if not ready:
             if timeout is None:
@@ -62,6 +70,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def stand(self) -> None:
         """Let the clock stand until something is under way."""
         self._virtual.still = not self._under_way
+
+    def stand_while(self, stands: Callable[[], bool]) -> None:
+        """Let the clock stand whenever `stands` says so; who changes that wakes the loop."""
+        self._virtual.stands = stands  # type: ignore[method-assign]
 
     async def settle(self) -> None:
         """Return when nothing is left to do before time moves on: what is asked next finds the same, whenever asked."""

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
 from tierfed.backends.loop_thread import LoopThread
@@ -59,7 +60,7 @@ class NativeContext:
 
     `check` may refuse a program for this tree; `explain` may add to an error what the tree
     itself cannot know, and may take its time.  The driver runs on `loop`, if given, and dials `over` that transport.
-    `prepare` is awaited before each invocation.
+    `prepare` is what each invocation is within.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class NativeContext:
         on_raised: Callable[[TierfedError], None] = lambda error: None,
         explain: Callable[[TierfedError], None] = lambda error: None,
         check: Callable[[Compiled], None] = lambda compiled: None,
-        prepare: Callable[[Compiled], Awaitable[None]] | None = None,
+        prepare: Callable[[Compiled], AbstractAsyncContextManager[None]] = lambda compiled: contextlib.nullcontext(),
         loop: LoopThread | None = None,
         over: Transport = transport,
         pulse: Pulse = PULSE,
@@ -123,7 +124,8 @@ class NativeContext:
         program, argument = applied(computation, args, kwargs)
         t = program.type_signature.parameter
         if t is not None and not all(self._has(handle) for _, handle in handles(argument, t, PARTS)):
-            argument = await asyncio.to_thread(self._fetched, program, argument)
+            with self._loop.standing():
+                argument = await asyncio.to_thread(self._fetched, program, argument)
         return await self._loop.arun(self._invoke(program, argument))
 
     def _fetched(self, computation: Computation, argument: Any) -> Any:
@@ -163,9 +165,8 @@ class NativeContext:
         if compiled is None:  # in a thread: the loop has other calls
             compiled = await asyncio.to_thread(self.compiled, computation, recalled, keep)
         try:
-            if self._prepare is not None:
-                await self._prepare(compiled)
-            result, record = await self._driver.invoke(compiled, argument, keys, defaults, everyone=not keep)
+            async with self._prepare(compiled):
+                result, record = await self._driver.invoke(compiled, argument, keys, defaults, everyone=not keep)
         except TierfedError as error:
             _no_longer_whole(sources.values())
             await asyncio.to_thread(self._explain, error)
@@ -187,6 +188,10 @@ class NativeContext:
     async def arun(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, on the driver's loop."""
         return await self._loop.arun(work)
+
+    def standing(self) -> AbstractContextManager[None]:
+        """Within, no virtual time passes: the caller, a coroutine, is about something else."""
+        return self._loop.standing()
 
     def release(self, key: str) -> None:
         """Let the members forget what they keep under `key`; called whenever, from any thread."""

@@ -12,10 +12,11 @@ Members are connected while their hours say that they are there (presence.py), a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,10 @@ class Fleet:
         self._ways = Ways(changing=self._given)
         self._net = DirectTransport(self._channels)
         self._root = ("", 0)
+        self._preparing = asyncio.Lock()
+        self._quiet = asyncio.Event()  # no invocation is under way
+        self._quiet.set()
+        self._under_way = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._parents: dict[str, str] = {}  # of those who may be away
         self._grouped: dict[str, tuple[Leaves, int]] = {}  # those of them who are in a group
@@ -239,11 +244,29 @@ class Fleet:
 
     # -- programs
 
+    @contextlib.asynccontextmanager
+    async def _prepared(self, compiled: Compiled) -> AsyncIterator[None]:
+        """Have the tree ready for an invocation of this program while it lasts."""
+        async with self._preparing:
+            await self._prepare(compiled)
+            self._under_way += 1
+            self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
+
     async def _prepare(self, compiled: Compiled) -> None:
-        """Make nodes of those leaves that cannot run this program together, from now on."""
-        apart = [group for group in self._groups if not group.runs(compiled)]
-        if not apart:
+        """Make nodes of those leaves that cannot run this program together, from now on.
+
+        What others have under way at them is over before.
+        """
+        if all(group.runs(compiled) for group in self._groups):
             return
+        await self._quiet.wait()
+        apart = [group for group in self._groups if not group.runs(compiled)]
         self._groups = [group for group in self._groups if group not in apart]
         for group in apart:
             group.leave()
@@ -300,7 +323,7 @@ class Fleet:
             self.topology.tree,
             self._root,
             self._membership,
-            prepare=self._prepare,
+            prepare=self._prepared,
             loop=self.thread,
             over=self._net,
             pulse=_QUIET,
