@@ -91,6 +91,8 @@ def test_the_schema_is_draft_7() -> None:
         (("placements", "CLIENTS", "link"), {"distribution": "cauchy"}),
         (("placements", "CLIENTS", "energy"), {"idle": "5nJ"}),
         (("placements", "CLIENTS", "available"), {"from": "22h"}),
+        (("placements", "CLIENTS", "available"), {"trace": "phones.csv", "times": "0s-1h"}),
+        (("placements", "CLIENTS", "compute"), {"profile": "abacus"}),
         (("placements", "SERVER", "interface"), {"delay": "3ms"}),
         (("job", "program"), "train"),
         (("job", "data", "split"), "dirichlet"),

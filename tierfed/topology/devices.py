@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -35,11 +36,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from tierfed.topology.fields import Correlation, Delay, Joules, LinkRate, Loss, Period, Reference, Watts, wrong
+from tierfed.topology.fields import Correlation, Delay, Joules, LinkRate, Loss, Period, Watts, wrong
 from tierfed.topology.links.profile import DeviceProfile, InterfaceProfile, LinkProfile
 from tierfed.topology.links.trace import Trace
 from tierfed.topology.links.window import Window
-from tierfed.topology.units import Duration, UnitError
+from tierfed.topology.profiles import PROFILES
+from tierfed.topology.suggest import did_you_mean
+from tierfed.topology.units import Duration, Power, UnitError
 
 Key = tuple[str, ...]
 _DAY = Duration.parse("24h")
@@ -82,12 +85,37 @@ class InterfaceSpec(Figures):
     rate: BothWays | None = None
 
 
+def _known(name: str) -> str:
+    if name not in PROFILES:
+        raise wrong(f"no profile '{name}'; {did_you_mean(name, PROFILES)}")
+    return name
+
+
+_NAMES = WithJsonSchema({"type": "string", "enum": list(PROFILES)})
+
+
+def profile_figures(name: str) -> dict[Key, Any]:
+    """Return what a measured profile says, by key."""
+    device = PROFILES[name]
+    return {
+        ("compute", "speed"): device.speed,
+        ("energy", "idle"): Power.parse(f"{device.idle:g}W"),
+        ("energy", "computing"): Power.parse(f"{device.computing:g}W"),
+    }
+
+
 class ComputeSpec(Figures):
     """How fast a member computes: what a leaf call takes at speed 1, and its speed; or a measured profile."""
 
     time: Delay | None = None
     speed: Annotated[float, Field(gt=0)] | None = None
-    profile: Reference | None = None
+    profile: Annotated[str, AfterValidator(_known), _NAMES] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ComputeSpec:
+        if self.profile is not None and self.speed is not None:
+            raise wrong(f"profile {self.profile} has a speed, {PROFILES[self.profile].speed:g}; write one of the two")
+        return self
 
 
 class EnergySpec(Figures):
@@ -152,6 +180,13 @@ class AvailableSpec(Figures):
 
     Or span by span: `times` of its own, or those that a file has of it.
     """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        json_schema_extra={"oneOf": [{"required": ["from", "to"]}, {"required": ["times"]}, {"required": ["trace"]}]},
+    )
 
     trace: Annotated[str, Field(min_length=1)] | None = None
     times: _Times | None = None

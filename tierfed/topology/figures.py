@@ -96,4 +96,5 @@ def _written(placement: str, member: str, key: Key, document: Document) -> Path:
     """Return the path of what most likely set `key` of a member."""
     of = ("placements", placement)
     above: tuple[Path, ...] = ((*of, "members", member), of, ("defaults",))
-    return next((path for start in above if (path := (*start, *key)) in document.values), (*of, *key))
+    said = (key, ("compute", "profile"))  # which says some of them
+    return next((path for start in above for k in said if (path := (*start, *k)) in document.values), (*of, *key))

@@ -39,10 +39,6 @@ _HOLDERS = (
 LATER: tuple[Feature, ...] = (
     *(Feature((*holder, name), told, plural) for name, told, plural in _SETTINGS for holder in _HOLDERS),
     *(
-        Feature((*holder, "compute", "profile"), "a measured profile", False, "write time and speed")
-        for holder in _HOLDERS
-    ),
-    *(
         Feature(("hosts", "*", "driver"), f"the driver {driver}", False, "write process", driver.__eq__)
         for driver in ("external", "ray", "slurm")
     ),

@@ -19,7 +19,7 @@ from typing import Any
 
 from tierfed.topology.checks import DEFAULT_HOST
 from tierfed.topology.cohort import Cohort
-from tierfed.topology.devices import AVAILABLE, INTERFACE_KEYS, LINK_KEYS, MODELLED_KEYS, Modelled
+from tierfed.topology.devices import AVAILABLE, INTERFACE_KEYS, LINK_KEYS, MODELLED_KEYS, Modelled, profile_figures
 from tierfed.topology.graph import Grown, Sprout
 from tierfed.topology.positions import Document
 from tierfed.topology.problems import Path, Problems, dotted
@@ -158,18 +158,22 @@ def _there(members: Sequence[Sprout]) -> str:
 
 def _layer(settings: Settings, path: Path, document: Document) -> _Layer:
     layer: _Layer = {}
-    for key, value in _written(settings):
-        layer[key] = (value, origin(document, (*path, *key)))
+    for key, value, at in _written(settings):
+        layer[key] = (value, origin(document, (*path, *at)))
     return layer
 
 
-def _written(settings: Settings) -> Iterator[tuple[Key, Any]]:
+def _written(settings: Settings) -> Iterator[tuple[Key, Any, Key]]:
+    """Yield each setting, its value and where in `settings` it is said; what a profile says comes first."""
+    if settings.compute is not None and settings.compute.profile is not None:
+        for key, figure in profile_figures(settings.compute.profile).items():
+            yield key, figure, ("compute", "profile")
     for key in KEYS:
         value: Any = settings
         for step in key:
             value = getattr(value, step) if value is not None else None
         if value is not None:
-            yield key, value
+            yield key, value, key
 
 
 def origin(document: Document, path: Path) -> str:
@@ -186,21 +190,16 @@ def _sets(spec: TopologySpec, document: Document, sets: Sequence[Path], placemen
     holder = spec.placements[placement]
     for path in sets:
         settings: Settings | None = None
-        keys: tuple[Key, ...] = ()
+        within: Path = ()
         if path[:2] == ("placements", placement):
-            if keys := _keys(path[2:]):
-                settings = holder
-            elif path[2:4] == ("members", member) and (keys := _keys(path[4:])) and holder and holder.members:
-                settings = holder.members.get(member)
-        if settings is not None:
-            said = dict(_written(settings))
-            layer |= {key: (said[key], origin(document, path)) for key in keys if key in said}
+            settings, within = holder, path[2:]
+            if path[2:4] == ("members", member) and holder and holder.members:
+                settings, within = holder.members.get(member), path[4:]
+        if settings is not None and within:
+            for key, value, at in _written(settings):
+                if within[: len(at)] == at[: len(within)]:  # it is said there, in a part of that, or beside others
+                    layer[key] = (value, origin(document, path))
     return layer
-
-
-def _keys(path: Path) -> tuple[Key, ...]:
-    """Return the settings that `path` says something of: it is one, a part of one, or holds several."""
-    return tuple(key for key in KEYS if path and path[: len(key)] == key[: len(path)])
 
 
 def _without(layers: _Layer, member: Sprout, waits: bool) -> _Layer:
