@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -24,7 +25,7 @@ from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
 from tierfed.node.channel import ROOM, Channel
 from tierfed.node.hello import Hello, agree
-from tierfed.node.link import LIMITS, Allocate, Limits, Link, OnFrame
+from tierfed.node.link import LIMITS, Allocate, AllocateOf, Limits, Link, OnFrame, OnFrameOf
 from tierfed.node.reception import Admit, Door, Server, persist
 from tierfed.wire.frame import Frame, Sealed, aligned, frame_bytes
 from tierfed.wire.plain import pack
@@ -88,7 +89,7 @@ class DirectTransport:
                 ours.hold()
                 theirs.hold()
             self._links.setdefault(hello.node, []).append(ours)
-            ours.closed.add_done_callback(lambda _: self._links[hello.node].remove(ours))
+            ours.when_closed(lambda link, _: self._links[hello.node].remove(ours))
             return cast(Link, ours)
 
         return await persist(attempt, f"{address[0]}:{address[1]}", hello, deadline, backoff, limits)
@@ -97,7 +98,7 @@ class DirectTransport:
         """Let the far end of somebody's link in at `address`, without a call; raises as its parent does."""
         parent, admit = self._listening[address]
         agree(link.peer, parent)
-        link.info = admit(cast(Link, link)) or {}
+        link.welcomed(admit(cast(Link, link)) or {})
 
     def hold(self, child: str) -> None:
         """Let nothing arrive over the links of `child`, either way, until `release`; whoever sends does not notice."""
@@ -135,44 +136,78 @@ class _Listening:
         self._deafen()
 
 
-class Inbox:
-    """The receiving end of a link: frames come in order, wait while it is paused, and end with it."""
+class Inbox(ABC):
+    """The receiving end of a link: frames come in order, wait while it is paused, and end with it.
+
+    A fleet has two for each of a million members, so it is a row of slots, shares what it can, and makes a future
+    only for who asks for one.
+    """
 
     __slots__ = (
         "_allocate",
+        "_closed",
+        "_ended",
         "_held",
+        "_of",
         "_on_frame",
         "_paused",
+        "_reason",
         "_taking",
+        "_then",
         "_waiting",
-        "closed",
-        "info",
         "lost",
-        "name",
-        "peer",
         "received_bytes",
-        "sent_bytes",
     )
 
-    def __init__(self, name: str, peer: Hello) -> None:
-        self.name = name
-        self.peer = peer
-        self.info: dict[str, Any] = {}
-        self.sent_bytes = 0
+    def __init__(self) -> None:
         self.received_bytes = 0
         self.lost = False
-        self.closed: asyncio.Future[TierfedError | None] = asyncio.get_running_loop().create_future()
-        self._on_frame: OnFrame | None = None
-        self._allocate: Allocate | None = None
+        self._ended = False
+        self._reason: TierfedError | None = None
+        self._closed: asyncio.Future[TierfedError | None] | None = None
+        self._then: Callable[[Link, TierfedError | None], None] | None = None
+        self._on_frame: OnFrame | OnFrameOf | None = None
+        self._allocate: Allocate | AllocateOf | None = None
+        self._of: str | None = None  # whom those two are told of
         self._waiting: deque[tuple[dict[str, Any], Sealed, int]] | None = None
         self._held: list[tuple[dict[str, Any], Sealed, int]] | None = None
         self._taking = False
         self._paused = False
 
     @property
+    @abstractmethod
+    def name(self) -> str:
+        """What errors call the link."""
+
+    @property
+    @abstractmethod
+    def peer(self) -> Hello:
+        """What the other end says of itself."""
+
+    @abstractmethod
+    def welcomed(self, info: dict[str, Any]) -> None:
+        """The parent has let the child in, and said so much beside its name."""
+
+    @property
+    def closed(self) -> asyncio.Future[TierfedError | None]:
+        """Done when the connection is over at this end, with the reason."""
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            if self._ended:
+                self._closed.set_result(self._reason)
+        return self._closed
+
+    @property
     def gone(self) -> asyncio.Future[TierfedError | None]:
         """Done when nothing is left of the connection: as soon as it is closed."""
         return self.closed
+
+    def when_closed(self, then: Callable[[Link, TierfedError | None], None]) -> None:
+        """Call `then` with this link and the reason once it is closed."""
+        if self._then is None and not self._ended:
+            self._then = then
+        else:
+            self.closed.add_done_callback(lambda done: then(cast(Link, self), done.result()))
 
     def stays_in(self, links: set[Any]) -> None:
         """Be one of `links` as long as the connection is there."""
@@ -186,6 +221,13 @@ class Inbox:
 
     def start(self, on_frame: OnFrame, allocate: Allocate | None = None) -> None:
         """Hand every frame to `on_frame`, in order, from now on; see `Link.start`."""
+        self._on_frame = on_frame
+        self._allocate = allocate
+        self._drain()
+
+    def start_of(self, child: str, on_frame: OnFrameOf, allocate: AllocateOf | None = None) -> None:
+        """Do what `start` does with functions that many links share, which are told whose frame it is."""
+        self._of = child
         self._on_frame = on_frame
         self._allocate = allocate
         self._drain()
@@ -211,7 +253,7 @@ class Inbox:
 
     def come(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
         """Take a frame that is here."""
-        if self.closed.done():
+        if self._ended:
             return
         if self._held is not None:
             self._held.append((header, sealed, nbytes))
@@ -230,16 +272,20 @@ class Inbox:
         if self._taking or not self._waiting:
             return
         self._taking = True
-        while self._waiting and not self._paused and self._on_frame is not None and not self.closed.done():
+        while self._waiting and not self._paused and self._on_frame is not None and not self._ended:
             self._take(*self._waiting.popleft())
         self._waiting = self._waiting or None
         self._taking = False
 
     def _take(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
         """Take a frame; what is wrong with it closes the link."""
-        assert self._on_frame is not None
+        on_frame, allocate = cast(Any, self._on_frame), cast(Any, self._allocate)
         try:
-            self._on_frame(Frame(header, landed(header, sealed, self._allocate), sealed.crc, nbytes))
+            if self._of is None:
+                on_frame(Frame(header, landed(header, sealed, allocate), sealed.crc, nbytes))
+            else:
+                of = None if allocate is None else partial(allocate, self._of)
+                on_frame(self._of, Frame(header, landed(header, sealed, of), sealed.crc, nbytes))
             self._taken()
         except Exception as error:
             if not isinstance(error, TierfedError):
@@ -248,7 +294,7 @@ class Inbox:
             log.warning("%s closed: %s", self.name, error.what)
             self.close(error)
 
-    def _taken(self) -> None:
+    def _taken(self) -> None:  # noqa: B027 - most have nobody to tell
         """A frame was taken."""
 
     def close(self, error: TierfedError | None = None) -> None:
@@ -257,9 +303,16 @@ class Inbox:
 
     def end(self, reason: TierfedError | None) -> None:
         """The connection is over at this end."""
-        if not self.closed.done():
-            self.closed.set_result(reason)
-            self._waiting = self._held = None
+        if self._ended:
+            return
+        self._ended = True
+        self._reason = reason
+        self._waiting = self._held = None
+        if self._then is not None:
+            asyncio.get_running_loop().call_soon(self._then, cast(Link, self), reason)
+            self._then = None
+        if self._closed is not None:
+            self._closed.set_result(reason)
 
 
 def landed(header: dict[str, Any], sealed: Sealed, allocate: Allocate | None = None) -> memoryview:
@@ -288,15 +341,29 @@ class DirectLink(Inbox):
 
     far: DirectLink
 
-    __slots__ = ("_channel", "_room", "_turn", "far")
+    __slots__ = ("_channel", "_name", "_peer", "_room", "_turn", "far", "info", "sent_bytes")
 
     def __init__(self, name: str, peer: Hello, channel: Channel | None) -> None:
-        super().__init__(name, peer)
+        super().__init__()
+        self._name = name
+        self._peer = peer
+        self.info: dict[str, Any] = {}
+        self.sent_bytes = 0
         self._channel = channel
         if channel is not None:
             channel.moved = self._relieve
         self._turn: asyncio.Lock | None = None
         self._room: asyncio.Future[None] | None = None  # somebody waits for it
+
+    @property
+    def name(self) -> str:
+        """What errors call the link."""
+        return self._name
+
+    @property
+    def peer(self) -> Hello:
+        """What the other end says of itself."""
+        return self._peer
 
     @property
     def unread(self) -> int:
@@ -324,19 +391,23 @@ class DirectLink(Inbox):
 
     def send_now(self, header: dict[str, Any]) -> bool:
         """Send one tiny frame, if none waits for its turn; return whether it is sent."""
-        if self.closed.done() or (self._turn is not None and self._turn.locked()):
+        if self._ended or (self._turn is not None and self._turn.locked()):
             return False
         self._put(header, ())
         return True
 
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame without waiting; on a closed link nothing happens."""
-        if not self.closed.done():
+        if not self._ended:
             self._put(header, ())
 
+    def welcomed(self, info: dict[str, Any]) -> None:
+        """The parent has let the child in, and said so much beside its name."""
+        self.info = info
+
     def _open(self) -> None:
-        if self.closed.done():
-            reason = self.closed.result()
+        if self._ended:
+            reason = self._reason
             raise ProtocolError(
                 "the link is closed" + (f": {reason.what}" if reason else ""),
                 where=self.name,
@@ -364,7 +435,7 @@ class DirectLink(Inbox):
 
     def close(self, error: TierfedError | None = None) -> None:
         """End the link, and tell the peer why, once what was sent before is there."""
-        if self.closed.done():
+        if self._ended:
             return
         goodbye = partial(self.far.end, error)
         if self._channel is None:

@@ -23,6 +23,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from tierfed.errors import ProtocolError, TierfedError
@@ -33,10 +34,12 @@ from tierfed.node.pace import Pace, Progress
 from tierfed.node.telling import told
 from tierfed.wire.frame import PAYLOAD_LIMIT, Frame, FrameDecoder, aligned, encode
 
-__all__ = ["LIMITS", "Allocate", "Limits", "Link", "OnFrame"]
+__all__ = ["LIMITS", "Allocate", "AllocateOf", "Limits", "Link", "OnFrame", "OnFrameOf"]
 
 OnFrame = Callable[[Frame], None]
 Allocate = Callable[[dict[str, Any], int], memoryview]
+OnFrameOf = Callable[[str, Frame], None]
+AllocateOf = Callable[[str, dict[str, Any], int], memoryview]
 
 log = logging.getLogger("tierfed.node.link")
 
@@ -201,6 +204,14 @@ class Link(asyncio.BufferedProtocol):
         self._on_frame = on_frame
         self._allocate = allocate
         self.resume()
+
+    def start_of(self, child: str, on_frame: OnFrameOf, allocate: AllocateOf | None = None) -> None:
+        """Do what `start` does with functions that many links share, which are told whose frame it is."""
+        self.start(partial(on_frame, child), None if allocate is None else partial(allocate, child))
+
+    def when_closed(self, then: Callable[[Link, TierfedError | None], None]) -> None:
+        """Call `then` with this link and the reason once it is closed."""
+        self.closed.add_done_callback(lambda done: then(self, done.result()))
 
     def pause(self) -> None:
         """Read no more; the peer's `send` will wait once the buffers between are full."""

@@ -138,6 +138,9 @@ class Node:
         if live is not None:
             live.peers = self._links
         self.computed = 0.0  # seconds of the modelled device
+        # what all children's links share: bound once, for there may be many
+        self._on_control, self._on_bulk = self._control_from_child, self._bulk_from_child
+        self._for_bulk, self._on_closed = self._memory_for_child, self._gone
         self._saving: set[asyncio.Task[None]] = set()
         self._unsaved: dict[int, set[str]] = {}  # by round: who has not saved yet
         self._invocations: dict[str, Invocation] = {}
@@ -285,7 +288,7 @@ class Node:
             if child.bulk is not None or child.control is not None:
                 self._lost(child, f"it came back under epoch {peer.epoch}")
             child.epoch = peer.epoch
-        self._attach(child, link, lambda frame: self._control_from_child(peer.node, frame))
+        self._attach(child, link)
         self._listening.heard(peer.node, asyncio.get_running_loop().time())
         return {"epoch": child.epoch}
 
@@ -296,10 +299,10 @@ class Node:
             if driver.bulk is not None or driver.control is not None:
                 raise NotReady(ANOTHER_DRIVER, where=f"hello to {self.me.name}", mend="wait for it, or end it")
             driver.epoch = peer.epoch
-        self._attach(driver, link, self._control_from_parent)
+        self._attach(driver, link)
         return {"epoch": driver.epoch}
 
-    def _attach(self, peer: Peer, link: Link, on_control: Callable[[Frame], None]) -> None:
+    def _attach(self, peer: Peer, link: Link) -> None:
         assert link.peer is not None
         name, plane = peer.name, link.peer.plane
         if peer is not self._driver and self._live is not None:
@@ -312,24 +315,29 @@ class Node:
             )
         if plane == "control":
             peer.control = link
-            link.start(on_control)
-        elif peer is self._driver:
-            peer.bulk = link
-            link.start(self._bulk_from_parent, self._memory_for_parent)
         else:
             peer.bulk = link
-            link.start(
-                lambda frame: self._bulk_from_child(name, frame),
-                lambda header, size: self._memory_for_child(name, header, size),
-            )
+        match plane, peer is self._driver:
+            case "control", True:
+                link.start(self._control_from_parent)
+            case "control", False:
+                link.start_of(name, self._on_control)
+            case _, True:
+                link.start(self._bulk_from_parent, self._memory_for_parent)
+            case _:
+                link.start_of(name, self._on_bulk, self._for_bulk)
         peer.pay()
-        link.closed.add_done_callback(lambda done: self._gone(peer, link, done.result()))
+        link.when_closed(self._on_closed)
 
-    def _gone(self, peer: Peer, link: Link, reason: TierfedError | None) -> None:
+    def _gone(self, link: Link, reason: TierfedError | None) -> None:
         """A link of a child, or of the driver, is closed."""
-        known = (peer.bulk, peer.control)
-        if any(one is not None and one.closed is link.closed for one in known):  # else its loss was noticed before
-            self._lost(peer, _GOODBYE if reason is None else reason.what, reason)
+        assert link.peer is not None
+        for peer in (self._driver, self._links.get(link.peer.node)):
+            known = () if peer is None else (peer.bulk, peer.control)
+            if any(one is not None and one.closed is link.closed for one in known):  # else its loss was noticed before
+                assert peer is not None
+                self._lost(peer, _GOODBYE if reason is None else reason.what, reason)
+                return
 
     def _lost(self, peer: Peer, why: str, reason: TierfedError | None = None) -> None:
         """A child, or the driver, is lost to what is under way."""

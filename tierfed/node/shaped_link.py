@@ -19,15 +19,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.channel import ROOM, Channel
 from tierfed.node.direct_transport import size_of
 from tierfed.node.hello import Hello
-from tierfed.node.link import Allocate, Link, OnFrame
+from tierfed.node.link import Allocate, AllocateOf, Link, OnFrame, OnFrameOf
 from tierfed.wire.frame import Frame, Sealed
 
 log = logging.getLogger("tierfed.node.link")
@@ -173,6 +173,14 @@ class ShapedLink:
         """Hand every frame to `on_frame`, in order, when it would be there; it waits in memory of its own."""
         self._on_frame, self._allocate = on_frame, allocate
         self._link.start(self._came)
+
+    def start_of(self, child: str, on_frame: OnFrameOf, allocate: AllocateOf | None = None) -> None:
+        """Do what `start` does with functions that many links share."""
+        self.start(partial(on_frame, child), None if allocate is None else partial(allocate, child))
+
+    def when_closed(self, then: Callable[[Link, TierfedError | None], None]) -> None:
+        """Call `then` with this link and the reason once it is closed."""
+        self._link.when_closed(lambda _, reason: then(cast(Link, self), reason))
 
     def _came(self, frame: Frame) -> None:
         self._up.push(frame.nbytes, partial(self._there, frame))

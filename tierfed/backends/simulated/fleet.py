@@ -46,7 +46,6 @@ _QUIET = Pulse(beat=1e9, silence=float("inf"))  # whose link is lost is told so:
 _EVERY = 64  # uploads between two looks at this machine's clock
 _SHOWN = 64  # nodes of which all are reported
 _WATCHED = 0.5  # of its seconds between two reports
-_UNREAD: dict[str, Any] = {}
 _NO_LIMIT = 1 << 62  # bytes: what waits for its turn waits in this process, whoever it is for
 
 
@@ -169,7 +168,6 @@ class Fleet:
         assert one.parent is not None
         for link in group.join(member, run, token, self._channels(one.name, "bulk")):
             self._net.admit((one.parent, 0), link)
-            link.info = _UNREAD  # instead of a welcome each
 
     # -- who is there
 

@@ -31,6 +31,7 @@ from tierfed.topology.assignment import NodeAssignment
 from tierfed.wire.frame import Sealed
 
 Ways = tuple[Channel, Channel]
+_UNREAD: dict[str, Any] = {}
 
 
 def simple(part: Slice) -> bool:
@@ -52,12 +53,35 @@ def agrees(spec: str) -> bool:
 class LeafLink(Inbox):
     """The parent's end of one of a member's two links."""
 
-    __slots__ = ("_group", "_member")
+    __slots__ = ("_bulk", "_epoch", "_group", "_member")
 
-    def __init__(self, group: Leaves, member: int, hello: Hello) -> None:
-        super().__init__(hello.node, hello)
+    sent_bytes = 0  # what a member receives is counted by its group
+
+    def __init__(self, group: Leaves, member: int, epoch: int, *, bulk: bool) -> None:
+        super().__init__()
         self._group = group
         self._member = member
+        self._epoch = epoch
+        self._bulk = bulk
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self._group.members[self._member].name
+
+    @property
+    def peer(self) -> Hello:
+        """What the member says of itself: made when it is asked for, which is when it comes and goes."""
+        one = self._group.members[self._member]
+        return Hello(*self._group.proof, one.name, one.placement, "bulk" if self._bulk else "control", self._epoch)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the parent's welcome said beside its name: a member does not look at it."""
+        return _UNREAD
+
+    def welcomed(self, info: dict[str, Any]) -> None:
+        """The parent has let the member in."""
 
     @property
     def unread(self) -> int:
@@ -77,18 +101,18 @@ class LeafLink(Inbox):
 
     def send_now(self, header: dict[str, Any]) -> bool:
         """Send one tiny frame; return whether it is sent."""
-        if self.closed.done():
+        if self._ended:
             return False
         self._group.sent(self._member, header, sealed_of(()))
         return True
 
     def post(self, header: dict[str, Any]) -> None:
         """Send one tiny frame."""
-        if not self.closed.done():
+        if not self._ended:
             self._group.posted(self._member, header)
 
     def _open(self) -> None:
-        if self.closed.done():
+        if self._ended:
             raise ProtocolError("the link is closed", where=self.name, mend="leave this peer out")
 
 
@@ -101,6 +125,7 @@ class Leaves:
     def __init__(self, members: Sequence[NodeAssignment], on_upload: Callable[[], None] = lambda: None) -> None:
         self._on_upload = on_upload
         self.members = members
+        self.proof = "", ""  # the run and its token
         self._ways: list[Ways | None] = [None] * len(members)
         self._programs = Programs()
         self._invocations: dict[tuple[str, int], Together] = {}
@@ -119,10 +144,11 @@ class Leaves:
 
         `ways` are its channels, where they are modelled.
         """
-        one, epoch = self.members[member], self.epochs[member]
+        self.proof = run, token
+        epoch = self.epochs[member]
         self.epochs[member] += 1
-        control = LeafLink(self, member, Hello(run, token, one.name, one.placement, "control", epoch))
-        bulk = LeafLink(self, member, Hello(run, token, one.name, one.placement, "bulk", epoch))
+        control = LeafLink(self, member, epoch, bulk=False)
+        bulk = LeafLink(self, member, epoch, bulk=True)
         self._ways[member], self._control[member], self._bulk[member] = ways, control, bulk
         if member in self._held:
             self.hold(member)
