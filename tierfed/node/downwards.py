@@ -41,6 +41,7 @@ class Downwards:
         self._send = send
         self._waiting: dict[str, list[_Header]] = {}  # ends, by child
         self._timer: asyncio.TimerHandle | None = None
+        self._said: tuple[_Header, list[list[Any]], _Header] = {}, [], {}  # the last beginning that said so
 
     def end(self, child: str, header: _Header, *, whole: bool) -> None:
         """Tell a child of an end; `whole` says that the attempt counts there, all that it sent, and keeps nothing."""
@@ -69,7 +70,7 @@ class Downwards:
         """Send the beginning of an invocation to a child that is up: now, or by a task that `spawn` is given."""
         words = self._fates.words(child.name)
         ended, count = words.after(child.heard), words.count
-        header = {**begin, "ended": ended} if ended else begin
+        header = self._with(begin, ended) if ended else begin
         if count - child.heard > TOLD_AGAIN:  # it says no more
             self._tell(child.name)
         known = child.deployed.has(begin["hash"])
@@ -82,6 +83,14 @@ class Downwards:
         if not known:
             frames.insert(0, ({"kind": "deploy", "hash": begin["hash"]}, [program]))
         spawn(self._begin(child, frames, count))
+
+    def _with(self, begin: _Header, ended: list[list[Any]]) -> _Header:
+        """Return a beginning with what it says of those before: one header for children who are told the same."""
+        of, told, header = self._said
+        if of is not begin or told != ended:
+            header = {**begin, "ended": ended}
+            self._said = begin, ended, header
+        return header
 
     async def _begin(self, child: Peer, frames: list[tuple[_Header, Any]], count: int) -> None:
         """Send a beginning in its turn, and its program before it if the child lacks that."""

@@ -17,6 +17,7 @@ member that is lost at one place is out of all later ones.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -83,19 +84,30 @@ class Part:
 class Words:
     """The last few words on how attempts have ended; who has heard some of them is told the others."""
 
+    __slots__ = ("_last", "count")
+
     def __init__(self) -> None:
-        self._last: list[list[Any]] = []  # few: a deque has room for 64
+        self._last: _Said = ()  # few
         self.count = 0  # of all that were ever said
 
     def say(self, attempt: Attempt, counted: Counted) -> None:
         """An attempt counts so far."""
-        self._last[: 1 - TOLD_AGAIN] = []
-        self._last.append([*attempt, said(counted)])
+        self._last = _with(self._last, (attempt, counted))
         self.count += 1
 
     def after(self, heard: int) -> list[list[Any]]:
         """Return invocation, attempt and how far it counts of the last few, without the first `heard` of all."""
-        return self._last[max(0, len(self._last) - (self.count - heard)) :]
+        last = self._last[max(0, len(self._last) - (self.count - heard)) :]
+        return [[*attempt, said(counted)] for attempt, counted in last]
+
+
+_Said: TypeAlias = tuple[tuple[Attempt, Counted], ...]
+
+
+@functools.lru_cache(maxsize=64)
+def _with(last: _Said, word: tuple[Attempt, Counted]) -> _Said:
+    """Return the last few words and one more: one object for all children that were told the same."""
+    return (*last[1 - TOLD_AGAIN :], word)
 
 
 class Fates:

@@ -35,7 +35,7 @@ class Peer:
     why_not: str = "never connected"
     deployed: Deployed = field(default_factory=Deployed)
     heard: int = 0  # words on how attempts ended (fates.py) that have left for it over the bulk link
-    owed: list[str] | None = field(default_factory=list)  # keys to release once it is back; None: all
+    owed: tuple[str, ...] | None = ()  # keys to release once it is back; None: all
     holders: frozenset[str] = frozenset()  # invocations that it is too far ahead of
     past: tuple[int, int] = (0, 0)  # bytes sent and received over links that are gone
 
@@ -83,16 +83,16 @@ class Peer:
         if not keys:
             self.owed = None
         elif self.owed is not None:
-            self.owed = [*self.owed, *keys] if len(self.owed) < _MOST_OWED else None
+            self.owed = (*self.owed, *keys) if len(self.owed) < _MOST_OWED else None
         self.pay()
 
     def pay(self) -> None:
         """Tell it what was released while it was away; it is back when both links are there."""
-        if self.control is None or self.bulk is None or self.owed == []:
+        if self.control is None or self.bulk is None or self.owed == ():
             return
-        owed, self.owed = self.owed, []
-        for start in range(0, len(owed or [""]), _AT_ONCE):
-            self.control.post({"kind": "release", "keys": owed[start : start + _AT_ONCE] if owed else []})
+        owed, self.owed = self.owed, ()
+        for start in range(0, len(owed or ("",)), _AT_ONCE):
+            self.control.post({"kind": "release", "keys": list(owed[start : start + _AT_ONCE]) if owed else []})
 
     def drop(self, why: str, error: TierfedError | None = None) -> None:
         """Close both links, giving `error` as the reason; that they are closed is no news then."""

@@ -78,6 +78,8 @@ def _compiled(data: bytes) -> Compiled:
 class Deployed:
     """The programs that a child has from us."""
 
+    __slots__ = ("_hashes",)
+
     def __init__(self) -> None:
         self._hashes: tuple[str, ...] = ()  # the latest last; few, and of each child: a fleet has many
 
@@ -88,4 +90,10 @@ class Deployed:
     def sent(self, hash_: str) -> None:
         """The program, or a use of it, has left for the child."""
         if self._hashes[-1:] != (hash_,):
-            self._hashes = (*(one for one in self._hashes if one != hash_), hash_)[-COUNTED_ON:]
+            self._hashes = _after(self._hashes, hash_)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _after(hashes: tuple[str, ...], hash_: str) -> tuple[str, ...]:
+    """Return `hashes` once another was used: one object for all children that were sent the same."""
+    return (*(one for one in hashes if one != hash_), hash_)[-COUNTED_ON:]
