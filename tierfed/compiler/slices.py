@@ -13,6 +13,7 @@ is first-in first-out, so no two nodes wait for each other.
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Site:
         return Site(self.phase, self.index, turns, self.asks) if turns else self
 
     @staticmethod
+    @functools.lru_cache(maxsize=1024)  # every frame names one
     def parse(text: str) -> Site:
         """Return the site that `str` wrote."""
         phase, _, rest = text.partition(".")

@@ -50,6 +50,30 @@ class Held:
     summary: Summary
 
 
+class One(Mapping[Site, Held]):
+    """What is held of a member who has contributed to one site: a quarter of a dict, and most have no other."""
+
+    __slots__ = ("_held", "_site")
+
+    def __init__(self, site: Site, held: Held) -> None:
+        self._site = site
+        self._held = held
+
+    def __getitem__(self, site: Site) -> Held:
+        if site != self._site:
+            raise KeyError(site)
+        return self._held
+
+    def __contains__(self, site: object) -> bool:
+        return site == self._site
+
+    def __iter__(self) -> Iterator[Site]:
+        yield self._site
+
+    def __len__(self) -> int:
+        return 1
+
+
 @dataclass(slots=True)
 class Loss:
     """Why a member is missing.
@@ -114,7 +138,7 @@ class Collection:
         self.cursor = 0
         self.admitted: list[str] = []
         self.lost: dict[str, Loss] = {}  # in order of their loss: the first is the cause
-        self.held: dict[str, dict[Site, Held]] = {}
+        self.held: dict[str, Mapping[Site, Held]] = {}
         self.partial: dict[str, set[Site]] = {}
         self.enough = enough  # members that are to count: the first to be whole
         self._whole: dict[str, None] = {}  # in the order in which they came to be
@@ -147,7 +171,8 @@ class Collection:
 
     def hold(self, member: str, site: Site, held: Held) -> None:
         """Keep a contribution that was accepted."""
-        self.held.setdefault(member, {})[site] = held
+        before = self.held.get(member)
+        self.held[member] = One(site, held) if before is None else {**before, site: held}
         if self.enough is not None and self.whole(member):
             self._whole[member] = None
 
