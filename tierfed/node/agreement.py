@@ -44,11 +44,12 @@ from tierfed.node.accumulator import Contribution
 from tierfed.node.keepers import MessageKeeper
 from tierfed.node.run_slice import Turns
 from tierfed.node.summary import Summary
-from tierfed.node.uploads import INLINE, codec, reader_of
+from tierfed.node.uploads import INLINE, codec, expected_of
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.types.values import nbytes
 from tierfed.wire.message import MessageReader
 from tierfed.wire.packing import Agreed
+from tierfed.wire.reader import Expected
 from tierfed.wire.terms import Terms, may_agree
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Agreement:
         self._invocation = invocation
         self._topics = topics
         self._agreed: dict[Site, tuple[Turns, Agreed]] = {}  # with the children, the latest
+        self._expected: dict[Site, Expected] = {}  # of the children that agree on nothing
 
     # -- as the parent
 
@@ -118,7 +120,9 @@ class Agreement:
             return _OfferReader(self._topics.terms[Site(site.phase, site.index)], where)
         terms = self._topics.terms.get(site.written)
         if terms is None:
-            return reader_of(incoming(step.folds), child.codec_up, where)
+            if (expected := self._expected.get(site.written)) is None:
+                expected = self._expected[site.written] = expected_of(incoming(step.folds))
+            return MessageReader(expected, codec(child.codec_up), where=where)
         turns, agreed = self._agreed.get(site.written, (None, None))
         if turns is None or agreed is None or site.turns > turns:
             raise ProtocolError(

@@ -279,13 +279,12 @@ class Inbox(ABC):
 
     def _take(self, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
         """Take a frame; what is wrong with it closes the link."""
-        on_frame, allocate = cast(Any, self._on_frame), cast(Any, self._allocate)
         try:
+            frame = Frame(header, self._landed(header, sealed), sealed.crc, nbytes)
             if self._of is None:
-                on_frame(Frame(header, landed(header, sealed, allocate), sealed.crc, nbytes))
+                cast(OnFrame, self._on_frame)(frame)
             else:
-                of = None if allocate is None else partial(allocate, self._of)
-                on_frame(self._of, Frame(header, landed(header, sealed, of), sealed.crc, nbytes))
+                cast(OnFrameOf, self._on_frame)(self._of, frame)
             self._taken()
         except Exception as error:
             if not isinstance(error, TierfedError):
@@ -293,6 +292,11 @@ class Inbox(ABC):
                 error = ProtocolError(f"{type(error).__name__}: {error}", where=self.name, mend="see this node's log")
             log.warning("%s closed: %s", self.name, error.what)
             self.close(error)
+
+    def _landed(self, header: dict[str, Any], sealed: Sealed) -> memoryview:
+        """Return the payload of a frame, in the memory that the receiver names."""
+        allocate = cast(Any, self._allocate)
+        return landed(header, sealed, partial(allocate, self._of) if allocate and self._of is not None else allocate)
 
     def _taken(self) -> None:  # noqa: B027 - most have nobody to tell
         """A frame was taken."""

@@ -210,6 +210,7 @@ class Invocation:
         for child in self.node.me.children:
             self.node.child(child.name).let(self.name)
         self.node.forget(self)
+        self.round.forget()
         self.node.spans.flush()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -388,6 +389,7 @@ class Invocation:
         digest = (contribution.reader.digest or b"").hex()
         self.step(Arrived(upload.member, upload.site, ident["att"], upload.epoch, digest, summary))
         self._incoming = None
+        contribution.reader.forget_heading()
         self.node.tell_progress(self)
 
     # -- from the parent

@@ -148,6 +148,13 @@ class Round:
         """Return how far each site is, in phase order."""
         return tuple(c.progress(fold) for c in self._collections for fold in c.folds.values())
 
+    def forget(self) -> None:
+        """Let go of the books, once it has ended and nobody reads them: at once, and not when garbage is collected."""
+        self._collections.clear()
+        self._at.clear()
+        self._opened.clear()
+        self._epochs.clear()
+
     # What happens --------------------------------------------------------------------------
 
     def step(self, event: Event, now: float) -> list[Action]:

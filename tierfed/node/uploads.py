@@ -24,6 +24,7 @@ from tierfed.node.telling import reason_of
 from tierfed.wire.frame import Frame
 from tierfed.wire.keeping import FindBase
 from tierfed.wire.message import MessageReader
+from tierfed.wire.reader import Expected
 
 if TYPE_CHECKING:
     from tierfed.node.invocation import Invocation
@@ -38,8 +39,12 @@ def reader_of(
     slots: Iterable[Slot], spec: str, where: str, find_base: FindBase | None = None, *, landing: bool = True
 ) -> MessageReader:
     """Return a reader of a message of `slots` under the codec `spec`; see `MessageReader`."""
-    rows = [(s.name, s.type, s.many is not None) for s in slots]
-    return MessageReader(rows, codec(spec), where=where, find_base=find_base, landing=landing)
+    return MessageReader(expected_of(slots), codec(spec), where=where, find_base=find_base, landing=landing)
+
+
+def expected_of(slots: Iterable[Slot]) -> Expected:
+    """Return what messages of `slots` hold, for all readers of them."""
+    return Expected([(s.name, s.type, s.many is not None) for s in slots])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

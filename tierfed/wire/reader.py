@@ -18,9 +18,10 @@ dies half-way, or lies, has changed nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,6 +40,10 @@ from tierfed.wire.side_by_side import all_done
 from tierfed.wire.sums import Sums
 from tierfed.wire.value import from_raw, value_from
 
+_LIMITS = Limits()
+_NOTHING: Header = {}  # what every reader has heard at first; nobody changes it
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Came:
@@ -47,6 +52,35 @@ class Came:
     payload: memoryview
     crc: int
     more_raw: int
+
+
+class Expected:
+    """The slots of a message, as its receivers know them from their program: one for all readers of such messages.
+
+    Where no size is open and nothing is many, all messages have one layout, which is found once.
+    """
+
+    __slots__ = ("_laid_out", "slots")
+
+    def __init__(self, slots: Sequence[tuple[str, Type] | Slot]) -> None:
+        self.slots: tuple[Slot, ...] = tuple((s[0], s[1], len(s) == 3 and s[2]) for s in slots)
+        self._laid_out: dict[tuple[int, bool], tuple[LinkCodec, _Layout]] = {}
+
+    def layout(self, coder: LinkCodec | Agreed, *, in_full: bool) -> _Layout | None:
+        """Return the layout under a codec that was noted, None if there is none."""
+        noted = self._laid_out.get((id(coder), in_full))
+        return None if noted is None or noted[0] is not coder else noted[1]
+
+    def note(self, coder: LinkCodec | Agreed, layout: _Layout, *, in_full: bool) -> None:
+        """Note the layout of messages without open sizes under a codec."""
+        if not isinstance(coder, Agreed) and len(self._laid_out) < _LAYOUTS:
+            self._laid_out[id(coder), in_full] = coder, layout
+
+
+_LAYOUTS = 8  # of one message: children have one codec, or a few
+
+_Layout: TypeAlias = tuple[list[Column], list[range], list[list[int]], "list[Pack | None]"]
+"""Columns, the columns of each slot, no sizes of each, and the frames; nobody changes them."""
 
 
 class MessageReader:
@@ -58,9 +92,15 @@ class MessageReader:
     With `landing` false, no value will be decoded, and payloads are received beside each other (`memory`).
     """
 
+    __slots__ = (
+        "_admitted", "_coder", "_columns", "_crcs", "_expected", "_find_base", "_first", "_forgotten", "_items",
+        "_landed", "_landing", "_lands", "_lent", "_limits", "_packs", "_payloads", "_sizes", "_slots", "_spans",
+        "_verified", "_where", "based", "complete", "digest", "held_bytes", "ident", "raw_bytes", "wire_bytes",
+    )  # fmt: skip
+
     def __init__(
         self,
-        slots: Sequence[tuple[str, Type] | Slot],
+        slots: Expected | Sequence[tuple[str, Type] | Slot],
         codec: LinkCodec | Agreed,
         limits: Limits | None = None,
         where: str = "message",
@@ -71,30 +111,31 @@ class MessageReader:
         self._lands = landing
         self._forgotten = 0  # frames
         self.held_bytes = 0  # of payloads that are not forgotten
-        self._slots: list[Slot] = [(s[0], s[1], len(s) == 3 and s[2]) for s in slots]
+        self._expected = slots if isinstance(slots, Expected) else Expected(slots)
+        self._slots = self._expected.slots
         self._coder = codec
-        self._limits = limits or Limits()
+        self._limits = limits or _LIMITS
         self._where = where
         self._find_base = find_base
-        self.based: dict[str, Any] = {}  # flat copies of the tensors that a later message may differ from, once decoded
-        self.ident: Header = {}
+        self.based: Mapping[str, Any] = _NONE  # flat copies of the tensors that a later message may differ from
+        self.ident: Header = _NOTHING
         self.digest: bytes | None = None
         self.complete = False
         self.wire_bytes = 0
         self.raw_bytes = 0
-        self._first: Header = {}
+        self._first: Header = _NOTHING
         self._admitted: Header | None = None  # the header that `admit` took last
-        self._items: list[int | None] = []  # of each slot
-        self._sizes: list[list[int]] = []  # of each slot
-        self._spans: list[range] = []  # the columns of each slot
-        self._columns: list[Column] = []
-        self._packs: list[Pack | None] = []  # by frame; None is that of the sizes
+        self._items: Sequence[int | None] = ()  # of each slot
+        self._sizes: Sequence[list[int]] = ()  # of each slot
+        self._spans: Sequence[range] = ()  # the columns of each slot
+        self._columns: Sequence[Column] = ()
+        self._packs: Sequence[Pack | None] = ()  # by frame; None is that of the sizes
         self._payloads: list[memoryview] = []
         self._crcs: list[int] = []
         self._verified = False
-        self._landing: dict[int, Any] = {}  # by column: the array that raw chunks are received into
+        self._landing: dict[int, Any] | None = None  # by column: the array that raw chunks are received into
         self._lent: tuple[int, memoryview] | None = None  # the memory of a frame that is under way, by its seq
-        self._landed: set[int] = set()  # the frames that came there
+        self._landed: set[int] | None = None  # the frames that came there
 
     def memory(self, header: Header, nbytes: int) -> memoryview | None:
         """Return where the payload of the next frame belongs in the decoded value, None if it has to be decoded.
@@ -108,6 +149,8 @@ class MessageReader:
             return None
         if not self._lands:
             return None
+        if self._landing is None:
+            self._landing = {}
         if pack_.index not in self._landing:
             self._landing[pack_.index] = self._array(pack_.index)
         chunk = self._landing[pack_.index].reshape(-1)[pack_.start : pack_.stop]
@@ -160,6 +203,7 @@ class MessageReader:
         if pack_ is None:
             self._lay_out(np.frombuffer(frame.payload, "<i8").tolist())
         if self._lent is not None and self._lent[0] == seq and frame.payload.obj is self._lent[1].obj:
+            self._landed = self._landed or set()
             self._landed.add(seq)
         self._lent = None
         self._crcs.append(frame.crc)
@@ -199,6 +243,11 @@ class MessageReader:
             self.held_bytes -= len(self._payloads[self._forgotten])
             self._payloads[self._forgotten] = memoryview(b"")
             self._forgotten += 1
+
+    def forget_heading(self) -> None:
+        """Let go of what the sender says of itself, `ident`, once it was looked at; the values stay."""
+        self.ident = _NOTHING
+        self._first = {"base": self._first["base"]} if "base" in self._first else _NOTHING
 
     def values(self) -> dict[str, Any]:
         """Return the held value of each slot by its name, as `decode` does."""
@@ -297,9 +346,19 @@ class MessageReader:
                 "declare the sizes in the type, or send fewer values at once",
             )
         self._first, self.ident, self._packs = header, header["ident"], [None]
-        if inline:
-            self._packs = []
-            self._lay_out(sizes)
+        if not inline:
+            return
+        in_full = header.get("base") is None
+        fixed = not sizes and all(items is None for items in self._items)
+        layout = self._expected.layout(self._coder, in_full=in_full) if fixed else None
+        if layout is not None:
+            self._columns, self._spans, self._sizes, self._packs = layout
+            return
+        self._packs = []
+        self._lay_out(sizes)
+        if fixed:
+            layout = list(self._columns), list(self._spans), list(self._sizes), list(self._packs)
+            self._expected.note(self._coder, layout, in_full=in_full)
 
     def _check_base(self, header: Header) -> None:
         base = header.get("base")
@@ -313,19 +372,22 @@ class MessageReader:
     def _lay_out(self, sizes: Sequence[Any]) -> None:
         """Find out all frames, from the types and the open `sizes`."""
         left = Sizes(sizes, self._limits)
-        self._columns, self._spans, self._sizes = [], [], []
+        columns: list[Column] = []
+        spans: list[range] = []
+        taken_of: list[list[int]] = []
         for (name, t, _), items in zip(self._slots, self._items, strict=True):
-            first, taken = len(self._columns), len(left.taken)
+            first, taken = len(columns), len(left.taken)
             if items is None:
-                self._columns += columns_of(t, left, name)
+                columns += columns_of(t, left, name)
             else:
                 left.charge(items * least_cost(t), name)
                 for i in range(items):
-                    self._columns += columns_of(t, left, f"{name}[{i}]")
-            self._spans.append(range(first, len(self._columns)))
-            self._sizes.append(left.taken[taken:])
+                    columns += columns_of(t, left, f"{name}[{i}]")
+            spans.append(range(first, len(columns)))
+            taken_of.append(left.taken[taken:])
         left.finish(self._where)
-        self._packs += packing(self._columns, self._coder, in_full=self._first.get("base") is None)
+        self._columns, self._spans, self._sizes = columns, spans, taken_of
+        self._packs = [*self._packs, *packing(columns, self._coder, in_full=self._first.get("base") is None)]
 
     def _check_end(self, seq: int, ends: bool) -> None:
         if seq >= len(self._packs):
@@ -381,7 +443,7 @@ class MessageReader:
 
     def _arrays(self, wanted: Sequence[int]) -> dict[int, Any]:
         """Return new arrays of the `wanted` columns, by index."""
-        arrays: dict[int, Any] = {index: self._landing.pop(index, None) for index in wanted}
+        arrays: dict[int, Any] = {index: (self._landing or {}).pop(index, None) for index in wanted}
         there = {index for index, array in arrays.items() if array is not None}
         chunks: list[tuple[Chunk, memoryview, Any]] = []
         for seq, (pack_, payload) in enumerate(zip(self._packs, self._payloads, strict=True)):
@@ -392,7 +454,7 @@ class MessageReader:
             elif pack_ is not None and pack_.index in arrays:
                 if arrays[pack_.index] is None:
                     arrays[pack_.index] = self._array(pack_.index)
-                if seq in self._landed and pack_.index in there:
+                if seq in (self._landed or ()) and pack_.index in there:
                     continue
                 flat = arrays[pack_.index].reshape(-1)
                 chunks.append((pack_, payload, flat[pack_.start : pack_.stop]))
@@ -420,7 +482,7 @@ class MessageReader:
                 if before is None or (before.dtype, before.size) != (flat.dtype, flat.size):
                     raise self._refusal(f"{column.path} is not in its base, or of another type", "send it in full")
                 add(before, flat)
-            self.based[column.path] = flat.copy()
+            self.based = {**self.based, column.path: flat.copy()}
 
     def _check(self, chunk: Chunk, payload: memoryview) -> None:
         """Check that a chunk decodes: by its bytes alone, where its codec can tell."""

@@ -83,6 +83,12 @@ class LeafLink(Inbox):
     def welcomed(self, info: dict[str, Any]) -> None:
         """The parent has let the member in."""
 
+    def _landed(self, header: dict[str, Any], sealed: Sealed) -> memoryview:
+        """Return the payload of a frame: of a whole small message, the memory that the member wrote and left."""
+        if header.get("seq") == 0 and "end" in header and len(sealed) == 1:
+            return memoryview(sealed[0])
+        return super()._landed(header, sealed)
+
     @property
     def unread(self) -> int:
         """Return how many bytes have not left: a member reads what it is sent."""
@@ -123,7 +129,7 @@ class Leaves:
     """
 
     def __init__(self, members: Sequence[NodeAssignment], on_upload: Callable[[], None] = lambda: None) -> None:
-        self._on_upload = on_upload
+        self.on_upload = on_upload
         self.members = members
         self.proof = "", ""  # the run and its token
         self._ways: list[Ways | None] = [None] * len(members)
@@ -275,18 +281,19 @@ class Leaves:
 
     # -- to the parent
 
-    def upload(self, member: int, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
-        """Send a frame of a member's contribution, which has `nbytes` on a socket."""
-        link = self._bulk[member]
-        if link is None:
-            return
-        self._on_upload()
-        there = partial(link.come, header, sealed, nbytes)
+    def link(self, member: int) -> LeafLink | None:
+        """Return the link that a member's contributions go over, None while it is away."""
+        return self._bulk[member]
+
+    def modelled(self, member: int) -> bool:
+        """Return whether a member's messages take time by their size."""
+        return self._ways[member] is not None
+
+    def upload(self, member: int, link: LeafLink, header: dict[str, Any], sealed: Sealed, nbytes: int) -> None:
+        """Send a frame of a member's contribution, which has `nbytes` on a socket, over its channel."""
         way = self._ways[member]
-        if way is None:
-            asyncio.get_running_loop().call_soon(there)
-        else:
-            way[0].push(nbytes, there)
+        assert way is not None
+        way[0].push(nbytes, partial(link.come, header, sealed, nbytes))
 
     def tell(self, member: int, header: dict[str, Any]) -> None:
         """Post a small frame to the parent."""

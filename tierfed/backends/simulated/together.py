@@ -13,7 +13,8 @@ them; since they are functions of what came, when that happens makes no differen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ from tierfed.wire.message import MessageReader, encode_message
 
 if TYPE_CHECKING:
     from tierfed.backends.simulated.leaves import Leaves
+
+
+_NOT_BEGUN = -1
 
 
 class _Message:
@@ -70,34 +74,36 @@ class Together:
         self._steps = next(s.steps for p, s in compiled.slices.items() if p.name == one.placement)
         self._leaves = [leaves_of(step) for step in self._steps]
         self._receives = {s.site: s for s in self._steps if isinstance(s, Receive)}
-        self._at: dict[int, int] = {}  # the step that each member is at, from when it begins
-        self._wave: dict[int, tuple[_Wave, int]] = {}  # and the member's row in it
-        self._members = 0
+        many = len(group.members)
+        self._at = array("i", [_NOT_BEGUN]) * many  # the step that each member is at
+        self._wave: list[_Wave | None] = [None] * many
+        self._row = array("i", [0]) * many  # of each member in its wave
+        self._out = bytearray(many)  # for whom it is over
+        self._members = self._over = 0
         self._new = _Wave([], {}, 0)
         self._messages: dict[tuple[Site, int], _Message] = {}  # by their first headers
-        self._sent: dict[tuple[int, Site], _Message] = {}  # what each is being sent
-        self._arrived: set[tuple[int, Site]] = set()
-        self._out: set[int] = set()
+        self._sent: dict[Site, list[_Message | None]] = {s: [None] * many for s in self._receives}  # to each
+        self._arrived = {s: bytearray(many) for s in self._receives}
 
     # -- what comes
 
     def expect(self, member: int) -> None:
         """A member's beginning is on its way."""
         self._members += 1
-        self._wave[member] = self._new, len(self._new.rows)
+        self._wave[member], self._row[member] = self._new, len(self._new.rows)
         self._new.rows.append(member)
 
     def begun(self, member: int) -> None:
         """A member begins."""
         if self._group.holds(member, partial(self.begun, member)):
             return
-        if member not in self._at and member not in self._out:
+        if self._at[member] == _NOT_BEGUN and not self._out[member]:
             self._at[member] = 0
             self._advance(member)
 
     def taken(self, member: int, header: dict[str, Any], sealed: Sealed) -> Any:
         """Take a frame that is on its way; return what happens when it is there."""
-        if member in self._out:
+        if self._out[member]:
             return None
         site = Site.parse(header["ident"]["site"])
         if header["seq"] == 0:
@@ -106,8 +112,9 @@ class Together:
                 one = self._group.members[member]
                 reader = reader_of(self._receives[site].slots, one.codec_down, f"{one.name}, site {site}")
                 self._messages[key] = _Message(header, reader)
-            self._sent[member, site] = self._messages[key]
-        message = self._sent[member, site]
+            self._sent[site][member] = self._messages[key]
+        message = self._sent[site][member]
+        assert message is not None
         if message.reader.count == header["seq"] and message.values is None:  # the first who is sent it reads it
             payload = landed(header, sealed)
             if message.reader.feed(Frame(header, payload, sealed.crc, size_of(header, sealed))):
@@ -117,26 +124,26 @@ class Together:
     def _there(self, member: int, site: Site) -> None:
         if self._group.holds(member, partial(self._there, member, site)):
             return
-        self._arrived.add((member, site))
-        if member in self._at:
-            self._advance(member)
+        self._arrived[site][member] = True
+        self._advance(member)
 
     def end(self, member: int) -> None:
         """It is over for a member: the parent says so, or the member is gone."""
-        if member not in self._wave:
+        if self._wave[member] is None:
             return
-        self._out.add(member)
-        self._at.pop(member, None)
-        if len(self._out) == self._members:
+        self._over += not self._out[member]
+        self._out[member] = True
+        self._at[member] = _NOT_BEGUN
+        if self._over == self._members:
             self._group.over(self)
 
     # -- a member's way through its slice
 
     def _advance(self, member: int) -> None:
-        while member in self._at and self._at[member] < len(self._steps):
+        while 0 <= self._at[member] < len(self._steps):
             at = self._at[member]
             step = self._steps[at]
-            if isinstance(step, Receive) and (member, step.site) not in self._arrived:
+            if isinstance(step, Receive) and not self._arrived[step.site][member]:
                 return
             self._at[member] = at + 1
             if isinstance(step, Send):
@@ -147,11 +154,36 @@ class Together:
                 return
 
     def _send(self, member: int, at: int, step: Send) -> None:
-        wave, row = self._computed(member, at)
+        """A member sends: what it sends is written now if that says how long it takes, else when it is there."""
+        wave = self._computed(member, at)
+        names, row = wave.names, self._row[member]
+        link = self._group.link(member)
+        if link is None:
+            return
+        if self._group.modelled(member):
+            self._write(member, step, names, row, partial(self._group.upload, member, link))
+            return
+        try:
+            for slot in step.slots:
+                names[slot.name].of(row)
+        except TierfedError as error:
+            self._fail(member, error)
+        else:
+            asyncio.get_running_loop().call_soon(self._write, member, step, names, row, link.come)
+
+    def _write(
+        self,
+        member: int,
+        step: Send,
+        names: Mapping[str, Batch],
+        row: int,
+        leaves: Callable[[dict[str, Any], Sealed, int], None],
+    ) -> None:
+        """Write a member's message, and hand each of its frames, with its bytes, to `leaves`."""
         one = self._group.members[member]
         name, attempt = self.key
         try:
-            rows = [(s.name, s.type, wave.names[s.name].of(row)) for s in step.slots]
+            rows = [(s.name, s.type, names[s.name].of(row)) for s in step.slots]
             ident = {
                 "m": "up",
                 "inv": name,
@@ -165,20 +197,27 @@ class Together:
             message = encode_message(ident, rows, codec(one.codec_up), stream=stream)
             frames = [(header, sealed, message.wire_bytes) for header, sealed in message]
         except TierfedError as error:
-            error.node = error.node or one.name
-            self._at.pop(member, None)
-            self._group.tell(member, {"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
+            self._fail(member, error)
             return
         before = 0
         for header, sealed, sent in frames:
-            self._group.upload(member, header, sealed, sent - before)
+            self._group.on_upload()
+            leaves(header, sealed, sent - before)
             before = sent
+
+    def _fail(self, member: int, error: TierfedError) -> None:
+        """A member cannot send what it should."""
+        name, attempt = self.key
+        error.node = error.node or self._group.members[member].name
+        self._at[member] = len(self._steps)
+        self._group.tell(member, {"kind": "failed", "inv": name, "att": attempt, "error": told(error)})
 
     # -- values
 
-    def _computed(self, member: int, at: int) -> tuple[_Wave, int]:
-        """Return the wave of a member once its values are those before step `at`, and its row there."""
-        wave, _ = self._wave[member]
+    def _computed(self, member: int, at: int) -> _Wave:
+        """Return the wave of a member once its values are those before step `at`."""
+        wave = self._wave[member]
+        assert wave is not None
         if wave.done < at:
             here = self._steps[wave.done : at]
             sites = [step.site for step in here if isinstance(step, Receive)]
@@ -190,22 +229,23 @@ class Together:
             wave.rows = [wave.rows[r] for r in left]
             for one in (ahead, wave):
                 for r, m in enumerate(one.rows):
-                    self._wave[m] = one, r
+                    self._wave[m], self._row[m] = one, r
             for step in here:
                 self._take(step, ahead)
             needed = {name for step in self._steps[at:] for name in uses(step)}
             ahead.names = {name: batch for name, batch in ahead.names.items() if name in needed}
-        return self._wave[member]
+            return ahead
+        return wave
 
     def _has(self, member: int, sites: Sequence[Site]) -> bool:
-        messages = (self._sent.get((member, site)) for site in sites)
+        messages = (self._sent[site][member] for site in sites)
         return all(message is not None and message.values is not None for message in messages)
 
     def _take(self, step: Any, wave: _Wave) -> None:
         """Take a step, all of a wave at once."""
         match step:
             case Receive(site=site, slots=slots):
-                came = [self._sent[member, site] for member in wave.rows]
+                came = [message for member in wave.rows if (message := self._sent[site][member]) is not None]
                 alike = all(message is came[0] for message in came)
                 for i, slot in enumerate(slots):
                     values = [
