@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tierfed.backends.simulated.batch import Batch, Each, Missing, Same, among, evaluated
+from tierfed.codecs.stream import Stream
 from tierfed.compiler.slices import Compiled, Compute, Load, Receive, Send, Site
 from tierfed.errors import TierfedError
 from tierfed.node.direct_transport import landed, size_of
@@ -27,14 +28,24 @@ from tierfed.node.sending import stream_of
 from tierfed.node.summary import Summary
 from tierfed.node.telling import told
 from tierfed.node.uploads import codec, reader_of
+from tierfed.types import SequenceType, TensorType
 from tierfed.wire.frame import Frame, Sealed
 from tierfed.wire.message import MessageReader, encode_message
+from tierfed.wire.packing import SMALL
 
 if TYPE_CHECKING:
     from tierfed.backends.simulated.leaves import Leaves
 
 
 _NOT_BEGUN = -1
+
+
+def _coded(step: Send) -> bool:
+    """Return whether a codec may see something of a message: what is small goes raw, and draws no numbers."""
+    tensors = (t for slot in step.slots for t in slot.type.walk() if isinstance(t, TensorType))
+    return not all(t.is_static and (t.size or 0) < SMALL for t in tensors) or any(
+        isinstance(t, SequenceType) for slot in step.slots for t in slot.type.walk()
+    )
 
 
 class _Message:
@@ -75,6 +86,7 @@ class Together:
         self._leaves = [leaves_of(step) for step in self._steps]
         self._receives = {s.site: s for s in self._steps if isinstance(s, Receive)}
         many = len(group.members)
+        self._coded = {s.site for s in self._steps if isinstance(s, Send) and _coded(s)}
         self._at = array("i", [_NOT_BEGUN]) * many  # the step that each member is at
         self._wave: list[_Wave | None] = [None] * many
         self._row = array("i", [0]) * many  # of each member in its wave
@@ -193,7 +205,7 @@ class Together:
                 "summary": Summary().and_self(one.placement).to_dict(),
                 "traffic": {},
             }
-            stream = stream_of(one.seed, name, step.site, one.name)
+            stream = stream_of(one.seed, name, step.site, one.name) if step.site in self._coded else Stream()
             message = encode_message(ident, rows, codec(one.codec_up), stream=stream)
             frames = [(header, sealed, message.wire_bytes) for header, sealed in message]
         except TierfedError as error:
