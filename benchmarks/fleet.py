@@ -130,9 +130,9 @@ def measured(clients: int, *, sampled: bool = False) -> Figures:
         model = np.zeros(64, np.float32)
         spread = np.bincount((np.float32(np.arange(clients) * 0.6180339887 % 1) * BINS).astype(int))
         calls = {
-            "average": (lambda: fleet.invoke(average, model), 0.1),
             "count": (lambda: fleet.invoke(count), drawn),
             "histogram": (lambda: fleet.invoke(histogram), spread),
+            "average": (lambda: fleet.invoke(average, model), 0.1),
         }
         for name in ("count",) if sampled else calls:
             call, expected = calls[name]
@@ -141,7 +141,8 @@ def measured(clients: int, *, sampled: bool = False) -> Figures:
             begun, at = time.process_time(), time.monotonic()
             result = call()
             figures[name] = time.process_time() - begun
-            print(f"    {clients:,}, {name}: {time.monotonic() - at:.1f} s on the clock", file=sys.stderr, flush=True)
+            told = f"{figures[name]:.1f} s, {time.monotonic() - at:.1f} on the clock; peak {_peak():.0f} MiB"
+            print(f"    {clients:,}: {name} {told}", file=sys.stderr, flush=True)
             if not np.allclose(result, expected):
                 raise SystemExit(f"{name} of {clients} clients gave {result}")
         figures["peak"] = _peak()

@@ -11,6 +11,7 @@ that keep nothing; for others the fleet has nodes.
 from __future__ import annotations
 
 import asyncio
+import functools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -44,6 +45,7 @@ def plain(one: NodeAssignment) -> bool:
     return not any(states(spec) or agrees(spec) for spec in (one.codec_up, one.codec_down))
 
 
+@functools.lru_cache(maxsize=64)  # asked of every member
 def agrees(spec: str) -> bool:
     """Return whether those who send under this codec agree on something before."""
     coder = link_codec(spec)
