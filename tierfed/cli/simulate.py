@@ -33,6 +33,7 @@ def command(
 
     Times are virtual seconds.  The same seed gives the same run, whatever else this machine does.
     """
+    from tierfed.backends.simulated import room
     from tierfed.cli.conduct import conduct, of_file
     from tierfed.jobs.simulated import simulate
     from tierfed.topology import load_topology
@@ -42,6 +43,9 @@ def command(
         output.warn(str(note))
     if not any(node.link or node.device or node.interface for node in topology.nodes.values()):
         output.warn(f"{file}: no links and no devices are modelled, so rounds take no virtual time")
+
+    if (scarce := room.scarce(topology)) is not None:
+        output.warn(f"{file}: {scarce}")
 
     def start(on_event: Callable[[dict[str, Any]], None]) -> RunTree:
         return simulate(topology, on_event=on_event, histories=history)

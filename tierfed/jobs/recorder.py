@@ -84,6 +84,9 @@ class Recorder:
 
     def progress(self, report: Mapping[str, Any]) -> None:
         """Pass an aggregator's report on; it is for live views, and not kept."""
+        if report.get("kind") == "heard":  # of a fleet in this process: nobody else says so
+            self._on_event({"event": "heard", **{key: value for key, value in report.items() if key != "kind"}})
+            return
         keys = ("inv", "node", "site", "whole", "expected", "lost", "closed", "awaits")
         if all(key in report for key in keys):
             self._on_event({"event": "progress", **{key: report[key] for key in keys}})

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from tierfed.backends.simulated import Fleet
+from tierfed.backends.simulated import Fleet, room
 from tierfed.errors import TopologyError
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.tree import RunTree
@@ -62,6 +62,7 @@ def simulate(
         )
     if topology.source is not None:
         sys.path.insert(0, str(topology.source.parent.absolute()))
+    room.check(topology)
     run_dir = runs.create()
     (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
     fleet: Fleet | None = None

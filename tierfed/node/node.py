@@ -35,6 +35,7 @@ from tierfed.data import MemberInfo, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
 from tierfed.node.cohort import draws
+from tierfed.node.collection import Collection
 from tierfed.node.downwards import Downwards
 from tierfed.node.fates import ended_of, said
 from tierfed.node.fates import heard as heard_counted
@@ -499,6 +500,16 @@ class Node:
         """Yield how far the folds here are, of every invocation."""
         for invocation in self._invocations.values():
             yield from self._reports(invocation)
+
+    def collections(self, invocation: str) -> tuple[Collection, ...]:
+        """Return what is collected here for an invocation, to be read; nothing if it is not under way here."""
+        found = self._invocations.get(invocation)
+        return () if found is None else found.round.collections()
+
+    @property
+    def under_way(self) -> str | None:
+        """The invocation that has begun here last, None if none is under way."""
+        return next(reversed(self._invocations), None)
 
     def _reports(self, invocation: Invocation) -> Iterator[dict[str, Any]]:
         for p in invocation.round.progress():

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from tierfed.report.hearing import Hearing
 from tierfed.report.quantities import metrics, seconds
 from tierfed.topology import Node, Topology
 from tierfed.topology.collapse import collapsed
@@ -81,6 +82,7 @@ class Progress:
         self._metrics: Mapping[str, Any] = {}
         self._traffic: Mapping[str, Mapping[str, int]] = {}
         self._invocation: str | None = None
+        self._hearing = Hearing(clock)
 
     def happened(self, event: Event) -> None:
         """Take an event; one that is not known says nothing."""
@@ -91,7 +93,10 @@ class Progress:
                 case "ready":
                     self._ready = event["seconds"]
                     self.placements = {name: (of, of) for name, (_, of) in self.placements.items()}
+                case "heard":
+                    self._hearing.happened(event)
                 case "round":
+                    self._hearing.over()
                     self._round = event["round"], event["of"]
                     for aggregator in self._aggregators.values():
                         aggregator.lost.clear()
@@ -99,6 +104,8 @@ class Progress:
                     self._fold(event)
                 case "lost":
                     self._lost(str(event["node"]))
+                case "invoked":
+                    self._hearing.over()
                 case "released":
                     self._done = event["round"] + 1
                     self._took.append(event["seconds"])
@@ -143,6 +150,8 @@ class Progress:
             if self._ready is None:
                 return self._starting(width)
             lines = self._head(width)
+            if (heard := self._hearing.told()) is not None:
+                lines.append(_cut([(heard, "")], width))
             room = max(height - len(lines) - 1, 1)
             rows = [_row(a, self._clock(), width) for a in self._aggregators.values()]
             flat = [line for row in rows[:room] for line in row]

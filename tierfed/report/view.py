@@ -3,7 +3,7 @@
 | | |
 |---|---|
 | `LiveView` | a terminal: the tree, redrawn eight times a second, gone when the run is over |
-| `PlainView` | a file or a pipe: one line when ready, one a round, one a loss or fault; no cursor codes |
+| `PlainView` | a file or a pipe: a line when ready, one a round, a loss or a fault, and every 10 s of a long round |
 
 Each is a context manager that takes events, from any thread, by `happened`; `done` says that the
 job has returned.
@@ -19,11 +19,14 @@ from typing import Self
 
 from tierfed.errors import TierfedError
 from tierfed.report import failure
+from tierfed.report.hearing import Hearing
 from tierfed.report.losses import Losses
 from tierfed.report.output import Output
 from tierfed.report.progress import Event, Progress
 from tierfed.report.quantities import metrics, seconds
 from tierfed.topology import Topology
+
+_EVERY = 10.0  # seconds between two lines about one round
 
 
 def view(topology: Topology, output: Output) -> LiveView | PlainView:
@@ -34,8 +37,11 @@ def view(topology: Topology, output: Output) -> LiveView | PlainView:
 class PlainView:
     """See the module docstring."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
+        self._clock = clock
+        self._hearing = Hearing(clock)
+        self._said = clock()
         self._lock = threading.Lock()
         self._round: tuple[int, int] | None = None  # that has released nothing yet
         self._nodes: dict[str, int] = {}
@@ -49,6 +55,10 @@ class PlainView:
             for line in self._losses.take():
                 self._output.say(line)
             match event.get("event"):
+                case "heard":
+                    return self._heard(event)
+                case "invoked":
+                    self._hearing.over()
                 case "starting":
                     self._nodes = {name: of for name, (_, of) in event["placements"].items()}
                 case "ready":
@@ -59,6 +69,7 @@ class PlainView:
                     self._output.say(link(event))
                 case "round":
                     self._over()
+                    self._said = self._clock()
                     self._round = event["round"] + 1, event["of"]
                 case "released":
                     self._round = None
@@ -66,6 +77,14 @@ class PlainView:
                     self._output.say(f"round {event['round'] + 1}/{event['of']}: {told}")
                 case "done":
                     self._over()
+
+    def _heard(self, event: Event) -> None:
+        """Say from time to time how far a long round is."""
+        self._hearing.happened(event)
+        told = self._hearing.told()
+        if told is not None and self._clock() - self._said >= _EVERY:
+            self._said = self._clock()
+            self._output.say(f"round {self._round[0]}/{self._round[1]}: {told}" if self._round is not None else told)
 
     def fail(self, error: TierfedError, *, log: str | None) -> None:
         """Tell people of an error that does not end the run."""

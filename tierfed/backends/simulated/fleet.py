@@ -24,6 +24,7 @@ from typing import Any
 from tierfed.backends.native.context import NativeContext
 from tierfed.backends.simulated.agenda import Agenda
 from tierfed.backends.simulated.faults import Faults
+from tierfed.backends.simulated.heard import heard_of
 from tierfed.backends.simulated.leaves import Leaves, plain
 from tierfed.backends.simulated.presence import Hours, Presence
 from tierfed.backends.simulated.virtual_thread import VirtualThread
@@ -289,6 +290,13 @@ class Fleet:
         for name in self.nodes if len(self.nodes) <= _SHOWN else upper:
             for report in self.nodes[name].progress():
                 self._on_progress(report)
+        heard = None if root.under_way is None else heard_of(self._above_leaves(), root.under_way)
+        if heard is not None:
+            self._on_progress(heard)
+
+    def _above_leaves(self) -> Iterator[Node]:
+        """Yield the nodes that have children."""
+        return (node for node in self.nodes.values() if node.children)
 
     def joules(self) -> dict[str, float]:
         """Return what the modelled devices of each placement have used so far, while they were there."""

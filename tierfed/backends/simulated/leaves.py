@@ -127,11 +127,11 @@ class LeafLink(Inbox):
 class Leaves:
     """A group: children of one node, of one placement and with the same codecs.
 
-    `on_upload` is called with each frame that leaves.
+    `on_frame` is called with each beginning that comes and each frame that leaves.
     """
 
-    def __init__(self, members: Sequence[NodeAssignment], on_upload: Callable[[], None] = lambda: None) -> None:
-        self.on_upload = on_upload
+    def __init__(self, members: Sequence[NodeAssignment], on_frame: Callable[[], None] = lambda: None) -> None:
+        self.on_frame = on_frame
         self.members = members
         self.proof = "", ""  # the run and its token
         self._ways: list[Ways | None] = [None] * len(members)
@@ -242,6 +242,7 @@ class Leaves:
                 self._end(member, name, attempt)
             invocation = self._began(header)
             if invocation is not None:
+                self.on_frame()  # in a large fleet beginning takes its time too
                 invocation.expect(member)
                 then = partial(invocation.begun, member)
         elif kind == "save":  # it has nothing to save

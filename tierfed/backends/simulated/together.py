@@ -213,7 +213,7 @@ class Together:
             return
         before = 0
         for header, sealed, sent in frames:
-            self._group.on_upload()
+            self._group.on_frame()
             leaves(header, sealed, sent - before)
             before = sent
 
