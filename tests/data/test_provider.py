@@ -134,7 +134,7 @@ def test_an_archive_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     ("config", "text"),
     [
         ({"dataset": "fashion-mnist"}, "no data set 'fashion-mnist'; did you mean 'fashion-mnist-6k'?"),
-        ({"dataset": "qqq"}, "data: no data set 'qqq'\n  to mend: use one of fashion-mnist-6k, or write `provider:"),
+        ({"dataset": "qqq"}, "data: no data set 'qqq'\n  to mend: use one of fashion-mnist-6k, mnist-5k, "),
         ({"dataset": 7}, "no data set 7"),
         ({}, "neither a dataset nor a provider"),
         ({"dataset": "fashion-mnist-6k", "provider": "a:b"}, "both a dataset and a provider"),

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "Draw a topology, and predict what a round of it takes.",
     "compile": "Show a program's IR, slices and hashes.",
     "codecs": "List codecs, and measure them on an array.",
+    "data": "List, fetch and show data sets, and how a topology shares one out.",
     "up": "Bring a tree up, run its job, and take it down.",
     "run": "Run a program on a tree.",
     "simulate": "Run a job on a virtual clock, over modelled links.",

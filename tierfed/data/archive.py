@@ -1,12 +1,13 @@
-"""The data sets that come with TierFed, each one archive beside this file.
+"""The data sets there are: one comes with TierFed, the others are added (`add`).
 
-| name | `train` | `test` | licence |
-|---|---|---|---|
-| `fashion-mnist-6k` | a share of 6,000 images, 600 a class | all of 1,000 others, 100 a class | MIT |
+| name | `train` | `test` |
+|---|---|---|
+| `fashion-mnist-6k` | a share of 6,000 images, 600 a class | all of 1,000 others, 100 a class |
+| … of `sets` | a share of what their files say | all of the rest |
 
 Images arrive as float32[?,784] in [0, 1], row by row, labels as int32[?].  They are kept as
 bytes and loaded once a process; load them before a fork (`before_fork`) and the children share the
-pages.  `tools/make_fashion_mnist_6k.py` makes the archive from Debian's package.
+pages.  `tools/make_fashion_mnist_6k.py` makes the shipped archive from Debian's package.
 
 Source: Xiao et al. 2017, arXiv:1708.07747.
 """
@@ -15,55 +16,92 @@ from __future__ import annotations
 
 import difflib
 import functools
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tierfed.data import store
+from tierfed.data.recipe import Recipe
+from tierfed.data.sets import SETS
 from tierfed.data.splits import Indices, Split
 from tierfed.errors import DataError
-from tierfed.types import Type, to_type
+from tierfed.types import StructType, TensorType, Type, to_type
 
 EXAMPLES: Type = to_type("<x=float32[?,784],y=int32[?]>")
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled images: `train` is shared out, `test` is whole at whoever asks."""
+    """Labelled examples: `train` is shared out, `test` is whole at whoever asks.  Without a `recipe` it is shipped."""
 
     name: str
     archive: str
     type: Type
+    recipe: Recipe | None = None
     uris: tuple[str, ...] = ("train", "test")
 
-    def examples(self, part: str, rows: Indices | None = None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return the images and labels of `rows` of a part, all of them if None; the caller's to keep."""
-        arrays = _arrays(self.archive)
-        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-        if rows is not None:
-            images, labels = images[rows], labels[rows]
-        x = images.astype(np.float32)
-        x /= np.float32(255)
-        return x, labels.astype(np.int32)
+    @property
+    def path(self) -> Path:
+        """Where the archive is: beside this file, or in the store."""
+        return Path(__file__).with_name(self.archive) if self.recipe is None else store.path(self.name)
+
+    def ready(self) -> Dataset:
+        """Return this; raises DataError, with the command that adds it, if it is not here."""
+        if self.recipe is not None and not self.path.exists():
+            raise DataError(
+                f"{self.name} is not here", where="data", mend=f"fetch it, once: `tierfed data add {self.name}`"
+            )
+        return self
+
+    def examples(self, part: str, rows: Indices | None = None) -> tuple[np.ndarray[Any, Any], ...]:
+        """Return the elements of `rows` of a part, images and labels, all of them if None; the caller's to keep."""
+        arrays = self.arrays()
+        return tuple(_held(arrays[self._stored(part, name)], rows, dtype) for name, dtype in _elements(self.type))
 
     def share(self, split: Split, index: int, count: int, seed: int) -> Indices:
         """Return the rows of `train` that member `index` of `count` has under `split`."""
         return _shares(self, split, count, seed)[index]
 
+    def labels(self) -> np.ndarray[Any, Any]:
+        """Return the class of each training example, as splits mix them."""
+        of = self.recipe.label if self.recipe is not None else "y"
+        arrays = self.arrays()
+        return arrays[f"by_{of}" if f"by_{of}" in arrays else self._stored("train", of)]
+
     def load(self) -> None:
         """Read the archive, unless this process or the one it was forked from has."""
-        _arrays(self.archive)
+        self.arrays()
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return all that the archive holds, read-only."""
+        self.ready()
+        return _arrays(self, self.path)
 
     def size(self, part: str) -> int:
         """Return how many examples a part has."""
-        return len(_arrays(self.archive)[f"{part}_labels"])
+        if self.recipe is not None:
+            return self.recipe.train if part == "train" else self.recipe.test
+        return len(self.arrays()[self._stored(part, "y")])
+
+    def _stored(self, part: str, element: str) -> str:
+        return f"{part}_{_SHIPPED[element] if self.recipe is None else element}"
 
 
-DATASETS = {d.name: d for d in (Dataset("fashion-mnist-6k", "fashion_mnist_6k.npz", EXAMPLES),)}
+_SHIPPED = {"x": "images", "y": "labels"}  # as the shipped archive calls them
+
+DATASETS = {
+    d.name: d
+    for d in (
+        Dataset("fashion-mnist-6k", "fashion_mnist_6k.npz", EXAMPLES),
+        *(Dataset(r.name, f"{r.name}.npz", to_type(r.type), r) for r in SETS),
+    )
+}
 
 
-def dataset(name: object) -> Dataset:
+def dataset(name: object, mend: str = "") -> Dataset:
     """Return the data set called `name`; raises DataError, with the nearest name, if there is none."""
     if isinstance(name, str) and name in DATASETS:
         return DATASETS[name]
@@ -71,18 +109,36 @@ def dataset(name: object) -> Dataset:
     raise DataError(
         f"no data set {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
         where="data",
-        mend=f"use one of {', '.join(DATASETS)}, or write `provider: module:function`",
+        mend=mend or f"use one of {', '.join(DATASETS)}, or write `provider: module:function`",
     )
 
 
+def _elements(t: Type) -> list[tuple[str, np.dtype[Any]]]:
+    """Return the names and dtypes of the struct of tensors that a data set is."""
+    assert isinstance(t, StructType)
+    return [(str(name), part.dtype) for name, part in t.elements if isinstance(part, TensorType)]
+
+
+def _held(stored: np.ndarray[Any, Any], rows: Indices | None, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return rows as they are given out; bytes that are asked for as floats are pixels of 0 to 1."""
+    values = (stored if rows is None else stored[rows]).astype(dtype)
+    if stored.dtype == np.uint8 and dtype == np.float32:
+        values /= np.float32(255)
+    return values
+
+
 @functools.cache
-def _arrays(archive: str) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(of: Dataset, path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        with np.load(Path(__file__).with_name(archive), allow_pickle=False) as members:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
             arrays = {name: members[name] for name in members.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{archive} cannot be read: {error}", where="data", mend="install tierfed again: the file is part of it"
+            f"{of.archive} cannot be read: {error}",
+            where="data",
+            mend="install tierfed again: the file is part of it"
+            if of.recipe is None
+            else f"add it again: `tierfed data add {of.name}`",
         ) from error
     for array in arrays.values():
         array.setflags(write=False)
@@ -91,4 +147,4 @@ def _arrays(archive: str) -> dict[str, np.ndarray[Any, Any]]:
 
 @functools.lru_cache(maxsize=64)
 def _shares(of: Dataset, split: Split, count: int, seed: int) -> tuple[Indices, ...]:
-    return tuple(split.shares(_arrays(of.archive)["train_labels"], count, seed))
+    return tuple(split.shares(of.labels(), count, seed))

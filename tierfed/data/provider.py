@@ -118,7 +118,7 @@ def check(config: Mapping[str, Any] | None) -> Shared | str | Provider:
             mend="give one: `dataset: fashion-mnist-6k` or `provider: module:function`",
         )
     if "dataset" in config:
-        return Shared(dataset(config["dataset"]), split(config.get("split")))
+        return Shared(dataset(config["dataset"]).ready(), split(config.get("split")))
     if "split" in config:
         raise DataError(
             "a split beside a provider", where="data", mend="leave `split` out: a provider shares out its data itself"
