@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from tierfed.errors import DataError
 
@@ -87,13 +87,22 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _tar(file: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+    import bz2
+    import gzip
+    import lzma
     import tarfile
 
-    with tarfile.open(fileobj=file, mode="r|*") as archive:
-        for info in archive:
-            member = archive.extractfile(info) if info.isreg() else None
-            if member is not None:
-                yield info.name, member
+    kinds: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}
+    start = file.read(2)
+    file.seek(0)
+    with kinds.get(start, gzip.open)(file) as whole:
+        with tarfile.open(fileobj=whole, mode="r|") as archive:
+            for info in archive:
+                member = archive.extractfile(info) if info.isreg() else None
+                if member is not None:
+                    yield info.name, member
+        while whole.read(1 << 20):  # to the end, where its check is: tarfile takes a cut between two files for the end
+            pass
 
 
 def _data(file: IO[bytes], name: str) -> IO[bytes]:
