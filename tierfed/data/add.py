@@ -11,6 +11,7 @@ where they fetch from is the user's own setting.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -92,6 +93,8 @@ def fetched(source: Source, folder: Path, told: Told) -> Path:
             log.seek(0)
             said = log.read().decode(errors="replace")
     except FileNotFoundError as error:
+        if error.filename != command[0]:
+            raise
         raise _unfetched(source, f"there is no {command[0]} here") from error
     files = sorted(into.iterdir())
     if code or len(files) != 1:
@@ -118,11 +121,10 @@ def _ended(client: subprocess.Popen[bytes]) -> int | None:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # gone since
-            continue
+    for where, _, files in os.walk(folder):  # which passes over folders that are gone since
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(where, name)).st_size
     return total
 
 

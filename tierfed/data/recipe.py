@@ -72,3 +72,9 @@ def digest(arrays: Arrays) -> str:
         hashed.update(repr((name, array.dtype.str, array.shape)).encode())
         hashed.update(array.tobytes())
     return hashed.hexdigest()
+
+
+def coded(column: str, names: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the two arrays of a natural column: each example's code, and the names in their order."""
+    found, codes = np.unique(names, return_inverse=True)
+    return {f"by_{column}": codes.astype(np.int32), f"names_{column}": found}

