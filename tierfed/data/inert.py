@@ -12,7 +12,6 @@ Source: the opcodes are those of the standard library's `pickletools`, which par
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,6 +42,8 @@ _MARK = _Mark()
 
 def document(data: bytes) -> Any:
     """Return what a pickle holds; raises DataError for one that is broken, or is more than data."""
+    import pickletools
+
     machine = _Machine()
     try:
         for opcode, argument, position in pickletools.genops(data):
@@ -169,12 +170,11 @@ def _put(m: _Machine, a: Any) -> None:
     m.memo[len(m.memo) if a is None else a] = m.stack[-1]
 
 
-_TAKEN = (
-    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8"
-)
+_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
+_TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
 _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda m, a: None),
-    **dict.fromkeys([*_TAKEN.split(), *_TEXTS.split()], lambda m, a: m.push(a)),
+    **dict.fromkeys([*_NUMBERS, *_TEXTS], lambda m, a: m.push(a)),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, a: m.push(m.memo[a])),
     **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda m, a: m.call()),

@@ -12,7 +12,6 @@ Source: Fielding, Yang and Goldstein 2003, as in the R package mlmRev.
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +48,8 @@ def convert(files: Mapping[str, bytes]) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _unpacked(data: bytes) -> bytes:
+    import lzma
+
     try:
         unpacker = lzma.LZMADecompressor()
         found = unpacker.decompress(data, LIMIT)
