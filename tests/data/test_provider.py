@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tierfed import data
 from tierfed.data import MemberInfo, before_fork, derive, fetch, provider
-from tierfed.errors import DataError, PlacementError, UnsupportedError
+from tierfed.errors import DataError, PlacementError
 from tierfed.launch import user_code
 from tierfed.types import Type, to_type
 
@@ -140,6 +140,18 @@ def test_an_archive_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         ({"dataset": "fashion-mnist-6k", "provider": "a:b"}, "both a dataset and a provider"),
         ({"datset": "fashion-mnist-6k"}, "unknown key 'datset'; did you mean 'dataset'?"),
         ({"provider": "a:b", "split": "iid"}, "a split beside a provider"),
+        (
+            {"provider": "a:b", "holdout": "1%"},
+            "a holdout beside a provider\n  to mend: leave `holdout` out: a provider",
+        ),
+        (
+            {**FASHION, "holdout": "120%"},
+            "data: holdout is '120%'\n  to mend: write a share between 0% and 100%, as in 20%",
+        ),
+        ({**FASHION, "holdout": True}, "data: holdout is True"),
+        ({**FASHION, "holdout": 0}, "data: holdout is 0"),
+        ({**FASHION, "seed": "7"}, "data: seed is '7'\n  to mend: give a whole number from 0"),
+        ({**FASHION, "seed": -1}, "data: seed is -1"),
         ({"provider": "sensors.readings"}, "'sensors.readings' names no function\n  to mend: write `module:function`"),
         ({"provider": "os;x:y"}, "names no function"),
         ({"provider": ["a", "b"]}, "names no function"),
@@ -159,10 +171,40 @@ def test_data_that_is_not_there_says_what_is(config: Any, text: str) -> None:
     assert caught.value.mend and caught.value.exit_code == 2
 
 
-def test_a_split_of_a_later_version_is_named_as_such() -> None:
-    """Not unknown: not yet."""
-    with pytest.raises(UnsupportedError, match="'by' is not supported by this version"):
-        provider({"dataset": "fashion-mnist-6k", "split": {"by": {"column": "role"}}})
+def test_a_set_without_columns_cannot_be_split_by_one() -> None:
+    """It says so, and what it can be split by instead."""
+    with pytest.raises(
+        DataError, match="fashion-mnist-6k has no column 'role'\n  to mend: use iid, dirichlet or shards"
+    ):
+        provider({"dataset": "fashion-mnist-6k", "split": {"by": "role"}})
+
+
+def test_members_hold_out_a_part_of_their_own_shares() -> None:
+    """`train` and `holdout` are together what `train` is without, of each member a fifth; `test` is as it was."""
+    whole, cut = provider(FASHION), provider({**FASHION, "holdout": "20%"})
+    for who in (client(i, seed=3) for i in range(32)):
+        every = sorted(row.tobytes() for row in fetch(whole, "train", EXAMPLES, who)[0])
+        kept, held = (fetch(cut, uri, EXAMPLES, who)[0] for uri in ("train", "holdout"))
+        assert sorted(row.tobytes() for row in (*kept, *held)) == every
+        assert len(held) == max(1, round(len(every) / 5)) or len(every) == 1
+    again = fetch(cut, "holdout", EXAMPLES, client(31, seed=3))[0]
+    assert np.array_equal(held, again)
+    assert len(fetch(cut, "test", EXAMPLES, client(0))[1]) == 1000
+
+
+def test_a_member_with_one_example_trains_with_it() -> None:
+    """Nothing is held out of one; of two, one is."""
+    cut = provider({"dataset": "fashion-mnist-6k", "holdout": 0.9})
+    sizes = [[len(fetch(cut, uri, EXAMPLES, client(0, n))[1]) for uri in ("train", "holdout")] for n in (6000, 3000, 1)]
+    assert sizes == [[1, 0], [1, 1], [600, 5400]]
+
+
+def test_a_split_may_have_a_seed_of_its_own() -> None:
+    """The same split under another seed of the run; without it the run's decides."""
+    fixed = provider({**FASHION, "seed": 5})
+    one, other = (fetch(fixed, "train", EXAMPLES, client(0, seed=s))[1] for s in (1, 2))
+    of_run = fetch(provider(FASHION), "train", EXAMPLES, client(0, seed=5))[1]
+    assert np.array_equal(one, other) and np.array_equal(one, of_run)
 
 
 def test_a_module_that_fails_as_it_is_imported_is_told_with_its_traceback(
@@ -185,6 +227,13 @@ def test_a_module_that_fails_as_it_is_imported_is_told_with_its_traceback(
         (FASHION, "trian", EXAMPLES, 4, "fashion-mnist-6k has no 'trian'\n  to mend: use one of train, test, tierfed:"),
         (FASHION, "train", "float32[?,784]", 4, "train of fashion-mnist-6k is <x=float32[?,784],y=int32[?]>, the pro"),
         (FASHION, "train", "<x=float32[?,784],y=int64[?]>", 4, 'write federated_data("train", "<x=float32[?,784],y=i'),
+        (
+            FASHION,
+            "holdout",
+            EXAMPLES,
+            4,
+            "the program asks for 'holdout', and nothing is held out\n  to mend: say how m",
+        ),
         (FASHION, "train", EXAMPLES, 6001, "6000 examples cannot be shared out among 6001 members"),
         (None, "train", EXAMPLES, 4, "the program asks for 'train', and no data is given\n  to mend: give `job: {data"),
         (None, "tierfed:membr", EXAMPLES, 4, "no 'tierfed:membr'\n  to mend: of its own tierfed has tierfed:member"),

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierfed.data import SPLITS, Dirichlet, Iid, Shards, Split, split
-from tierfed.errors import DataError, UnsupportedError
+from tierfed.data import SPLITS, By, Dirichlet, Iid, RegionalDirichlet, Shards, Split, split
+from tierfed.errors import DataError
 
 EVERY: dict[str, list[Split]] = {
     "iid": [Iid()],
     "dirichlet": [Dirichlet(a) for a in (1e-300, 1e-3, 0.3, 1, 1e6, 1e300)],
     "shards": [Shards(1), Shards(2), Shards(5)],
+    "by": [],  # asks for columns: test_natural.py
 }
 TEN_CLASSES = np.repeat(np.arange(10, dtype=np.uint8), 60)
 
@@ -92,10 +93,14 @@ def test_another_seed_gives_another_split(rule: Split) -> None:
         ({"iid": {}}, Iid()),
         ({"dirichlet": {"alpha": 0.3}}, Dirichlet(0.3)),
         ({"shards": {"per_client": 2}}, Shards(2)),
+        ({"by": "role"}, By(("role",))),
+        ({"by": ["authority", "school"]}, By(("authority", "school"))),
+        ({"dirichlet": {"alpha_region": 1, "alpha_client": 0.3}}, RegionalDirichlet(1, 0.3)),
+        ({"dirichlet": {"alpha_region": 1, "alpha_client": 1, "regions": "E"}}, RegionalDirichlet(1, 1, "E")),
     ],
     ids=str,
 )
-def test_a_split_is_read_as_a_topology_writes_it(written: object, made: Split) -> None:
+def test_a_split_is_read_as_a_topology_writes_it(written: object, made: object) -> None:
     """The grammar of `job.data.split`."""
     assert split(written) == made
 
@@ -118,12 +123,28 @@ def test_a_split_is_read_as_a_topology_writes_it(written: object, made: Split) -
         ({"iid": None, "shards": None}, DataError, "is no split"),
         ({1: None}, DataError, "{1: None} is no split"),
         (7, DataError, "7 is no split"),
-        ({"by": {"column": "role"}}, UnsupportedError, "the split 'by' is not supported by this version"),
+        (
+            {"by": {"column": "role"}},
+            DataError,
+            "{'column': 'role'} is no column\n  to mend: name a column of the data",
+        ),
+        ({"by": []}, DataError, "split by: nothing is no column"),
+        ("by", DataError, "split by: None is no column"),
+        ({"by": ["a", "b", "c"]}, DataError, "split by: 'a', 'b', 'c' is no column"),
+        ({"by": ["a", "a"]}, DataError, "split by: 'a', 'a' is no column"),
+        (
+            {"dirichlet": {"alpha_region": 1}},
+            DataError,
+            "missing alpha_client\n  to mend: write {dirichlet: {alpha_reg",
+        ),
+        ({"dirichlet": {"alpha_region": 0, "alpha_client": 1}}, DataError, "split dirichlet: alpha_region is 0\n"),
+        ({"dirichlet": {"alpha_region": 1, "alpha": 1}}, DataError, "missing alpha_client; unknown alpha\n"),
+        ({"dirichlet": {"alpha_region": 1, "alpha_client": 1, "regions": 3}}, DataError, "regions is 3"),
     ],
     ids=str,
 )
 def test_what_is_no_split_says_why(written: object, kind: type[Exception], text: str) -> None:
-    """Unknown, missing, out of range and not yet there each have their words."""
+    """Unknown, missing and out of range each have their words."""
     with pytest.raises(kind) as caught:
         split(written)
     assert text in str(caught.value)

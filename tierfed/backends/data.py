@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierfed.data import MemberInfo, Provider, fetch, provider
+from tierfed.data import ALONE, MemberInfo, Provider, crowd_of, fetch, need, provider
 from tierfed.placements import Member, Tree
 from tierfed.types import Type
 
@@ -27,10 +27,13 @@ def provider_for(
     Raises DataError for data that is not there.
     """
     source = provider(config)
+    told = labels or {}
+    wanted = need(config)
     known = {
-        member.name: MemberInfo(member.name, p.name, i, len(members), (labels or {}).get(member.name, {}), seed)
+        member.name: MemberInfo(member.name, p.name, i, len(members), told.get(member.name, {}), seed, crowd)
         for p in tree.hierarchy.placements
         for members in (tree.members(p),)
+        for crowd in (ALONE if wanted is None else crowd_of(tree, p, wanted, lambda name: told.get(name, {})),)
         for i, member in enumerate(members)
     }
 

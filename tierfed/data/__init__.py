@@ -8,25 +8,36 @@ own provider, in its own process.
 """
 
 from tierfed.data.archive import DATASETS, Dataset
+from tierfed.data.crowd import ALONE, Crowd, Need, crowd_of, crowd_told
 from tierfed.data.member import MEMBER_TYPE, MemberInfo, derive
+from tierfed.data.natural import By
 from tierfed.data.provider import Provider, check, check_use, fetch, provider
-from tierfed.data.splits import SPLITS, Dirichlet, Iid, Shards, Split, split
+from tierfed.data.regional import RegionalDirichlet
+from tierfed.data.splits import SPLITS, Dirichlet, Iid, Shards, Split, need, split
 
 __all__ = [
+    "ALONE",
     "DATASETS",
     "MEMBER_TYPE",
     "SPLITS",
+    "By",
+    "Crowd",
     "Dataset",
     "Dirichlet",
     "Iid",
     "MemberInfo",
+    "Need",
     "Provider",
+    "RegionalDirichlet",
     "Shards",
     "Split",
     "check",
     "check_use",
+    "crowd_of",
+    "crowd_told",
     "derive",
     "fetch",
+    "need",
     "provider",
     "split",
 ]

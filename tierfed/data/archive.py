@@ -24,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from tierfed.data import store
+from tierfed.data.crowd import ALONE, Crowd
+from tierfed.data.natural import Column
 from tierfed.data.recipe import Recipe
 from tierfed.data.sets import SETS
-from tierfed.data.splits import Indices, Split
+from tierfed.data.shares import Indices
+from tierfed.data.splits import Split, Unbound
 from tierfed.errors import DataError
 from tierfed.types import StructType, TensorType, Type, to_type
 
@@ -61,9 +64,23 @@ class Dataset:
         arrays = self.arrays()
         return tuple(_held(arrays[self._stored(part, name)], rows, dtype) for name, dtype in _elements(self.type))
 
-    def share(self, split: Split, index: int, count: int, seed: int) -> Indices:
+    def share(self, split: Split | Unbound, index: int, count: int, seed: int, crowd: Crowd = ALONE) -> Indices:
         """Return the rows of `train` that member `index` of `count` has under `split`."""
-        return _shares(self, split, count, seed)[index]
+        return self.shares(split, count, seed, crowd)[index]
+
+    def shares(self, split: Split | Unbound, count: int, seed: int, crowd: Crowd = ALONE) -> tuple[Indices, ...]:
+        """Return the rows of `train` of each of `count` members; nobody writes to them."""
+        return _shares(self, split, count, seed, crowd)
+
+    @property
+    def natural(self) -> tuple[str, ...]:
+        """The names of the columns that it can be split by."""
+        return self.recipe.columns if self.recipe is not None else ()
+
+    def columns(self) -> dict[str, Column]:
+        """Return the natural columns: of each training example, which of the names it has."""
+        arrays = self.arrays()
+        return {n: (arrays[f"by_{n}"], [str(one) for one in arrays[f"names_{n}"]]) for n in self.natural}
 
     def labels(self) -> np.ndarray[Any, Any]:
         """Return the class of each training example, as splits mix them."""
@@ -146,5 +163,6 @@ def _arrays(of: Dataset, path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @functools.lru_cache(maxsize=64)
-def _shares(of: Dataset, split: Split, count: int, seed: int) -> tuple[Indices, ...]:
-    return tuple(split.shares(of.labels(), count, seed))
+def _shares(of: Dataset, split: Split | Unbound, count: int, seed: int, crowd: Crowd) -> tuple[Indices, ...]:
+    bound = split.bound(crowd, of.columns()) if isinstance(split, Unbound) else split
+    return tuple(bound.shares(of.labels(), count, seed))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tierfed.data.crowd import ALONE, Crowd
 from tierfed.types import Type, to_type
 
 MEMBER_TYPE: Type = to_type("<index=int32,seed=uint64>")
@@ -26,7 +27,8 @@ MEMBER_TYPE: Type = to_type("<index=int32,seed=uint64>")
 class MemberInfo:
     """One member of a placement: number `index` of `count`, in member order.
 
-    `labels` are the topology's; `seed` is the run's, the same at all members.
+    `labels` are the topology's; `seed` is the run's, the same at all members; `crowd` is what the split of a
+    data set asks for of them all.
     """
 
     name: str
@@ -35,6 +37,7 @@ class MemberInfo:
     count: int
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     seed: int = 0
+    crowd: Crowd = ALONE
 
     def described(self) -> tuple[np.int32, np.uint64]:
         """Return the value of `tierfed:member` here: the index, and a seed of the member's own.

@@ -20,16 +20,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from tierfed.data.archive import Dataset, dataset
+from tierfed.data.crowd import ALONE, Crowd
 from tierfed.data.member import MEMBER_TYPE, MemberInfo, derive
-from tierfed.data.splits import Split, split
+from tierfed.data.natural import By
+from tierfed.data.shares import Indices
+from tierfed.data.splits import Split, Unbound, split
 from tierfed.errors import DataError, TierfedError, ValueMismatch
 from tierfed.types import Type
 from tierfed.types.values import check as check_value
 
+_PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%\Z")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _OURS = {"tierfed:member": MEMBER_TYPE}
-_KEYS = ("dataset", "split", "provider")
+_KEYS = ("dataset", "split", "seed", "holdout", "provider")
 
 
 class Provider(Protocol):
@@ -45,23 +51,45 @@ class Shared:
     """The provider of a built-in data set."""
 
     dataset: Dataset
-    split: Split
+    split: Split | Unbound
+    seed: int | None = None
+    holdout: float = 0.0
 
     def __call__(self, uri: str, type: Type, member: MemberInfo, /) -> Any:
-        """Return this member's share for `train`, everything for `test`."""
+        """Return this member's share for `train` and `holdout`, everything for `test`."""
         self.check_use(uri, type, member.count)
         if uri == "test":
             return self.dataset.examples("test")
-        seed = derive(member.seed, "split", member.placement)
-        return self.dataset.examples("train", self.dataset.share(self.split, member.index, member.count, seed))
+        mine = self.shares(member.placement, member.count, member.seed, member.crowd)[member.index]
+        if self.holdout:
+            seed = derive(self._seed(member.seed), "holdout", member.placement, member.index)
+            kept = np.random.default_rng(seed).permutation(len(mine))[: _held_out(len(mine), self.holdout)]
+            chosen = np.zeros(len(mine), np.bool_)
+            chosen[kept] = True
+            mine = mine[chosen if uri == "holdout" else ~chosen]
+        return self.dataset.examples("train", mine)
+
+    def shares(self, placement: str, count: int, seed: int, crowd: Crowd = ALONE) -> tuple[Indices, ...]:
+        """Return which training examples each member of a placement has, those it holds out among them."""
+        return self.dataset.shares(self.split, count, derive(self._seed(seed), "split", placement), crowd)
+
+    def _seed(self, of_run: int) -> int:
+        return of_run if self.seed is None else self.seed
 
     def check_use(self, uri: str, type: Type, count: int) -> None:
         """Raise DataError unless `uri` can be given as `type` to `count` members."""
-        if uri not in self.dataset.uris:
+        if uri == "holdout" and not self.holdout:
+            raise DataError(
+                "the program asks for 'holdout', and nothing is held out",
+                where="data",
+                mend="say how much of each member's share is kept from training: `holdout: 20%` in job.data",
+            )
+        uris = (*self.dataset.uris, *(["holdout"] if self.holdout else []))
+        if uri not in uris:
             raise DataError(
                 f"{self.dataset.name} has no {uri!r}",
                 where="data",
-                mend=f"use one of {', '.join((*self.dataset.uris, *_OURS))}",
+                mend=f"use one of {', '.join((*uris, *_OURS))}",
             )
         if not type.is_assignable_from(self.dataset.type):
             raise DataError(
@@ -69,7 +97,7 @@ class Shared:
                 where="data",
                 mend=f'write federated_data("{uri}", "{self.dataset.type}", …)',
             )
-        if uri == "train" and count > self.dataset.size("train"):
+        if uri != "test" and count > self.dataset.size("train"):
             raise DataError(
                 f"{self.dataset.size('train')} examples cannot be shared out among {count} members",
                 where="data",
@@ -118,11 +146,17 @@ def check(config: Mapping[str, Any] | None) -> Shared | str | Provider:
             mend="give one: `dataset: fashion-mnist-6k` or `provider: module:function`",
         )
     if "dataset" in config:
-        return Shared(dataset(config["dataset"]).ready(), split(config.get("split")))
-    if "split" in config:
-        raise DataError(
-            "a split beside a provider", where="data", mend="leave `split` out: a provider shares out its data itself"
-        )
+        named, rule = dataset(config["dataset"]), split(config.get("split"))
+        if isinstance(rule, By):
+            rule.check(named.natural, named.name)
+        return Shared(named.ready(), rule, _number(config.get("seed")), _fraction(config.get("holdout")))
+    for key in ("split", "seed", "holdout"):
+        if key in config:
+            raise DataError(
+                f"a {key} beside a provider",
+                where="data",
+                mend=f"leave `{key}` out: a provider shares out its data itself",
+            )
     path = config["provider"]
     if not isinstance(path, str) or not _PATH.match(path):
         raise DataError(
@@ -131,10 +165,12 @@ def check(config: Mapping[str, Any] | None) -> Shared | str | Provider:
     return path
 
 
-def check_use(config: Mapping[str, Any] | Provider | None, uri: str, type: Type, count: int) -> None:
+def check_use(
+    config: Mapping[str, Any] | Provider | None, uri: str, type: Type, count: int, crowd: Crowd = ALONE
+) -> None:
     """Raise DataError if it is clear before launch that `uri` cannot be had as `type` by `count` members.
 
-    A provider of the user's own is not imported, and not asked.
+    A split that asks for the `crowd` is worked out.  A provider of the user's own is not imported, and not asked.
     """
     if uri.startswith("tierfed:"):
         _check_ours(uri, type)
@@ -142,6 +178,8 @@ def check_use(config: Mapping[str, Any] | Provider | None, uri: str, type: Type,
     named = check(config) if config is None or isinstance(config, Mapping) else config
     if isinstance(named, Shared):
         named.check_use(uri, type, count)
+        if uri != "test" and isinstance(named.split, Unbound):
+            named.shares("", count, 0, crowd)
     elif named is _nothing:
         _nothing(uri)
 
@@ -179,6 +217,34 @@ def fetch(source: Provider, uri: str, type: Type, member: MemberInfo) -> Any:
             mend=error.mend,
             node=member.name,
         ) from error
+
+
+def _number(seed: object) -> int | None:
+    """Return the seed of a split, None if there is none; raises DataError for what is none."""
+    if seed is None or (type(seed) is int and seed >= 0):
+        return seed
+    raise DataError(
+        f"seed is {seed!r}", where="data", mend="give a whole number from 0, or leave it out: the topology's"
+    )
+
+
+def _fraction(holdout: object) -> float:
+    """Return a fraction that is written as 20% or 0.2, 0 for None; raises DataError unless it is between 0 and 1."""
+    if holdout is None:
+        return 0.0
+    found: float | None = None
+    if isinstance(holdout, str) and _PERCENT.match(holdout):
+        found = float(holdout.rstrip("% ")) / 100
+    elif isinstance(holdout, int | float) and not isinstance(holdout, bool):
+        found = float(holdout)
+    if found is None or not 0 < found < 1:
+        raise DataError(f"holdout is {holdout!r}", where="data", mend="write a share between 0% and 100%, as in 20%")
+    return found
+
+
+def _held_out(examples: int, fraction: float) -> int:
+    """Return how many examples a member holds out: one at least, and one at least is left to train with."""
+    return min(max(round(examples * fraction), 1), examples - 1)
 
 
 def _check_ours(uri: str, type: Type) -> None:

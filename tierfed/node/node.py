@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierfed.data import MemberInfo, fetch, provider
+from tierfed.data import MemberInfo, crowd_told, fetch, provider
 from tierfed.errors import LeafError, NotReady, ProtocolError, TierfedError
 from tierfed.node.backoff import Backoff
 from tierfed.node.cohort import draws
@@ -727,7 +727,8 @@ class Node:
         if self._provider is None:
             self._provider = provider(self.me.data)
         me = self.me
-        return fetch(self._provider, uri, t, MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed))
+        who = MemberInfo(me.name, me.placement, me.index, me.count, me.labels, me.seed, crowd_told(me.crowd))
+        return fetch(self._provider, uri, t, who)
 
 
 def _level(reason: TierfedError | None) -> int:

@@ -48,7 +48,8 @@ class NodeAssignment:
     who has children `listens`, and of a process without such a node the first one does, to be asked for metrics.
     `interface` is the model of what its children's links share, `device` that of how it computes, `available` when it
     is there, with its own share of the spread; each None if there is none.  `cohorts` says of which placements
-    below not all children take part in an invocation.
+    below not all children take part in an invocation.  `crowd` is what the split of the job's data asks for of all
+    members of the placement, as tierfed.data.crowd reads it; empty if it asks for nothing.
     """
 
     name: str
@@ -71,6 +72,7 @@ class NodeAssignment:
     device: DeviceProfile | None = None
     available: Window | Trace | None = None
     cohorts: Mapping[str, CohortPlan] = field(default_factory=dict, hash=False)
+    crowd: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def computing(self, leaves: int) -> float:
         """Return the seconds that so many leaves take on the modelled device, 0 if there is none."""
@@ -93,6 +95,7 @@ class NodeAssignment:
         plain["parent_address"] = list(self.parent_address) if self.parent_address is not None else None
         for name in ("quorum", "labels", "data"):
             plain[name] = dict(plain[name]) if plain[name] is not None else None
+        plain["crowd"] = dict(self.crowd)
         plain["cohorts"] = {placement: plan.to_dict() for placement, plan in self.cohorts.items()}
         return plain
 
@@ -159,6 +162,7 @@ _NODE: _Kinds = {
     "device": (dict, _NONE),
     "available": (dict, _NONE),
     "cohorts": (dict,),
+    "crowd": (dict,),
 }
 _COUNTS = ("members_below", "quorum")
 

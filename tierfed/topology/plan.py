@@ -13,8 +13,9 @@ from typing import Any
 from tierfed.codecs import Codec, Rules
 from tierfed.codecs.rules import hits
 from tierfed.compiler.slices import Compiled, Load
-from tierfed.data import check_use
+from tierfed.data import ALONE, Crowd, check_use, crowd_of, need
 from tierfed.errors import CodecError, DataError, IdleRule, TierfedError
+from tierfed.placements import Placement
 from tierfed.topology.error import Mix
 from tierfed.topology.messages import Predicted as Predicted
 from tierfed.topology.messages import Walk, link
@@ -48,14 +49,24 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
                 told = f"{error.what} ({error.where}, on its way {direction})"
                 found.setdefault(at, CodecError(told, where=at, mend=error.mend))
     data = topology.job.data if topology.job is not None else None
+    crowds: dict[Any, Crowd] = {}
     for placement, part in compiled.slices.items():
         for step in part.walk():
             if isinstance(step, Load):
                 try:
-                    check_use(data, step.uri, step.slot.type, len(topology.members(placement)))
+                    crowd = crowds.get(placement)
+                    if crowd is None:
+                        crowd = crowds[placement] = _crowd(topology, placement)
+                    check_use(data, step.uri, step.slot.type, len(topology.members(placement)), crowd)
                 except DataError as error:
                     found.setdefault(f"{placement} {step.uri}", error)
     return list(found.values())
+
+
+def _crowd(topology: Topology, placement: Placement) -> Crowd:
+    """Return what the split of the job's data asks for of the members of a placement."""
+    wanted = need(topology.job.data) if topology.job is not None else None
+    return ALONE if wanted is None else crowd_of(topology.tree, placement, wanted, topology.visible_labels)
 
 
 def idle_rules(topology: Topology, compiled: Compiled) -> list[IdleRule]:

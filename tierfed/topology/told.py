@@ -10,13 +10,16 @@ nodes is one object for all of them, and nobody changes it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from tierfed.data import crowd_of, need
 from tierfed.topology.assignment import ChildAssignment, NodeAssignment
 from tierfed.topology.cohort import CohortPlan
 from tierfed.topology.collector import paused
 from tierfed.topology.model import Node, Topology
 
 _ALL: dict[str, CohortPlan] = {}  # take part
+_NOBODY: dict[str, Any] = {}  # is asked for
 
 
 def assignments(topology: Topology) -> list[NodeAssignment]:
@@ -78,6 +81,12 @@ class _Telling:
         self._counts = {str(p): len(topology.tree.members(p)) for p in topology.hierarchy.placements}
         job = topology.job
         self._data = dict(job.data) if job is not None and job.data is not None else None
+        wanted = need(self._data)
+        self._crowds: dict[str, dict[str, Any]] = {}  # by placement
+        if wanted is not None:
+            for placement in topology.hierarchy.placements:
+                crowd = crowd_of(topology.tree, placement, wanted, topology.visible_labels)
+                self._crowds[str(placement)] = crowd.to_dict()
         self._labels: dict[str, dict[str, str]] = {}  # of those with children, as they see them
         self._quorums: dict[int, dict[str, int]] = {}
         self._deadlines: dict[int, float] = {}
@@ -113,6 +122,7 @@ class _Telling:
             interface=modelled.interface,
             device=modelled.device,
             available=hours.of(topology.seed, node.name) if hours is not None else None,
+            crowd=self._crowds.get(node.placement, _NOBODY),
             cohorts=plans(topology, node) if topology.cohorts and node.children else _ALL,
         )
 

@@ -21,7 +21,7 @@ from tierfed.backends.simulated.together import Together
 from tierfed.codecs import link_codec
 from tierfed.codecs.rules import Rules
 from tierfed.compiler.slices import Compiled, Compute, Load, Receive, Send, Slice
-from tierfed.data import MemberInfo, fetch, provider
+from tierfed.data import ALONE, MemberInfo, crowd_told, fetch, provider
 from tierfed.errors import ProtocolError, TierfedError
 from tierfed.node.channel import Channel
 from tierfed.node.direct_transport import Inbox, sealed_of, size_of
@@ -141,6 +141,7 @@ class Leaves:
         self._bulk: list[LeafLink | None] = [None] * len(members)
         self._held: dict[int, list[Callable[[], None]]] = {}  # what awaits members over whose links nothing arrives
         self._provider: Any = None
+        self._crowd = ALONE
         self._sized: tuple[dict[str, Any], int] = {}, 0  # what was sent last, and its size
         self.epochs = array("q", bytes(8 * len(members)))  # of the next connection
         self.computed = array("d", bytes(8 * len(members)))  # seconds, by member
@@ -313,7 +314,8 @@ class Leaves:
         one = self.members[member]
         if self._provider is None:
             self._provider = provider(one.data)
-        me = MemberInfo(one.name, one.placement, one.index, one.count, one.labels, one.seed)
+            self._crowd = crowd_told(one.crowd)  # all are of one placement
+        me = MemberInfo(one.name, one.placement, one.index, one.count, one.labels, one.seed, self._crowd)
         return fetch(self._provider, step.uri, step.slot.type, me)
 
 
