@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import functools
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tierfed.data import store
 from tierfed.data.crowd import ALONE, Crowd
 from tierfed.data.natural import Column
 from tierfed.data.recipe import Recipe
-from tierfed.data.sets import SETS
+from tierfed.data.sets import SETS, fashion_mnist_60k
 from tierfed.data.shares import Indices
 from tierfed.data.splits import Split, Unbound
 from tierfed.errors import DataError
@@ -87,6 +88,17 @@ class Dataset:
         of = self.recipe.label if self.recipe is not None else "y"
         arrays = self.arrays()
         return arrays[f"by_{of}" if f"by_{of}" in arrays else self._stored("train", of)]
+
+    def label_names(self, values: Iterable[Any]) -> list[str]:
+        """Return what the classes are called: the names of the column, those of the recipe, or the numbers."""
+        arrays, of = self.arrays(), self.recipe.label if self.recipe is not None else "y"
+        names: Sequence[Any] | np.ndarray[Any, Any] = arrays.get(f"names_{of}", self.classes)
+        return [str(names[int(v)]) if len(names) else str(v) for v in values]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of `y`, if they have names."""
+        return self.recipe.classes if self.recipe is not None else fashion_mnist_60k.CLASSES
 
     def load(self) -> None:
         """Read the archive, unless this process or the one it was forked from has."""

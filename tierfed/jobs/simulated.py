@@ -10,7 +10,6 @@ links and devices of the topology would take.  A run with the same seed is the s
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
@@ -19,11 +18,11 @@ from collections.abc import Callable, Sequence
 from tierfed.backends.simulated import Fleet, room
 from tierfed.errors import TopologyError
 from tierfed.jobs.recorder import Event, Recorder
+from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import runs, user_code
 from tierfed.node.saving import CHECKPOINTS
 from tierfed.topology import Topology, load_topology
-from tierfed.topology.plan import check
 
 RESOLVED = "topology.resolved.yaml"
 
@@ -77,7 +76,7 @@ def simulate(
             on_fault=recorder.fault,
             on_progress=recorder.progress,
             on_raised=recorder.raised,
-            check=functools.partial(check, topology),
+            check=SplitRecord(run_dir, topology),
         )
     except BaseException:
         if recorder is not None:

@@ -10,7 +10,6 @@ Leaving the `with` takes the tree down.  A script that calls `up` does so under
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import secrets
@@ -27,6 +26,7 @@ from tierfed.errors import TopologyError
 from tierfed.jobs.endings import explain
 from tierfed.jobs.inflicting import Inflicting, check_faults
 from tierfed.jobs.recorder import Event, Recorder
+from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import processes, runs, user_code
 from tierfed.launch.link_doors import LinkDoors
@@ -34,7 +34,6 @@ from tierfed.launch.pids import ProcessId
 from tierfed.leaves import before_fork
 from tierfed.node.node import Membership
 from tierfed.topology import Topology, assignments, load_topology
-from tierfed.topology.plan import check
 
 if TYPE_CHECKING:
     from tierfed.launch.processes import Deployment
@@ -197,7 +196,7 @@ def _connected(
         on_record=lambda computation, record: recorder.record(computation.name, record),
         on_progress=recorder.progress,
         on_raised=recorder.raised,
-        check=functools.partial(check, topology),
+        check=SplitRecord(recorder.run_dir, topology),
         explain=(lambda error: explain(error, deployment.status)) if deployment is not None else lambda error: None,
     )
     return RunTree(topology, context, recorder, deployment)

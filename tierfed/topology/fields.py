@@ -112,6 +112,13 @@ def _period(value: object) -> Duration:
     return time
 
 
+def _held_out(value: object) -> Percent:
+    share = Percent.parse(value)
+    if share.exact in (0, 1):
+        raise UnitError(f"{share} held out leaves nothing to {'train' if share.exact else 'test'} with; write 20%")
+    return share
+
+
 def _select(value: object) -> Percent | int:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
@@ -121,6 +128,13 @@ def _select(value: object) -> Percent | int:
     if share.exact <= 0:
         raise UnitError("a cohort of 0% would draw nobody; write more than 0%, such as 10%")
     return share
+
+
+def _columns(value: object) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) and name for name in names) or not 1 <= len(names) <= 2:
+        raise wrong("expected a column of the data set, such as subject, or two, such as [authority, school]")
+    return tuple(names)
 
 
 def _pattern(pattern: str, example: str) -> WithJsonSchema:
@@ -134,6 +148,7 @@ _SHARE = _pattern(_NUMBER + "%", "80%")
 Deadline = Annotated[Duration, PlainValidator(_with_units(_deadline)), _TEXT, _TIME]
 Delay = Annotated[Duration, PlainValidator(_with_units(lambda v: Duration.parse(v, "ms"))), _TEXT, _TIME]
 Share = Annotated[Percent, PlainValidator(_with_units(Percent.parse)), _TEXT, _SHARE]
+Holdout = Annotated[Percent, PlainValidator(_with_units(_held_out)), _TEXT, _SHARE]
 Quorum = Annotated[Percent, PlainValidator(_with_units(_quorum)), _TEXT, _SHARE]
 Loss = Annotated[Percent, PlainValidator(_with_units(_loss)), _TEXT, _SHARE]
 Correlation = Annotated[Percent, PlainValidator(_with_units(_correlation)), _TEXT, _SHARE]
@@ -145,6 +160,19 @@ Select = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _SHARE.json_schema]}),
 ]
 Over = Annotated[Percent, PlainValidator(_with_units(Percent.parse_over)), _TEXT, _pattern(_NUMBER + "%", "130%")]
+Columns = Annotated[
+    tuple[str, ...],
+    PlainValidator(_columns),
+    PlainSerializer(lambda v: v[0] if len(v) == 1 else list(v)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": 2},
+            ]
+        }
+    ),
+]
 LinkRate = Annotated[
     Rate,
     PlainValidator(_with_units(_rate)),

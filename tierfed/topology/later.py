@@ -42,18 +42,7 @@ LATER: tuple[Feature, ...] = (
         Feature(("hosts", "*", "driver"), f"the driver {driver}", False, "write process", driver.__eq__)
         for driver in ("external", "ray", "slurm")
     ),
-    Feature(
-        ("job", "data", "split"), "a split by column", False, "use iid, dirichlet or shards", lambda v: _has(v, "by")
-    ),
-    *(
-        Feature(("job", "data", "split", "dirichlet", name), "a split by regions", False, "write alpha alone")
-        for name in ("alpha_region", "alpha_client")
-    ),
 )
-
-
-def _has(value: Any, name: str) -> bool:
-    return value == name or (isinstance(value, dict) and name in value)
 
 
 def refuse_later(document: Document, problems: Problems) -> None:

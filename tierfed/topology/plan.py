@@ -54,16 +54,16 @@ def misfits(topology: Topology, compiled: Compiled) -> list[TierfedError]:
         for step in part.walk():
             if isinstance(step, Load):
                 try:
-                    crowd = crowds.get(placement)
-                    if crowd is None:
-                        crowd = crowds[placement] = _crowd(topology, placement)
-                    check_use(data, step.uri, step.slot.type, len(topology.members(placement)), crowd)
+                    if placement not in crowds:
+                        crowds[placement] = crowd(topology, placement)
+                    members = len(topology.members(placement))
+                    check_use(data, step.uri, step.slot.type, members, crowds[placement])
                 except DataError as error:
                     found.setdefault(f"{placement} {step.uri}", error)
     return list(found.values())
 
 
-def _crowd(topology: Topology, placement: Placement) -> Crowd:
+def crowd(topology: Topology, placement: Placement) -> Crowd:
     """Return what the split of the job's data asks for of the members of a placement."""
     wanted = need(topology.job.data) if topology.job is not None else None
     return ALONE if wanted is None else crowd_of(topology.tree, placement, wanted, topology.visible_labels)

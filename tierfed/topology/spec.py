@@ -20,8 +20,10 @@ from tierfed.topology.fields import (
     Bind,
     CodecDown,
     CodecUp,
+    Columns,
     Deadline,
     Delay,
+    Holdout,
     LabelText,
     Over,
     Parent,
@@ -137,12 +139,15 @@ class DirichletSpec(Spec):
     alpha: Positive | None = None
     alpha_region: Positive | None = None
     alpha_client: Positive | None = None
+    regions: Reference | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> DirichletSpec:
         two = (self.alpha_region is not None) + (self.alpha_client is not None)
         if two != (0 if self.alpha is not None else 2):
             raise wrong("write alpha, or both alpha_region and alpha_client")
+        if self.regions is not None and self.alpha is not None:
+            raise wrong("regions is for alpha_region and alpha_client; remove it, or write both for alpha")
         return self
 
 
@@ -150,12 +155,6 @@ class ShardsSpec(Spec):
     """`{shards: {per_client: 2}}`."""
 
     per_client: Count
-
-
-class BySpec(Spec):
-    """`{by: {column: station}}`."""
-
-    column: Annotated[str, Field(min_length=1)]
 
 
 class IidSpec(Spec):
@@ -168,7 +167,7 @@ class SplitSpec(Spec):
     iid: IidSpec | None = None
     dirichlet: DirichletSpec | None = None
     shards: ShardsSpec | None = None
-    by: BySpec | None = None
+    by: Columns | None = None
 
     @model_validator(mode="after")
     def _one(self) -> SplitSpec:
@@ -187,13 +186,16 @@ class DataSpec(Spec):
     dataset: Annotated[str, Field(min_length=1)] | None = None
     provider: Program | None = None
     split: Annotated[SplitSpec, BeforeValidator(_named)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    holdout: Holdout | None = None
 
     @model_validator(mode="after")
     def _one(self) -> DataSpec:
         if (self.dataset is None) == (self.provider is None):
             raise wrong("write one of dataset and provider")
-        if self.provider is not None and self.split is not None:
-            raise wrong("a provider shares out its data itself; remove split")
+        for name in ("split", "seed", "holdout"):
+            if self.provider is not None and getattr(self, name) is not None:
+                raise wrong(f"a provider shares out its data itself; remove {name}")
         return self
 
 
