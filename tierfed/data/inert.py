@@ -100,6 +100,8 @@ def _raw(data: Any) -> bytes:
             return bytes(data)
         case Call("_codecs.encode", (str() as text, "latin1"), _):
             return text.encode("latin1")
+        case Call("__builtin__.bytes", (), _):  # none, in protocol 2
+            return b""
     raise DataError(f"{type(data).__name__} is no memory of an array", where="pickle")
 
 

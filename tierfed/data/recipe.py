@@ -46,6 +46,7 @@ class Recipe:
 
     `files` are patterns of what is unpacked, `notice` of the licence that is kept beside the arrays.  `label` is the
     element, or the column, whose values are the classes that a split mixes; `train` and `test` count examples.
+    `shown` tells one example to people.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Recipe:
     columns: tuple[str, ...] = ()
     label: str = "y"
     classes: tuple[str, ...] = ()
+    shown: Callable[[tuple[Any, ...]], str] | None = None
 
 
 def digest(arrays: Arrays) -> str:

@@ -80,6 +80,11 @@ def _lines(speech: str) -> Iterator[str]:
                 yield spoken
 
 
+def shown(example: tuple[Any, ...]) -> str:
+    """Return the characters of one window."""
+    return "".join(CHARACTERS[int(code)] for code in example[0])
+
+
 RECIPE = Recipe(
     name="shakespeare",
     title="speeches of roles in 38 plays",
@@ -96,4 +101,5 @@ RECIPE = Recipe(
     convert=convert,
     columns=("role", "play"),
     label="role",
+    shown=shown,
 )
