@@ -20,7 +20,7 @@ SHADES, PLAIN = "·░▒▓█", ".:+#@"
 _BOUNDS = (0.0, 0.1, 0.3, 0.6)  # a cell has the shade of the first that its part is not above
 _ROWS = 64  # lines of members
 _WIDE = 100  # columns where there is no terminal
-_NAME, _STATS = 24, 26  # columns
+_NAME, _STATS = 24, 24  # columns
 
 
 def entropy(counts: np.ndarray[Any, Any]) -> float:
@@ -52,11 +52,12 @@ def figures(members: Mapping[str, np.ndarray[Any, Any]]) -> list[dict[str, Any]]
 def drawn(
     members: Mapping[str, np.ndarray[Any, Any]], labels: Sequence[str], width: int | None, shades: str = SHADES
 ) -> str:
-    """Return the map in at most `width` columns, if they are more than fifty, with a line on what it shows."""
+    """Return the map in at most `width` columns, if they are forty or more, with a line on what it shows."""
     whole = np.sum(list(members.values()), axis=0)
     rows = _together(members)
-    room = min(_NAME, max(map(len, rows)))
-    columns = max((width or _WIDE) - room - _STATS, 10)
+    beside = max((width or _WIDE) - _STATS, 12)
+    room = min(_NAME, max(map(len, rows)), max(beside // 2, 8))
+    columns = max(beside - room, 4)
     cell = 2 if 2 * len(labels) <= columns else 1
     each = -(-len(labels) * cell // columns)  # classes a cell
     starts = range(0, len(labels), each)
