@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from tierfed.report.fold import folded
+
 SHADES, PLAIN = "·░▒▓█", ".:+#@"
 _BOUNDS = (0.0, 0.1, 0.3, 0.6)  # a cell has the shade of the first that its part is not above
 _ROWS = 64  # lines of members
@@ -68,7 +70,9 @@ def drawn(
         cells = "".join(f"{shades[sum(float(p) > b for b in _BOUNDS)]:<{cell}}" for p in parts)
         figures = f"{int(counts.sum()):>8,} {entropy(counts):>5.2f} {away(counts, whole):>5.2f}"
         lines.append(f"{_cut(name, room):<{room}}  {cells}  {figures}")
-    return "\n".join([*lines, *_legend(labels, each, shades, len(members), len(rows))])
+    return "\n".join(
+        [*lines, *(folded(line, width) for line in _legend(labels, each, shades, len(members), len(rows)))]
+    )
 
 
 def stats(members: Mapping[str, np.ndarray[Any, Any]]) -> str:

@@ -20,6 +20,7 @@ from tierfed.data.provider import Shared
 from tierfed.errors import DataError, TierfedError
 from tierfed.jobs.split_record import asking, counts
 from tierfed.report import heat_map
+from tierfed.report.fold import folded
 from tierfed.report.output import Output
 from tierfed.topology import Topology
 
@@ -62,7 +63,7 @@ class Told:
                 heat_map.drawn(regions, self.labels, width, shades).partition("\n" + shades[0] + " none")[0] + "\n"
             )
         parts.append(heat_map.drawn(self.members, self.labels, width, shades))
-        parts.append("least / median / most: " + heat_map.stats(self.members))
+        parts.append(folded("least / median / most: " + heat_map.stats(self.members), width))
         return "\n".join(parts)
 
     def document(self) -> dict[str, Any]:
