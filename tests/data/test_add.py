@@ -169,10 +169,11 @@ OFFLINE = "WARNING: Retrying\nERROR: No matching distribution found for p==1\n"
             Client(1, "python: No module named pip\n", {}),
             "mend: install pip (`python -m ensurepip`), or fetch it e",
         ),
+        (Client(100, "E: Unable to locate package p\n", {}), "mend: run `apt-get update` and try again, or fetch it e"),
         (Client(0, "", {}), "p 1 cannot be fetched: pip ended with 0"),
         (Client(0, "", {"a": b"", "b": b""}), "p 1 cannot be fetched: pip ended with 0"),
     ],
-    ids=["offline", "no pip", "nothing", "two files"],
+    ids=["offline", "no pip", "no lists", "nothing", "two files"],
 )
 def test_what_cannot_be_fetched_names_the_way_around(
     client: Client, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

