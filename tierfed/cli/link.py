@@ -14,7 +14,7 @@ Names and units are those of `link:` in a topology; what is not named stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -102,8 +102,13 @@ def _change(found: Run, who: str, request: dict[str, object], written: dict[str,
 
     children, doors = chosen(found, who), LinkDoors.of(found)
     doors.ask({parent: names[:1] for parent, names in children.items()}, {"do": "show"})  # all are there
-    after = doors.ask(children, request)
-    changes.note(found.path, "link", nodes=list(after), set=written)
+    after: dict[str, dict[str, Any]] = {}
+    try:
+        for parent, names in children.items():
+            after |= doors.ask({parent: names}, request)
+    finally:  # what is done is on record, also if the rest failed
+        if after:
+            changes.note(found.path, "link", nodes=list(after), set=written)
     output.say(links.said(list(after), written))
     rows = links.rows(found, after)
     output.document({"schema_version": SCHEMA_VERSION, "status": "ok", "run": found.id, "set": written, "links": rows})

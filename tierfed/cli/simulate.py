@@ -41,7 +41,8 @@ def command(
     topology = load_topology(file, sets, clients=clients)
     for note in topology.notes:
         output.warn(str(note))
-    if not any(node.link or node.device or node.interface for node in topology.nodes.values()):
+    modelled = any(node.link or node.device or node.interface for node in topology.nodes.values())
+    if not modelled and not any(fault.link for fault in topology.faults):
         output.warn(f"{file}: no links and no devices are modelled, so rounds take no virtual time")
 
     if (scarce := room.scarce(topology)) is not None:
