@@ -256,6 +256,7 @@ async def test_a_job_that_is_resumed_ends_with_the_same_model(program: Any, metr
 
 @pytest.mark.parametrize("program", [fedavg, regions], ids=["fedavg", "regions"])
 def test_the_jobs_defaults_are_the_main_jobs_settings(program: Any) -> None:
-    """20 rounds, 3 local epochs, batches of 16, a rate of 0.1."""
+    """20 rounds, 3 local epochs, batches of 16, a rate of 0.1; FedAvg is evaluated at the server."""
     defaults = {name: p.default for name, p in program.train.parameters.items()}
+    assert defaults.pop("evaluate", None) == ("server" if program is fedavg else None)
     assert defaults == {"rounds": 20, "lr": 0.1, "local_epochs": 3, "batch": 16}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import tierfed
-from tierfed.learning import mlp
+from tierfed.learning import evaluation, mlp
 
 EXAMPLES = tierfed.to_type("<x=float32[?,784],y=int32[?]>")
 MODEL = tierfed.to_type("<w1=float32[784,64],b1=float32[64],w2=float32[64,10],b2=float32[10]>")
@@ -29,11 +29,11 @@ MEMBER = tierfed.to_type("<index=int32,seed=uint64>")
 SCORE = tierfed.to_type("<accuracy=float32,loss=float32,examples=int32>")
 
 
-@tierfed.py_computation(MODEL, EXAMPLES, MEMBER, HYPER, np.int32, returns=(MODEL, np.float32))
-def local_update(model: Any, data: Any, member: Any, hyper: Any, number: Any) -> Any:
+def local_sgd(model: Any, data: Any, member: Any, hyper: Any, number: Any, correction: Any = None) -> Any:
     """Return the change that a member's examples make to `model`, and how many they are.
 
-    The order of its examples is drawn from the member's own seed and the round's number.
+    The order of its examples is drawn from the member's own seed and the round's number.  Other
+    algorithms are this with a `correction` of the gradient (`mlp.sgd`).
     """
     new = mlp.sgd(
         model,
@@ -43,8 +43,15 @@ def local_update(model: Any, data: Any, member: Any, hyper: Any, number: Any) ->
         epochs=hyper["epochs"],
         batch=hyper["batch"],
         seed=(int(member["seed"]), int(number)),
+        correction=correction,
     )
     return {part: new[part] - model[part] for part in model}, np.float32(len(data["y"]))
+
+
+@tierfed.py_computation(MODEL, EXAMPLES, MEMBER, HYPER, np.int32, returns=(MODEL, np.float32))
+def local_update(model: Any, data: Any, member: Any, hyper: Any, number: Any) -> Any:
+    """Return what `local_sgd` does: here it is a leaf, with types."""
+    return local_sgd(model, data, member, hyper, number)
 
 
 @tierfed.py_computation(MODEL, EXAMPLES, returns=SCORE)
@@ -76,13 +83,40 @@ def evaluate(model: Any) -> Any:
     return tierfed.federated_map(lambda p: score(p[0], p[1]), tierfed.federated_zip((model, test)))
 
 
-@tierfed.job
-async def train(tree: Any, *, rounds: int = 20, lr: float = 0.1, local_epochs: int = 3, batch: int = 16) -> Any:
-    """Return the model after `rounds` rounds."""
+@tierfed.py_computation(MODEL, EXAMPLES, EXAMPLES, returns=evaluation.OWN)
+def own_score(model: Any, train: Any, test: Any) -> Any:
+    """Return the accuracy and the loss of `model` on `test`, its classes in the shares that they have in `train`."""
+    right, losses = mlp.each_score(model, test["x"], test["y"])
+    return evaluation.own(right, losses, test["y"], train["y"])
+
+
+@tierfed.federated_computation(tierfed.FederatedType(MODEL, tierfed.SERVER))
+def evaluate_clients(model: Any) -> Any:
+    """Return how `model` does for the clients: on the whole, for the worst of them, and for those between."""
+    train, test = (tierfed.federated_data(uri, EXAMPLES, tierfed.CLIENTS) for uri in ("train", "test"))
+    here = tierfed.federated_zip((tierfed.federated_broadcast(model), train, test))
+    return evaluation.over_clients(tierfed.federated_map(lambda p: own_score(p[0], p[1], p[2]), here))
+
+
+EVALUATE = {"server": evaluate, "clients": evaluate_clients}
+
+
+@tierfed.job(round=step)
+async def train(
+    tree: Any,
+    *,
+    rounds: int = 20,
+    lr: float = 0.1,
+    local_epochs: int = 3,
+    batch: int = 16,
+    evaluate: str = "server",
+) -> Any:
+    """Return the model after `rounds` rounds, each evaluated at the `server`, or for its `clients`."""
+    score = evaluation.chosen(EVALUATE, evaluate)
     model = await tree.resume() or mlp.initial_model(tree.seed)
     hyper = {"lr": lr, "epochs": local_epochs, "batch": batch}
     for r in tree.rounds(rounds):
         model = await tree.ainvoke(step, model, hyper, r)
-        tree.release(r, await tree.ainvoke(evaluate, model))
+        tree.release(r, await tree.ainvoke(score, model))
         await tree.checkpoint(r, model)
     return model

@@ -13,7 +13,7 @@ initial weights of He et al. 2015, arXiv:1502.01852.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Model: TypeAlias = "Mapping[str, Array]"
 Seed: TypeAlias = "int | Sequence[int]"
+Correction: TypeAlias = "Callable[[Model], Model]"  # of the weights of a moment: what is added to the gradient there
 
 PIXELS, HIDDEN, CLASSES = 784, 64, 10
 
@@ -66,10 +67,21 @@ def gradient(model: Model, x: Array, y: Array) -> dict[str, Array]:
     return {"w1": x.T @ deeper, "b1": deeper.sum(0), "w2": hidden.T @ back, "b2": back.sum(0)}
 
 
-def sgd(model: Model, x: Array, y: Array, *, lr: float, epochs: int, batch: int, seed: Seed) -> dict[str, Array]:
+def sgd(
+    model: Model,
+    x: Array,
+    y: Array,
+    *,
+    lr: float,
+    epochs: int,
+    batch: int,
+    seed: Seed,
+    correction: Correction | None = None,
+) -> dict[str, Array]:
     """Return `model` after `epochs` passes of minibatch gradient descent; `model` itself is left as it is.
 
-    The last batch of a pass is what is left, and may be smaller.
+    The last batch of a pass is what is left, and may be smaller.  What `correction` gives for the
+    weights of a step is added to its gradient: algorithms differ by it.
     """
     new = {name: part.copy() for name, part in model.items()}
     rng, step = np.random.default_rng(seed), np.float32(lr)
@@ -78,13 +90,21 @@ def sgd(model: Model, x: Array, y: Array, *, lr: float, epochs: int, batch: int,
         x, y = x[order], y[order]
         for start in range(0, len(y), batch):
             slopes = gradient(new, x[start : start + batch], y[start : start + batch])
+            more = {} if correction is None else correction(new)
+            for name, part in more.items():
+                slopes[name] += part
             for name, part in new.items():
                 part -= np.multiply(slopes[name], step, out=slopes[name])
     return new
 
 
+def each_score(model: Model, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return whether the model puts each image of `x` into its class, and its loss on each."""
+    chances = log_softmax(forward(model, x)[1])
+    return chances.argmax(1) == y, -chances[np.arange(len(y)), y]
+
+
 def score(model: Model, x: Array, y: Array) -> tuple[int, float]:
     """Return how many of the images `x` the model puts into their class, and the sum of its losses on them."""
-    chances = log_softmax(forward(model, x)[1])
-    lost = -chances[np.arange(len(y)), y].sum(dtype=np.float64)
-    return int((chances.argmax(1) == y).sum()), float(lost)
+    right, losses = each_score(model, x, y)
+    return int(right.sum()), float(losses.sum(dtype=np.float64))
