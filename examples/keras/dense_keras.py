@@ -46,7 +46,9 @@ def losses(net: Any, weights: Any, x: Any, y: Any) -> tuple[Any, Any]:
 def initial(seed: Any) -> Any:
     """Return a model to start from: normal kernels, zero biases."""
     return {
-        name: tf.random.stateless_normal(shape, [seed, i]) * (2 / shape[0]) ** 0.5 if len(shape) > 1 else tf.zeros(shape)
+        name: tf.random.stateless_normal(shape, [seed, i]) * (2 / shape[0]) ** 0.5
+        if len(shape) > 1
+        else tf.zeros(shape)
         for i, (name, shape) in enumerate(SHAPES.items())
     }
 

@@ -1,9 +1,9 @@
 """Logistic regression over a tree, in numpy: the whole of a program in one file.
 
-    step      (<MODEL@SERVER,HYPER,int32> -> MODEL@SERVER)
-    evaluate  (MODEL@SERVER -> <accuracy=float32,loss=float32>@SERVER)
+step      (<MODEL@SERVER,HYPER,int32> -> MODEL@SERVER)
+evaluate  (MODEL@SERVER -> <accuracy=float32,loss=float32>@SERVER)
 
-    tierfed up examples/numpy/topology.yaml
+tierfed up examples/numpy/topology.yaml
 """
 
 from __future__ import annotations

@@ -43,14 +43,14 @@ def examples(index: int) -> tuple[Any, Any]:
 
 
 @functools.lru_cache
-def tests() -> tuple[Any, Any]:
+def held_back() -> tuple[Any, Any]:
     """Return sixty images for tests."""
     return data.DATASETS["fashion-mnist-6k"].examples("test", np.arange(60))
 
 
 def provider(uri: str, type: Any, member: Any) -> Any:
     """Return a member's images for `train`, everybody's for `test`."""
-    return examples(member.index) if uri == "train" else tests()
+    return examples(member.index) if uri == "train" else held_back()
 
 
 def members() -> list[tuple[Any, Any, int]]:
@@ -115,7 +115,7 @@ def mean(models: list[Model], weights: Any) -> Model:
 
 
 def close(got: Any, expected: Model, ulps: float = 64) -> None:
-    """Assert that float32 results are the float64 ones, to `ulps` units in the last place of a part's largest element."""
+    """Assert that float32 results are the float64 ones, to `ulps` units in the last place of each part's largest."""
     assert set(got) == set(expected)
     for name, part in expected.items():
         bound = ulps * np.finfo(np.float32).eps * np.abs(part).max()

@@ -39,9 +39,7 @@ def first():
 @pytest.mark.parametrize("optimizer", ["adagrad", "yogi", "adam"])
 async def test_three_rounds_are_the_papers(optimizer) -> None:
     """The server's model and both moments, after clients' passes averaged by examples."""
-    got = await fedopt.train(
-        Run(), rounds=3, local_epochs=2, batch=8, optimizer=optimizer, server_lr=RATE, tau=TAU
-    )
+    got = await fedopt.train(Run(), rounds=3, local_epochs=2, batch=8, optimizer=optimizer, server_lr=RATE, tau=TAU)
     state = first()
     for number in range(3):
         ends = [local(state[0], c, number, HYPER)[0] for c in members()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
+import papers
 import pytest
 from test_fedavg import FASHION, SHORT, client_examples, exact, oracle_round
 from threadpoolctl import threadpool_limits
@@ -13,6 +15,7 @@ import tierfed
 from tierfed.backends.data import provider_for
 from tierfed.backends.local import LocalContext
 from tierfed.compiler.slices import Loop
+from tierfed.errors import JobError
 from tierfed.learning import fedavg, hierfavg, mlp
 from tierfed.placements import Hierarchy, Tree
 
@@ -68,3 +71,77 @@ def test_the_server_takes_no_part_in_edge_rounds() -> None:
         "EDGE_AGGREGATORS": True,
         "CLIENTS": True,
     }
+
+
+def in_steps(rounds: int, edge_rounds: int, kappa_1: int, rate: float, size: int) -> papers.Model:
+    """Algorithm 1 of arXiv:1905.06641: kappa_1 local steps, then the edge, and each kappa_2-th time the cloud."""
+    clients, w = papers.members(), papers.start()
+    own, edges = [w] * 6, [w, w]
+    for k in range(1, rounds * edge_rounds * kappa_1 + 1):
+        for i, (x, y, seed) in enumerate(clients):
+            number, place = divmod(k - 1, -(-len(y) // size))
+            order = np.random.default_rng((seed, number)).permutation(len(y))
+            rows = order[place * size : (place + 1) * size]
+            own[i] = papers.combined((1, own[i]), (-rate, papers.gradient(own[i], x[rows], y[rows])))
+        if k % kappa_1 == 0:
+            edges = [papers.mean([own[i] for i in e], [papers.SIZES[i] for i in e]) for e in EDGES]
+            if k % (kappa_1 * edge_rounds) == 0:
+                edges = [papers.mean(edges, [sum(papers.SIZES[i] for i in e) for e in EDGES])] * 2
+            own = [edges[i // 3] for i in range(6)]
+    return edges[0]
+
+
+@pytest.mark.parametrize(("edge_rounds", "kappa_1"), [(1, 1), (2, 3), (3, 1)])
+async def test_local_steps_are_the_papers(edge_rounds: int, kappa_1: int) -> None:
+    """Two cloud rounds, counted in minibatch steps that go on through passes over a client's examples."""
+    run = papers.Run(papers.TREES["three tiers"])
+    got = await hierfavg.train(run, rounds=2, edge_rounds=edge_rounds, kappa_1=kappa_1, batch=4)
+    papers.close(got, in_steps(2, edge_rounds, kappa_1, 0.1, 4))
+
+
+async def test_one_full_step_and_one_edge_round_are_centralised() -> None:
+    """kappa_1 = kappa_2 = 1 on all examples is gradient descent on everybody's examples together."""
+    run = papers.Run(papers.TREES["three tiers"])
+    got = await hierfavg.train(run, rounds=3, edge_rounds=1, kappa_1=1, batch=1000)
+    w = papers.start()
+    x, y = (np.concatenate([c[i] for c in papers.members()]) for i in (0, 1))
+    for _ in range(3):
+        w = papers.combined((1, w), (-0.1, papers.gradient(w, x, y)))
+    papers.close(got, w)
+
+
+def test_local_steps_are_a_loop_at_the_clients_inside_that_of_the_edges() -> None:
+    """The clients' slice has a loop in a loop, the edges' one, the server's none."""
+
+    def depth(steps: Any) -> int:
+        return max((1 + depth(s.steps) for s in steps if isinstance(s, Loop)), default=0)
+
+    slices = tierfed.compile(hierfavg.cloud_round_in_steps, THREE).slices
+    assert {str(p): depth(s.steps) for p, s in slices.items()} == {"SERVER": 0, "EDGE_AGGREGATORS": 1, "CLIENTS": 2}
+
+
+async def test_steps_and_passes_exclude_each_other() -> None:
+    """Both given is a question back; neither is three passes, as ever."""
+    with pytest.raises(JobError) as error:
+        await hierfavg.train(papers.Run(), kappa_1=5, local_epochs=2)
+    assert str(error.value) == (
+        "job.params: kappa_1 is 5 steps, and local_epochs 2 passes: which?\n  to mend: give one of them"
+    )
+    plain, same, other = [
+        await hierfavg.train(papers.Run(papers.TREES["three tiers"]), rounds=1, edge_rounds=1, **more)
+        for more in ({}, {"local_epochs": 3}, {"local_epochs": 1})
+    ]
+    assert np.array_equal(plain["w1"], same["w1"]) and not np.array_equal(plain["w1"], other["w1"])
+
+
+@pytest.mark.slow
+def test_on_daemons_local_steps_are_the_references(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops in loops, on processes: the reference's bits."""
+    monkeypatch.setenv("TIERFED_HOME", str(tmp_path))
+    job = {"program": "tierfed.learning.hierfavg:train", "data": FASHION}
+    params = {"rounds": 2, "edge_rounds": 2, "kappa_1": 5}
+    with tierfed.up(tierfed.tree(fan_out={"EDGE_AGGREGATORS": 2, "CLIENTS": 3}, seed=5, job=job)) as tree:
+        got = tree.run_job(hierfavg.train, params)
+    run = papers.Run(TREE, source=FASHION)  # type: ignore[arg-type]
+    expected = asyncio.run(hierfavg.train(run, **params))
+    assert all(got[k].tobytes() == expected[k].tobytes() for k in expected)

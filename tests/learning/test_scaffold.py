@@ -39,7 +39,7 @@ async def test_three_rounds_are_the_papers() -> None:
 
 
 async def test_its_first_round_is_fedavgs_and_its_second_is_not() -> None:
-    """While all variates are zero nothing is corrected: the same model, but for the server's rate of one being applied."""
+    """While all variates are zero nothing is corrected: the same model, to the bit."""
     for rounds, same in ((1, True), (2, False)):
         plain = await fedavg.train(Run(), rounds=rounds, local_epochs=2, batch=8)
         got = await scaffold.train(Run(), rounds=rounds, local_epochs=2, batch=8)
@@ -88,3 +88,28 @@ def test_a_client_that_was_lost_starts_from_zero_and_is_not_in_the_mean() -> Non
     with run._context:
         after = scaffold.step(**given, controls=[scaffold.zero(), *[ones] * 5])
     close(after["control"], mean(list(after["controls"]), SIZES))
+
+
+@pytest.mark.slow
+def test_on_daemons_variates_stay_at_their_clients(tmp_path, monkeypatch) -> None:
+    """On processes it is the same too, and a round that takes the handle moves no variate down."""
+    monkeypatch.setenv("TIERFED_HOME", str(tmp_path))
+    fashion = {"dataset": "fashion-mnist-6k", "split": {"dirichlet": {"alpha": 0.3}}}
+    topology = tierfed.tree(
+        fan_out={"EDGE_AGGREGATORS": 2, "CLIENTS": 3}, seed=SEED, job={"program": JOB["program"], "data": fashion}
+    )
+    hyper = {"lr": 0.1, "epochs": 1, "batch": 64, "server_lr": 1.0}
+    params = {"rounds": 2, "local_epochs": 1, "batch": 64, "checkpoint_every": 100}
+    with tierfed.up(topology) as tree:
+        state, down = tree.run_job(scaffold.train, params), []
+        for i in range(2):
+            before = tree.summary("ok")["tiers"]["CLIENTS"]["bytes_down"]
+            args = {**state, "controls": state["controls"].fetch() if i else state["controls"]}
+            tree.invoke(scaffold.step, **args, hyper=hyper, number=9)
+            down.append(tree.summary("ok")["tiers"]["CLIENTS"]["bytes_down"] - before)
+        model = state["model"]
+    with tierfed.simulate(topology) as tree:
+        expected = tree.run_job(scaffold.train, params)["model"]
+    assert all(model[k].tobytes() == expected[k].tobytes() for k in model)
+    size = sum(v.nbytes for v in model.values())
+    assert 6 * size <= down[1] - down[0] < 6 * size + 6 * 600
