@@ -80,7 +80,7 @@ async def train(
     local_epochs: int = 3,
     batch: int = 16,
     optimizer: str = "adam",
-    server_lr: float = 0.01,
+    server_lr: float = 0.03,
     tau: float = 0.001,
     evaluate: str = "server",
 ) -> Any:
