@@ -3,9 +3,10 @@
     python -m benchmarks.learning            prints the table
     python -m benchmarks.learning --write    and writes it to docs/learning.md
 
-32 clients below two edges, Fashion-MNIST 6k by Dirichlet 0.3, no codecs, 20 rounds of 3 passes in batches of 16 (HierFAVG:
-10 cloud rounds of 2 edge rounds, which is as much training).  Trained for real on simulated nodes, which give daemons'
-bits and bytes.  Rates other than the jobs' defaults are said in the row.  Accuracy is of the last round.
+32 clients below two edges, Fashion-MNIST 6k by Dirichlet 0.3, no codecs, 20 rounds of 3 passes in batches of 16
+(HierFAVG: 10 cloud rounds of 2 edge rounds, which is as much training).  Trained for real on simulated nodes, whose
+bits and bytes are those of daemons.  Parameters other than the jobs' defaults are said in the row.  Accuracy is of the
+last round.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Federated averaging of a small perceptron, over however many tiers the tree has.
 
-    step      (<MODEL@SERVER,HYPER,int32> -> MODEL@SERVER)
-    evaluate  (MODEL@SERVER -> SCORE@SERVER)
+    step              (<MODEL@SERVER,HYPER,int32> -> MODEL@SERVER)
+    evaluate          (MODEL@SERVER -> SCORE@SERVER)
+    evaluate_clients  (MODEL@SERVER -> <accuracy=float32,loss=float32,examples=float32,worst=float32,…>@SERVER)
 
 In a round every client trains the server's model on its own examples, and the model moves by
 the mean of their changes, weighted by examples.  No tier between is named: a weighted mean

@@ -39,8 +39,8 @@ AT_SERVER = tierfed.FederatedType(MODEL, tierfed.SERVER)
 CONTROLS = tierfed.FederatedType(MODEL, tierfed.CLIENTS)
 
 
-@tierfed.py_computation(fedavg.MEMBER, returns=MODEL)
-def no_control(member: Any) -> Any:
+@tierfed.py_computation(returns=MODEL)
+def no_control() -> Any:
     """Return the control variate that a client starts from: zero."""
     return zero()
 
@@ -71,7 +71,7 @@ def moved(x: Any, mean: Any, rate: Any) -> Any:
 @tierfed.federated_computation
 def init_controls() -> Any:
     """Return each client's first control variate, which stays there."""
-    return tierfed.federated_map(no_control, tierfed.federated_data("tierfed:member", fedavg.MEMBER, tierfed.CLIENTS))
+    return tierfed.federated_eval(no_control, tierfed.CLIENTS)
 
 
 @tierfed.federated_computation(AT_SERVER, AT_SERVER, CONTROLS, HYPER, np.int32)
