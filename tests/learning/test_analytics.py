@@ -120,6 +120,8 @@ async def test_heavy_hitters_are_all_the_frequent_words_and_no_other(tree, thres
     all = Counter(word for own in WORDS for word in own)
     assert found == {word: n for word, n in all.items() if n >= threshold}
     assert list(found) == sorted(found, key=lambda word: (-found[word], word))
+    told = {name: n for name, n in run.released[9].items() if name not in ("beginnings", "length")}
+    assert told == {repr(word): n for word, n in found.items()}
 
 
 async def test_only_what_goes_on_from_frequent_beginnings_is_sent() -> None:
@@ -179,6 +181,19 @@ def on_nodes(tree):
 def topology(module):
     job = {"program": "tierfed.learning.analytics:describe", "data": {"provider": f"{module}:provider"}}
     return tierfed.tree(fan_out={"EDGE_AGGREGATORS": 2, "CLIENTS": 3}, job=job)
+
+
+def test_words_that_are_odd_names_are_kept_over_a_resumption(tmp_path, monkeypatch) -> None:
+    """One of them is empty, one has a space: what a checkpoint on disk has of them is what goes on."""
+    monkeypatch.setenv("TIERFED_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "fleet_of_six", types.SimpleNamespace(provider=provider))
+    with tierfed.simulate(topology("fleet_of_six")) as begun, pytest.raises(JobError, match="may be the beginning"):
+        begun.run_job(analytics.heavy_hitters, {"threshold": 1, "characters": 3, "rounds": 2})
+    with tierfed.simulate(topology("fleet_of_six")) as rest:
+        params = {"threshold": 1, "characters": 3, "rounds": 4}
+        found = rest.run_job(analytics.heavy_hitters, params, resume=begun.run_dir)
+        assert rest.summary("ok")["rounds"] == 2
+    assert found == dict(Counter(sum(WORDS, [])))
 
 
 def test_on_simulated_nodes_it_is_the_same(tmp_path, monkeypatch) -> None:

@@ -191,10 +191,15 @@ async def quantile(tree: Any, *, rounds: int = 4, low: float = 0.0, high: float 
 # -- heavy hitters
 
 
-def table(counted: Counter[str]) -> dict[str, Any]:
+def table(counts: Counter[str]) -> dict[str, Any]:
     """Return counts as a value of TABLE, in the order of the words."""
-    words = sorted(counted)
-    return {"words": np.array(words, object), "counts": np.array([counted[w] for w in words], np.int64)}
+    words = sorted(counts)
+    return {"words": np.array(words, object), "counts": np.array([counts[w] for w in words], np.int64)}
+
+
+def counted(found: Any) -> dict[str, int]:
+    """Return a value of TABLE as a dict."""
+    return {str(w): int(n) for w, n in zip(found["words"], found["counts"], strict=True)}
 
 
 @tierfed.py_computation("str[?]", ASKED, returns=TABLE)
@@ -211,11 +216,7 @@ def begun(words: Any, asked: Any) -> Any:
 @tierfed.py_computation(TABLE, TABLE, returns=TABLE)
 def added(a: Any, b: Any) -> Any:
     """Return the counts of both."""
-    both: Counter[str] = Counter()
-    for one in (a, b):
-        for word, count in zip(one["words"], one["counts"], strict=True):
-            both[str(word)] += int(count)
-    return table(both)
+    return table(Counter(counted(a)) + Counter(counted(b)))
 
 
 @tierfed.py_computation(returns=TABLE)
@@ -237,8 +238,9 @@ def words_below(asked: Any) -> Any:
 async def heavy_hitters(tree: Any, *, threshold: int = 10, characters: int = 4, rounds: int = 4) -> Any:
     """Return the words that occur `threshold` times or more, with their counts, the most frequent first.
 
-    Each round makes the beginnings longer by `characters`.  Raises JobError if after `rounds` a frequent
-    one is not known to be a word: words are shorter than rounds * characters.
+    Each round makes the beginnings longer by `characters`; the last one releases the words, in quotes, and their
+    counts.  Raises JobError if after `rounds` a frequent beginning is not known to be a word: words are shorter
+    than rounds * characters.
     """
     if threshold < 1 or characters < 1 or rounds < 1:
         raise JobError(
@@ -246,21 +248,23 @@ async def heavy_hitters(tree: Any, *, threshold: int = 10, characters: int = 4, 
             where="job.params",
             mend="give 1 or more for each",
         )
-    state = await tree.resume() or {"frequent": {"": 0}, "length": 0}
+    state = await tree.resume() or {"words": np.array([""], object), "counts": np.zeros(1, np.int64), "length": 0}
     for r in tree.rounds(rounds):
-        known = state["length"]
-        prefixes = np.array(sorted(state["frequent"]), object)
-        asked = {"prefixes": prefixes, "known": known, "length": known + characters}
+        known = int(state["length"])
+        asked = {"prefixes": state["words"], "known": known, "length": known + characters}
         found = await tree.ainvoke(words_below, asked)
-        frequent = {str(w): int(n) for w, n in zip(found["words"], found["counts"], strict=True) if n >= threshold}
-        state = {"frequent": frequent, "length": asked["length"]}
-        tree.release(r, {"beginnings": len(frequent), "length": asked["length"]})
+        order = np.argsort(-found["counts"], kind="stable")  # words of one count stay in their order
+        order = order[found["counts"][order] >= threshold]
+        state = {"words": found["words"][order], "counts": found["counts"][order], "length": asked["length"]}
+        last = {repr(w): n for w, n in counted(state).items()} if r + 1 == rounds else {}
+        tree.release(r, {**last, "beginnings": len(order), "length": asked["length"]})
         await tree.checkpoint(r, state)
-    longest = max(state["frequent"], key=len, default="")
-    if len(longest) == state["length"]:
+    words = counted(state)
+    longest = max(words, key=len, default="")
+    if len(longest) == int(state["length"]):
         raise JobError(
-            f"{longest!r} occurs {state['frequent'][longest]} times, and may be the beginning of longer words",
+            f"{longest!r} occurs {words[longest]} times, and may be the beginning of longer words",
             where="job.params.rounds",
             mend=f"give more rounds than {rounds}, or more characters a round than {characters}",
         )
-    return dict(sorted(state["frequent"].items(), key=lambda item: (-item[1], item[0])))
+    return words
