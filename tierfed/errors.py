@@ -15,6 +15,7 @@
     │  └─ NoBase               the difference to what its receiver has not
     ├─ DataError               a data set, URI or provider that is not there     exit 2
     ├─ JobError                a job, or parameters of one, that cannot be run   exit 2
+    ├─ SweepError              a sweep that cannot be run                        exit 2
     ├─ SettingError            an environment variable that cannot be             exit 2
     ├─ LeafError               a local computation raised                        exit 4
     ├─ EmptyAggregate          a mean, min or max over nobody                    exit 4
@@ -46,6 +47,7 @@ __all__ = [
     "RoundFailed",
     "SettingError",
     "StorageError",
+    "SweepError",
     "TierfedError",
     "TopologyError",
     "TypeMismatch",
@@ -187,6 +189,12 @@ class DataError(TierfedError):
 
 class JobError(TierfedError):
     """A job, or parameters of one, that cannot be run."""
+
+    exit_code = 2
+
+
+class SweepError(TierfedError):
+    """A sweep that cannot be run: its axes, its list of cells, or what is kept of it."""
 
     exit_code = 2
 
