@@ -15,6 +15,7 @@ However a command ends, `main` turns it into an exit code, lines on stderr and, 
 | 3 | a tree that was not ready in time |
 | 4 | a run that failed: quorum, deadline, program |
 | 5 | no such deployment, run or node |
+| 6 | a sweep of which some runs failed |
 | 130 | interrupted |
 """
 
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "up": "Bring a tree up, run its job, and take it down.",
     "run": "Run a program on a tree.",
     "simulate": "Run a job on a virtual clock, over modelled links.",
+    "sweep": "Run a grid of variants of a topology.",
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
     "trace": "Write what the nodes of a run spent their time on, for Perfetto.",

@@ -2,7 +2,7 @@
 
     with interruptible(output):
         …                       the first SIGINT raises KeyboardInterrupt here
-        …                       those after it say that the tree is being taken down
+        …                       those after it say `told`: that the tree is being taken down
 
 SIGTERM, and SIGHUP of a terminal that closes, are taken for a Ctrl-C.  Without this, a second one
 would land in whatever is clearing up after the first.
@@ -19,7 +19,7 @@ from tierfed.report.output import Output
 
 
 @contextmanager
-def interruptible(output: Output) -> Iterator[None]:
+def interruptible(output: Output, told: str = "the tree is being taken down; a moment") -> Iterator[None]:
     """See the module docstring; for the main thread."""
     come = False
 
@@ -28,7 +28,7 @@ def interruptible(output: Output) -> Iterator[None]:
         if not come:
             come = True
             raise KeyboardInterrupt
-        output.notice("the tree is being taken down; a moment")
+        output.notice(told)
 
     before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt)}
     for number in (signal.SIGTERM, signal.SIGHUP):
