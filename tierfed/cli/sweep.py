@@ -290,7 +290,8 @@ def _told(kept: Kept, rows: Sequence[Row], interrupted: bool, form: str | None, 
         some = ", ".join(which[:_REASONS]) + (", …" if len(which) > _REASONS else "")
         lines.append(f"✗ cell {some}: {text}")
     left = len(sweep.cells) * len(sweep.seeds) - len(rows)
-    words = [f"{'✗' if failed or interrupted else '✓'} {len(rows) - len(failed)} runs"]
+    words = ["✗ interrupted"] if interrupted else []
+    words += [f"{'' if interrupted else '✗ ' if failed else '✓ '}{len(rows) - len(failed)} runs done"]
     words += [f"{len(failed)} failed"] if failed else []
     words += [f"{left} to do"] if left else []
     lines.append(" · ".join(words))

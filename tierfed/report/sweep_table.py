@@ -10,6 +10,7 @@ compared with the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tierfed.report.table import table
 from tierfed.topology.captions import amount
 from tierfed.topology.draw import size
 
+_FIRST = re.compile(r"^(?:job\.params\.|(?:placements\.)?[^. ]+(?:\.(?=\w+(?:\.\w+)?$)| (?=upload$)))")
 _METRICS = 2  # columns of metrics, where none of them is called accuracy
 
 
@@ -30,14 +32,27 @@ def told(kept: Kept, rows: Sequence[Row], width: int | None = None) -> str:
     sweep = kept.sweep()
     results = by_cell(sweep.cells, rows, sweep.paths)
     heads, lines, left = _columns(sweep, results, shown_metrics(rows, sweep.paths))
-    widths = [max(len(line[at]) for line in (heads, *lines)) for at in range(len(heads))]
-    padded = [
-        [cell.ljust(w) if at < left else cell.rjust(w) for at, (cell, w) in enumerate(zip(line, widths, strict=True))]
-        for line in (heads, *lines)
-    ]
-    if width is None or max(len("  ".join(line)) for line in padded) <= width:
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+    for some in (heads, _short(heads)):
+        aligned = _aligned([some, *lines], left)
+        if width is None or max(map(len, aligned)) <= width:
+            return "\n".join(aligned)
     return table(heads, lines, width)
+
+
+def _aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Return lines of columns, the first `left` of them to the left and the others, which are figures, to the right."""
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    cells = [
+        [cell.ljust(w) if at < left else cell.rjust(w) for at, (cell, w) in enumerate(zip(line, widths, strict=True))]
+        for line in lines
+    ]
+    return ["  ".join(line).rstrip() for line in cells]
+
+
+def _short(heads: Sequence[str]) -> list[str]:
+    """Return `heads` without their placements (`codec.up`, `upload`), where they still differ then."""
+    short = [_FIRST.sub("", head).replace(" (modelled)", "") for head in heads]
+    return [one if short.count(one) == 1 else head for one, head in zip(short, heads, strict=True)]
 
 
 def shown_metrics(rows: Sequence[Row], paths: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from tierfed.jobs.sweep.cells import Cell, Sweep
 from tierfed.jobs.sweep.results import Row
 from tierfed.report.output import Output
 from tierfed.report.progress import Line
-from tierfed.report.quantities import metrics, number, seconds
+from tierfed.report.quantities import ago, metrics, number, seconds
 from tierfed.report.sweep_table import shown_metrics
 
 _BAR = 24  # columns, where there is room
@@ -91,8 +91,8 @@ class SweepProgress:
         counts = {state: sum(one == state for one in self._states.values()) for state in _SIGN}
         over = counts["ok"] + counts["failed"]
         words = [f"{counts['running']} running"] + ([f"{counts['failed']} failed"] if counts["failed"] else [])
-        if (left := self.left()) is not None and over < self._of:
-            words.append(f"about {seconds(left)} left")
+        if (left := self.left()) is not None and left >= 1 and over < self._of:
+            words.append(f"about {ago(left)} left")
         first = f"{over}/{self._of} runs "
         bar = min(_BAR, width - len(first) - len("  ".join(words)) - 2)
         if bar < 4:

@@ -1,7 +1,7 @@
 """Checking: everything that is wrong with any cell of a sweep, told before the first of them runs.
 
     --set CLIENTS.codec.up=foo: error: placements.CLIENTS.codec.up: no codec is called foo; … (cells 2, 4 of 6)
-    job.params: error: lrr is no parameter of train; … (cell 5: job.params.lrr=0.1)
+    three_tier.yaml: error: job.params: train has no parameter lrr; … (cell 5: job.params.lrr=0.1)
 
 A sweep that fails after an hour, at the cell with the typing error, has wasted it.  So each cell's topology is made,
 and its job held against it, as `tierfed validate` does; what several cells have in common is told once.  The program
@@ -58,8 +58,8 @@ class _Found:
         if isinstance(error, Advice):
             self.note(cell, str(error))
             return
-        what = f"{error.what}; {error.mend}" if error.mend else error.what
-        self.problem(cell, Problem(Place(0, 0, f"{file}: {error.where}" if error.where else str(file)), (), what))
+        words = [f"{error.where}: " if error.where else "", error.what, f"; {error.mend}" if error.mend else ""]
+        self.problem(cell, Problem(Place(0, 0, str(file)), (), "".join(words)))
 
     def note(self, cell: Cell, text: str) -> None:
         self.notes.setdefault(text, []).append(cell)

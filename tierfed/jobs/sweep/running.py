@@ -57,12 +57,13 @@ def run(
     *,
     jobs: int,
     timeout: float | None = None,
-    run_all: RunAll = run_all,
+    runner: RunAll | None = None,
 ) -> list[Row]:
-    """Run what is to be run, at most `jobs` at once, and return all rows of the sweep."""
+    """Run what is to be run, at most `jobs` at once, by `runner` (else `run_all`), and return all rows of the sweep."""
     sweep = kept.sweep()
     with kept.held():
         kept.mend()
+        kept.write_tables()
         missing = todo(kept)
 
         def started(at: int, variant: Variant) -> None:
@@ -74,7 +75,7 @@ def run(
             kept.add(written)
             watching.done(cell, written, outcome.seconds)
 
-        run_all(
+        (runner or run_all)(
             (sweep.variant(cell, repeat) for cell, repeat in missing),
             kept.path,
             jobs=jobs,
@@ -82,5 +83,4 @@ def run(
             on_start=started,
             on_done=done,
         )
-        kept.write_tables()
     return kept.rows()
