@@ -42,9 +42,9 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(REPOSITORY), "TIERFED_HOME": str(folder / ".tierfed")}
 
 
-def marked(folder: Path) -> dict[int, str]:
+def marked(folder: Path, home: str = ".tierfed") -> dict[int, str]:
     """Return the processes of runs in `folder`: pid -> command line, zombies left out."""
-    wanted = f"TIERFED_HOME={folder / '.tierfed'}".encode()
+    wanted = f"TIERFED_HOME={folder / home}".encode()
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -57,10 +57,10 @@ def marked(folder: Path) -> dict[int, str]:
     return found
 
 
-def left_over(folder: Path) -> dict[int, str]:
+def left_over(folder: Path, home: str = ".tierfed") -> dict[int, str]:
     """Wait until no process of a run in `folder` is left, and return those that will not go."""
     until = time.monotonic() + PATIENCE
-    while (found := marked(folder)) and time.monotonic() < until:
+    while (found := marked(folder, home)) and time.monotonic() < until:
         _wait_gone(next(iter(found)), until - time.monotonic())
     return found
 

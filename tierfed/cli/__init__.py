@@ -14,7 +14,7 @@ However a command ends, `main` turns it into an exit code, lines on stderr and, 
 | 2 | a command or a file that is wrong |
 | 3 | a tree that was not ready in time |
 | 4 | a run that failed: quorum, deadline, program |
-| 5 | no such deployment, run or node |
+| 5 | no such deployment, run, node or sweep |
 | 6 | a sweep of which some runs failed |
 | 130 | interrupted |
 """
