@@ -84,19 +84,23 @@ def test_all_fail(made_up: Callable[..., None], here: Run) -> None:
 def test_an_interruption(made_up: Callable[..., None], here: Run, folder: Path) -> None:
     """Exit code 130; what is done is told and kept, and the same command with --resume runs the rest."""
     made_up(ends_after=1)
+    code, out, _ = here("sweep", "tree.yaml", *GRID, "--seeds", "9", "--json")
+    assert code == 130
+    document = json.loads(out)
+    assert (document["status"], document["error"]["mend"]) == ("interrupted", "go on: tierfed sweep --resume s-1")
     code, out, _ = here("sweep", "tree.yaml", *GRID)
     assert code == 130
     assert out.splitlines()[-3:] == [
-        "✗ interrupted · 1 runs done · 3 to do",
-        "  .tierfed/sweeps/s-1: results.csv, results.json",
-        "  go on: tierfed sweep --resume s-1",
+        "✗ interrupted · 1 run done · 3 to do",
+        "  .tierfed/sweeps/s-2: results.csv, results.json",
+        "  go on: tierfed sweep --resume s-2",
     ]
     made_up()
-    code, out, _ = here("sweep", "tree.yaml", *GRID, "--resume", "s-1")
+    code, out, _ = here("sweep", "tree.yaml", *GRID, "--resume", "s-2")
     assert code == 0
-    assert out.splitlines()[0].endswith("virtual clock · 1 runs done before, 3 to do")
-    code, out, _ = here("sweep", "--resume", "s-1")
-    assert (code, len(rows(folder))) == (0, 4)
+    assert out.splitlines()[0].endswith("virtual clock · 1 run done before, 3 to do")
+    code, out, _ = here("sweep", "--resume", "s-2")
+    assert (code, len(rows(folder, "s-2"))) == (0, 4)
 
 
 def test_a_resumed_sweep_is_the_same_sweep(made_up: Callable[..., None], here: Run, folder: Path) -> None:

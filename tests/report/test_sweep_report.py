@@ -13,7 +13,7 @@ from tierfed.jobs.sweep.running import run
 from tierfed.jobs.sweep.store import Kept
 from tierfed.report.output import Output
 from tierfed.report.sweep_table import document, spread, told
-from tierfed.report.sweep_view import PlainSweep, SweepProgress
+from tierfed.report.sweep_view import PlainSweep, SweepProgress, reasons
 
 AXES = ("CLIENTS.codec.up=none,int8,eden(bits=2)", "job.params.lr=0.05,0.1")
 
@@ -153,4 +153,18 @@ def test_lines_without_a_terminal(kept: Kept, monkeypatch: pytest.MonkeyPatch) -
     assert written.getvalue().splitlines() == [
         "run 3/12 · cell 2 (CLIENTS.codec.up=none job.params.lr=0.1) seed 7: accuracy 0.770, 1.5 s/round",
         "run 4/12 · cell 2 (CLIENTS.codec.up=none job.params.lr=0.1) seed 8: failed: round 1: below quorum",
+    ]
+
+
+def test_one_reason_is_told_once() -> None:
+    """Errors that differ in the names of runs and invocations alone are the same."""
+    rows: list[Row] = [
+        {"cell": 1, "status": "failed", "error": "invocation 7dd935cd-1: below quorum\n  to mend: wait"},
+        {"cell": 2, "status": "failed", "error": "invocation 0d8d7578-1: below quorum\n  to mend: wait"},
+        {"cell": 3, "status": "ok"},
+        {"cell": 4, "status": "failed", "error": "x" * 300},
+    ]
+    assert [(why, [row["cell"] for row in which]) for why, which in reasons(rows).items()] == [
+        ("invocation …: below quorum", [1, 2]),
+        ("x" * 199 + "…", [4]),
     ]

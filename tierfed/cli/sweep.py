@@ -224,19 +224,19 @@ def _conduct(kept: Kept, jobs: int | None, timeout: float | None, form: str | No
     """Run what is to be run, and tell everybody what came of it.  Raises Told unless all went well."""
     from tierfed.cli.interruption import interruptible
     from tierfed.cli.outcome import Told
+    from tierfed.errors import TierfedError
     from tierfed.jobs.sweep import parquet, running
     from tierfed.report import failure
     from tierfed.report.sweep_table import document
-    from tierfed.report.sweep_view import sweep_view
+    from tierfed.report.sweep_view import counted, sweep_view
 
     sweep = kept.sweep()
     missing = len(running.todo(kept))
     at_once = _at_once(sweep, jobs, missing, output)
     known = len(sweep.cells) * len(sweep.seeds) - missing
-    output.say(
-        f"sweep {kept.id} · {len(sweep.cells)} cells × {len(sweep.seeds)} seeds · {sweep.clock} clock"
-        + (f" · {known} runs done before, {missing} to do" if known else f" · {missing} runs")
-    )
+    grid = f"{counted(len(sweep.cells), 'cell')} × {counted(len(sweep.seeds), 'seed')}"
+    runs = f"{counted(known, 'run')} done before, {missing} to do" if known else counted(missing, "run")
+    output.say(f"sweep {kept.id} · {grid} · {sweep.clock} clock · {runs}")
     with interruptible(output, "the runs are being ended; a moment"):
         view = sweep_view(sweep, kept.rows(), at_once, output)
         try:
@@ -256,7 +256,8 @@ def _conduct(kept: Kept, jobs: int | None, timeout: float | None, form: str | No
         status, code = ("failed", failure.RUN_FAILED) if failed == len(rows) else ("partial", _IN_PART)
     for line in _told(kept, rows, interrupted, form, output):
         output.say(line)
-    output.document(document(kept, rows, status))
+    error = TierfedError("interrupted", mend=f"go on: tierfed sweep --resume {kept.id}") if interrupted else None
+    output.document(document(kept, rows, status, failure.document(error)))
     if code:
         raise Told(code)
 
@@ -278,21 +279,19 @@ def _told(kept: Kept, rows: Sequence[Row], interrupted: bool, form: str | None, 
     """Return what people are told at the end: the table, what failed, and where it all is."""
     from tierfed.report.failure import shown
     from tierfed.report.sweep_table import told
-    from tierfed.report.sweep_view import first_line
+    from tierfed.report.sweep_view import counted, reasons
 
     sweep = kept.sweep()
     lines = [told(kept, rows, output.width)] if rows else []
-    failed = [row for row in rows if row["status"] != "ok"]
-    why: dict[str, list[str]] = {}
-    for row in failed:
-        why.setdefault(first_line(row), []).append(f"{row['cell']} (seed {row['seed']})")
+    why = reasons(rows)
+    failed = sum(map(len, why.values()))
     for text, which in list(why.items())[:_REASONS]:
-        some = ", ".join(which[:_REASONS]) + (", …" if len(which) > _REASONS else "")
-        lines.append(f"✗ cell {some}: {text}")
+        some = ", ".join(f"{row['cell']} (seed {row['seed']})" for row in which[:_REASONS])
+        lines.append(f"✗ cell {some}{', …' if len(which) > _REASONS else ''}: {text}")
     left = len(sweep.cells) * len(sweep.seeds) - len(rows)
     words = ["✗ interrupted"] if interrupted else []
-    words += [f"{'' if interrupted else '✗ ' if failed else '✓ '}{len(rows) - len(failed)} runs done"]
-    words += [f"{len(failed)} failed"] if failed else []
+    words += [f"{'' if interrupted else '✗ ' if failed else '✓ '}{counted(len(rows) - failed, 'run')} done"]
+    words += [f"{failed} failed"] if failed else []
     words += [f"{left} to do"] if left else []
     lines.append(" · ".join(words))
     names = "results.csv, results.json" + (", results.parquet" if form == "parquet" else "")

@@ -11,6 +11,7 @@ A sign a run: ✓ done, ✗ failed, ▸ runs, · waits; where a cell has many, t
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from tierfed.report.quantities import ago, metrics, number, seconds
 from tierfed.report.sweep_table import shown_metrics
 
 _BAR = 24  # columns, where there is room
+_LONGEST = 200  # letters of a reason
+_NAME = re.compile(r"\b[0-9a-f]{8}(?:-[0-9]+)?\b")
 _ROOM = 10  # columns for a metric
 _SIGNS = 8  # runs of a cell that have a sign each
 _SIGN = {"ok": "✓", "failed": "✗", "running": "▸"}
@@ -197,6 +200,21 @@ class PlainSweep:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is left to be said."""
+
+
+def reasons(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the failed ones of `rows` by why they failed, told shortly; runs and invocations may have other names."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["status"] != "ok":
+            why = _NAME.sub("…", first_line(row))
+            found.setdefault(why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…", []).append(row)
+    return found
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _labels(paths: Sequence[str], cells: Sequence[Cell], width: int) -> tuple[str, list[str]]:

@@ -146,6 +146,7 @@ def run_all(
     thread, with its number from 0.  One that takes longer than `timeout` seconds is ended, and has failed; failures are
     outcomes, nothing is raised for them.  What `on_done` raises ends all.
     """
+    jobs = max(1, jobs)
     waiting = enumerate(variants)
     running: list[_Child] = []
     outcomes: dict[int, Outcome] = {}
