@@ -4,7 +4,7 @@
       manifest.json                 what is run
       rows.jsonl                    a row a run, the moment it is over
       results.csv, results.json     the same rows, for whoever reads them; results.parquet, if wanted
-      runs/7f3a90c2/                the runs, as any other's; TIERFED_HOME=.tierfed/sweeps/s-2 tierfed logs --run 7f3a
+      runs/7f3a90c2/                the runs, as any other's
 
 A row is appended and forced to the disk before anybody is told of it, so that a kill loses no run that was over; a last
 line that was cut short is one that was not.  Of two rows for one cell and repetition the later one counts: a failed run
