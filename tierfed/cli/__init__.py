@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a program on a tree.",
     "simulate": "Run a job on a virtual clock, over modelled links.",
     "sweep": "Run a grid of variants of a topology.",
+    "advise": "Search what reaches a target at least time, bytes or energy.",
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
     "trace": "Write what the nodes of a run spent their time on, for Perfetto.",

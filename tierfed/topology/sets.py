@@ -4,6 +4,7 @@
     --set CLIENTS.codec.up=int8+zstd              the same: placement names are no top-level fields
     --set CLIENTS.overrides[0].match.i=0-3
     --set job.params.lr=0.05
+    --set 'placements={SERVER: {}, CLIENTS: {parent: SERVER, count: 8}}'     other placements altogether
 
 A value is read as YAML.  It is checked like one in the file, and its problems stand at the
 `--set` that wrote it.
@@ -78,9 +79,8 @@ def _full_path(steps: Path, document: Document, place: Place, problems: Problems
     placements = document.data.get("placements")
     names = [str(name) for name in placements] if isinstance(placements, dict) else []
     if first in TOP_LEVEL:
-        if first == "placements" and (len(steps) < 2 or steps[1] not in names):
-            missing = str(steps[1]) if len(steps) > 1 else ""
-            problems.add(place, steps, f"no such placement; {did_you_mean(missing, names)}")
+        if first == "placements" and len(steps) > 1 and steps[1] not in names:
+            problems.add(place, steps, f"no such placement; {did_you_mean(str(steps[1]), names)}")
             return None
         return steps
     if first in names:

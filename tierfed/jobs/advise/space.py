@@ -1,0 +1,232 @@
+"""Space: what is varied, and each candidate as values that change the file.
+
+    -s 'EDGE_AGGREGATORS.count=0,2,5'  -s 'CLIENTS.codec.up=none,int8,drive'
+
+An axis is that of a sweep, with one thing more: the count of a tier between the root and the leaves may vary, and then
+the members below it stay as many as they are and are dealt out among the new parents, one by one.  A count of 0
+is the tree without that tier: what was below it goes to its parent, over both links in a row (the smaller rate, the
+sum of delays, the roots of summed squares of jitters, both losses).
+
+Without `-s`, `usual` says what is worth a try: a few codecs on the way up of each tier, half and twice as many members
+of each tier in between, and, where the job has `edge_rounds` and `local_epochs`, other ways to share their product.
+
+A candidate is a cell (`jobs.sweep.cells`); `sets` gives the `path=value`s that make it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tierfed.errors import SweepError
+from tierfed.jobs.sweep.cells import Cell, cells
+from tierfed.jobs.sweep.grammar import Axis
+from tierfed.topology import Topology
+from tierfed.topology.positions import read
+from tierfed.topology.problems import Problems
+from tierfed.topology.units import Duration, Percent, Rate
+
+CODECS = ("none", "int8", "eden(bits=4)", "drive")  # worth a try on a link: 32, 8, 4 and 1 bits a value
+_COUNT = ".count"
+_PLACEMENTS = "placements"
+
+
+@dataclass(frozen=True)
+class Space:
+    """A file, its topology as it stands, and what is varied."""
+
+    file: Path
+    topology: Topology
+    axes: tuple[Axis, ...]
+    sets: tuple[str, ...] = ()
+
+    def candidates(self, most: int, seed: int) -> tuple[Cell, ...]:
+        """Return the file as it is and at most `most - 1` others, drawn by `seed` where there are more."""
+        grid = cells(self.axes)
+        own = Cell(1, {})
+        others = [cell for cell in grid if not self._is_own(cell)]
+        if len(others) > most - 1:
+            drawn = random.Random(seed).sample(range(len(others)), most - 1)
+            others = [others[at] for at in sorted(drawn)]
+        return own, *(Cell(number, cell.values) for number, cell in enumerate(others, 2))
+
+    def _is_own(self, cell: Cell) -> bool:
+        """Return whether a cell says of everything what the file says."""
+        return all(self._now(path) == value for path, value in cell.values.items())
+
+    def _now(self, path: str) -> str | None:
+        """Return what a path is in the file, as text: None where there is no single answer."""
+        steps = path.removeprefix(f"{_PLACEMENTS}.").split(".")
+        if steps[:2] == ["job", "params"] and len(steps) == 3 and self.topology.job is not None:
+            value = self.topology.job.params.get(steps[2])
+            return None if value is None else str(value)
+        named = {str(p): p for p in self.topology.hierarchy.placements}
+        if steps[0] not in named:
+            return None
+        members = self.topology.members(named[steps[0]])
+        if steps[1:] == ["count"]:
+            return str(len(members))
+        if steps[1:] in (["codec", "up"], ["codec", "down"]):
+            found = {m.codec_up if steps[2] == "up" else m.codec_down for m in members}
+            return found.pop() if len(found) == 1 else None
+        return None
+
+    def counted(self, path: str) -> str | None:
+        """Return the tier whose count `path` is, if it is one between root and leaves."""
+        plain = path.removeprefix(f"{_PLACEMENTS}.")
+        return plain.removesuffix(_COUNT) if plain.endswith(_COUNT) and plain[: -len(_COUNT)] in self.between else None
+
+    @property
+    def between(self) -> list[str]:
+        """The tiers that have a parent and children."""
+        h = self.topology.hierarchy
+        return [str(p) for p in h.placements if p != h.root and h.children(p)]
+
+    def made(self, cell: Cell) -> tuple[str, ...]:
+        """Return the `path=value`s of a candidate; raises SweepError for a count that cannot be."""
+        counts: dict[str, int] = {}
+        for path, value in cell.values.items():
+            tier = self.counted(path)
+            if tier is not None:
+                if not value.isdecimal():
+                    raise SweepError(f"{value} is no count", where=f"-s {path}", mend="write whole numbers from 0")
+                if value != self._now(path):
+                    counts[tier] = int(value)
+        plain = [f"{p}={v}" for p, v in cell.values.items() if self.counted(p) is None]
+        if not counts:
+            return *self.sets, *plain
+        without = {tier for tier, count in counts.items() if count == 0}
+        kept = [one for one in plain if one.partition("=")[0].removeprefix("placements.").split(".")[0] not in without]
+        return *self.sets, f"{_PLACEMENTS}={json.dumps(self._reshaped(counts))}", *kept
+
+    def _reshaped(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        """Return the file's placements with other counts of some tiers, and without those that are to have none."""
+        placements: dict[str, Any] = {name: dict(of or {}) for name, of in self._written()[_PLACEMENTS].items()}
+        members = {str(p): len(self.topology.members(p)) for p in self.topology.hierarchy.placements}
+        for tier, count in counts.items():
+            own = placements[tier]
+            if "members" in own and count:
+                raise SweepError(
+                    f"{tier} has members by name, so it has as many as it has",
+                    where=f"-s {tier}.count",
+                    mend="write `count:` instead of `members:`, or vary other things",
+                )
+            for name, below in placements.items():
+                if below.get("parent") == tier:
+                    _dealt(below, members[name], f"{name}.count")
+                    if not count:
+                        below["parent"] = own["parent"]
+                        below |= _in_a_row(below.get("link"), own.get("link"))
+            if count:
+                _dealt(own, count, f"{tier}.count")
+            else:
+                del placements[tier]
+        return placements
+
+    def _written(self) -> Mapping[str, Any]:
+        problems = Problems()
+        document: Mapping[str, Any] = read(self.file, problems).data
+        return document
+
+    def check_axes(self) -> None:
+        """Raise SweepError for an axis that cannot be made at all."""
+        for cell in cells(self.axes):
+            self.made(cell)
+
+
+def _dealt(placement: dict[str, Any], count: int, where: str) -> None:
+    if "members" in placement:
+        raise SweepError(
+            "members by name have the parents that they have", where=where, mend="write `count:` instead of `members:`"
+        )
+    for key in ("per_parent", "fan_in"):
+        placement.pop(key, None)
+    placement |= {"count": count, "distribute": "round_robin"}
+
+
+def _in_a_row(below: Any, above: Any) -> dict[str, Any]:
+    """Return `{"link": …}` of one link behind another, as both are written; nothing where neither is."""
+    links = [dict(link) for link in (below, above) if link]
+    if len(links) < 2:
+        return {"link": links[0]} if links else {}
+    joined: dict[str, Any] = links[0] | {}
+    first, second = links
+    rates = [_ways(link.get("rate")) for link in links]
+    rate = {way: _slower(rates[0].get(way), rates[1].get(way)) for way in ("up", "down")}
+    if any(rate.values()):
+        joined["rate"] = {way: value for way, value in rate.items() if value is not None}
+    if "delay" in first or "delay" in second:
+        joined["delay"] = _seconds(sum(_duration(link.get("delay")) for link in links))
+    if "jitter" in first or "jitter" in second:
+        joined["jitter"] = _seconds(math.hypot(*(_duration(link.get("jitter")) for link in links)))
+        if "distribution" in second:
+            joined.setdefault("distribution", second["distribution"])
+    if "loss" in first or "loss" in second:
+        passed = Fraction(1)
+        for link in links:
+            passed *= 1 - Percent.parse(str(link.get("loss", "0%"))).exact
+        joined["loss"] = str(Percent((1 - passed).limit_denominator(10**6)))
+    return {"link": joined}
+
+
+def _ways(rate: Any) -> dict[str, str]:
+    if rate is None:
+        return {}
+    return {k: str(v) for k, v in rate.items()} if isinstance(rate, Mapping) else {"up": str(rate), "down": str(rate)}
+
+
+def _slower(one: str | None, other: str | None) -> str | None:
+    given = [rate for rate in (one, other) if rate is not None]
+    return min(given, key=lambda text: Rate.parse(text).bits) if given else None
+
+
+def _duration(text: Any) -> float:
+    return 0.0 if text is None else Duration.parse(str(text)).seconds
+
+
+def _seconds(value: float) -> str:
+    return str(Duration(Fraction(round(value * 10**9), 10**9)))
+
+
+def usual(topology: Topology) -> tuple[Axis, ...]:
+    """Return what is worth a try, as axes; none of it changes what the program is."""
+    axes: list[Axis] = []
+    hierarchy = topology.hierarchy
+    for placement in reversed(hierarchy.placements):
+        if placement == hierarchy.root:
+            continue
+        own = {m.codec_up for m in topology.members(placement)}
+        codecs = tuple(dict.fromkeys([*(own if len(own) == 1 else ()), *CODECS]))
+        axes.append(Axis((f"{placement}.codec.up",), tuple((codec,) for codec in codecs)))
+    params = topology.job.params if topology.job is not None else {}
+    edge, local = params.get("edge_rounds"), params.get("local_epochs")
+    if isinstance(edge, int) and isinstance(local, int) and edge * local > 1:
+        product = edge * local
+        shares = [(n, product // n) for n in range(1, product + 1) if product % n == 0]
+        rows = tuple((str(epochs), str(rounds)) for epochs, rounds in shares)
+        axes.append(Axis(("job.params.local_epochs", "job.params.edge_rounds"), rows))
+    return tuple(axes)
+
+
+def counts(space: Space) -> tuple[Axis, ...]:
+    """Return axes for the counts of those tiers that can have others: half, as it is, twice; 0 where it can go."""
+    axes: list[Axis] = []
+    for tier in space.between:
+        now = len(space.topology.members(next(p for p in space.topology.hierarchy.placements if str(p) == tier)))
+        tried: Sequence[int] = sorted({max(1, now // 2), now, 2 * now, 0})
+        possible = []
+        for count in tried:
+            try:
+                space.made(Cell(1, {f"{tier}{_COUNT}": str(count)}))
+            except SweepError:
+                continue
+            possible.append((str(count),))
+        if len(possible) > 1:
+            axes.append(Axis((f"{tier}{_COUNT}",), tuple(possible)))
+    return tuple(axes)
