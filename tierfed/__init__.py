@@ -65,6 +65,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.backends.executor": ("executor_factory",),
     "tierfed.backends.local": ("local",),
     "tierfed.jobs": ("RunTree", "simulate", "up"),
+    "tierfed.report.page": ("Report", "report_of"),
     "tierfed.notebook": ("load_ipython_extension",),  # what %load_ext tierfed calls
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -93,6 +94,8 @@ if TYPE_CHECKING:
     from tierfed.placements import Hierarchy as Hierarchy
     from tierfed.placements import Placement as Placement
     from tierfed.placements import placement as placement
+    from tierfed.report.page import Report as Report
+    from tierfed.report.page import report_of as report_of
     from tierfed.topology import Topology as Topology
     from tierfed.topology import load_topology as load_topology
     from tierfed.topology import tree as tree

@@ -31,7 +31,8 @@ def test_help_lists_what_works_and_nothing_else(here: Run) -> None:
     code, out, _ = here("--help")
     assert code == 0
     assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()] == list(COMMANDS)
-    assert " ".join(COMMANDS) == "init validate show compile codecs data up run simulate sweep ps logs trace link fault down"
+    listed = "init validate show compile codecs data up run simulate sweep advise report compare ps logs trace link fault down"
+    assert " ".join(COMMANDS) == listed
 
 
 @pytest.mark.parametrize("name", COMMANDS)

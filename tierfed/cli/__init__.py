@@ -43,6 +43,8 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "Run a job on a virtual clock, over modelled links.",
     "sweep": "Run a grid of variants of a topology.",
     "advise": "Search what reaches a target at least time, bytes or energy.",
+    "report": "Show runs and sweeps as a page, a table, or drawings.",
+    "compare": "Tell what differs between runs, and what came of it.",
     "ps": "List what is running.",
     "logs": "Show the logs of nodes.",
     "trace": "Write what the nodes of a run spent their time on, for Perfetto.",

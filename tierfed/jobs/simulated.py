@@ -17,14 +17,13 @@ from collections.abc import Callable, Sequence
 
 from tierfed.backends.simulated import Fleet, room
 from tierfed.errors import TopologyError
+from tierfed.jobs import origin, tree_file
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
 from tierfed.launch import runs, user_code
 from tierfed.node.saving import CHECKPOINTS
 from tierfed.topology import Topology, load_topology
-
-RESOLVED = "topology.resolved.yaml"
 
 
 def simulate(
@@ -63,7 +62,8 @@ def simulate(
         sys.path.insert(0, str(topology.source.parent.absolute()))
     room.check(topology)
     run_dir = runs.create()
-    (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
+    origin.write(run_dir, virtual=True)
+    tree_file.write(run_dir, topology)
     fleet: Fleet | None = None
     recorder: Recorder | None = None
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import importlib
 import math
 import numbers
 import time
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tierfed.jobs.inflicting import Inflicting
     from tierfed.jobs.recorder import Recorder
     from tierfed.launch.processes import Deployment
+    from tierfed.report.page import Report
 
 
 class RunTree:
@@ -158,6 +160,12 @@ class RunTree:
     def summary(self, status: str, error: TierfedError | None = None) -> dict[str, Any]:
         """Return the document of the run."""
         return self.recorder.summary(status, error)
+
+    def report(self, metric: str | None = None) -> Report:
+        """Return the report of the run so far: shown by a notebook, saved by `.save("report.html")`."""
+        # by the package's public name, which is found when it is used: the report's floor is above this one
+        made: Report = importlib.import_module("tierfed").report_of(self, metric=metric)
+        return made
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} : {self.topology.name}, {'closed' if self._closed else 'up'}>"

@@ -23,11 +23,13 @@ from tierfed.backends.native.context import NativeContext
 from tierfed.codecs import before_fork as codecs_before_fork
 from tierfed.data.before_fork import wanted
 from tierfed.errors import TopologyError
+from tierfed.jobs import origin, tree_file
 from tierfed.jobs.endings import explain
 from tierfed.jobs.inflicting import Inflicting, check_faults
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
+from tierfed.jobs.tree_file import RESOLVED as RESOLVED
 from tierfed.launch import processes, runs, user_code
 from tierfed.launch.link_doors import LinkDoors
 from tierfed.launch.pids import ProcessId
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from tierfed.launch.processes import Deployment
 
 log = logging.getLogger("tierfed.run")
-
-RESOLVED = "topology.resolved.yaml"
 
 
 def up(
@@ -116,7 +116,8 @@ def bring_up(
     preload = [*wanted(data), *before_fork(), *codecs_before_fork.wanted(links)]
     run_dir = runs.create()
     recorder = Recorder(run_dir, topology, on_event)
-    (run_dir / RESOLVED).write_text(topology.to_yaml(), encoding="utf-8")
+    origin.write(run_dir, virtual=False)
+    tree_file.write(run_dir, topology)
     token = secrets.token_hex(16)
     folder = [str(topology.source.parent.absolute())] if topology.source is not None else []
     deployment = None
@@ -175,6 +176,7 @@ def attach(run: runs.Run, on_event: Callable[[Event], None] = lambda event: None
     if isinstance(source, str):
         sys.path.insert(0, str(Path(source).parent))
     recorder = Recorder(run.path, topology, on_event)
+    origin.add(run.path)
     try:
         return _connected(topology, address, Membership(run.id, token), recorder, None)
     except BaseException:

@@ -273,12 +273,22 @@ def _numbered(root: Bundle) -> Iterator[tuple[int, int | None, Bundle]]:
 
 
 def _box(bundle: Bundle) -> list[str]:
-    waits = [fact for fact in [*_facts(bundle.first)[2:], *captions.device(bundle.first)] if fact]
+    waits = box_facts(bundle.first)
     return [bundle.first.placement, bundle.name, *([" ".join(waits)] if waits else [])]
 
 
 def _edge(bundle: Bundle) -> str:
-    return " ".join(filter(None, [*captions.link(bundle.first), *_facts(bundle.first)[:2]]))
+    return " ".join(link_facts(bundle.first))
+
+
+def box_facts(node: Node) -> list[str]:
+    """Return what is told of a node itself: what it waits for, how it is drawn, its device."""
+    return [fact for fact in [*_facts(node)[2:], *captions.device(node)] if fact]
+
+
+def link_facts(node: Node) -> list[str]:
+    """Return what is told of a node's link to its parent: rate, delay, loss, codecs."""
+    return [fact for fact in [*captions.link(node), *_facts(node)[:2]] if fact]
 
 
 def _mermaid(text: str) -> str:
