@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 @click.command("simulate", short_help="Run a job on a virtual clock, over modelled links.")
 @click.argument("file")
 @click.option("--clients", type=click.IntRange(min=1), metavar="N", help="Have so many members in the lowest tier.")
-@click.option("--history", is_flag=True, help="Keep what happened at each aggregator, as daemons do.")
+@click.option(
+    "--history/--no-history", default=None,
+    help="Keep when each aggregator heard from whom, for reports.  [default: of up to 500 nodes]",
+)  # fmt: skip
 @options.dashboard
 @options.sets
 @options.as_json
 def command(
-    file: str, clients: int | None, history: bool, dashboard: bool, sets: tuple[str, ...], output: Output
+    file: str, clients: int | None, history: bool | None, dashboard: bool, sets: tuple[str, ...], output: Output
 ) -> None:
     """Run the job in FILE on a virtual clock, over the links and devices that it describes.
 

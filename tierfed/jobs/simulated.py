@@ -25,6 +25,8 @@ from tierfed.launch import runs, user_code
 from tierfed.node.saving import CHECKPOINTS
 from tierfed.topology import Topology, load_topology
 
+_SMALL = 500  # nodes of a fleet that keeps histories unasked
+
 
 def simulate(
     topology: Topology | str | os.PathLike[str],
@@ -32,12 +34,13 @@ def simulate(
     clients: int | None = None,
     sets: Sequence[str] = (),
     on_event: Callable[[Event], None] = lambda event: None,
-    histories: bool = False,
+    histories: bool | None = None,
 ) -> RunTree:
     """Return a fleet on a virtual clock; use it with `with`, as what `tierfed.up` returns.
 
     `clients` is how many members the lowest placement has, `sets` are `path=value`, as on the command line.  With
-    `histories`, aggregators write down what happened to them, as daemons do.
+    `histories`, aggregators write down what happened to them, as daemons do: about half a kilobyte a contribution,
+    so without it being said only fleets of up to 500 nodes do.
 
     Raises TopologyError or DataError.
 
@@ -61,6 +64,8 @@ def simulate(
     if topology.source is not None:
         sys.path.insert(0, str(topology.source.parent.absolute()))
     room.check(topology)
+    if histories is None:
+        histories = len(topology.nodes) <= _SMALL
     run_dir = runs.create()
     origin.write(run_dir, virtual=True)
     tree_file.write(run_dir, topology)

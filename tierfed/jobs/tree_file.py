@@ -6,7 +6,8 @@
           {"name": "c-eu-[00-15]", "tier": "CLIENTS", "count": 16, "link": ["up int8"], "facts": [], "below": []}]}]}}
 
 Siblings that are alike are one, as in the drawings of `tierfed show`, so a regular tree of a hundred thousand clients
-takes a line a tier, and no topology must be loaded again to draw it.  Of children that all differ the first few are written, and `more` says how many nodes are not.
+takes a line a tier, and no topology must be loaded again to draw it.  Of children that all differ the first few are
+written, and `more` says how many nodes are not.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def _head(run: StoredRun) -> Html:
 
 
 def _tiles(run: StoredRun) -> list[tuple[str, str, str]]:
-    found = [(name, number(float(value)), "at the end") for name, value in list(_first(run.metrics).items())[:4]]
+    measured = {k: v for k, v in _first(run.metrics).items() if isinstance(v, float)} or _first(run.metrics)
+    found = [(name, number(value), "at the end") for name, value in list(measured.items())[:4]]
     found.append(("rounds", f"{len(run.rounds):,}", "committed"))
     if run.seconds is not None:
         here = mapping((run.summary or {}).get("seconds")).get("here")

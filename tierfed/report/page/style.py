@@ -38,14 +38,16 @@ sans-serif;padding:1.2em 16px 3em;max-width:1180px;margin:0 auto;box-sizing:bord
 .tf dd small{{display:block;font-size:.62em;font-weight:400;color:var(--tf-muted);line-height:1.35;}}
 .tf .tf-figures{{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));gap:18px 22px;}}
 .tf figure{{margin:0;min-width:0;max-width:460px;}}
-.tf figure.tf-wide{{max-width:960px;margin:0 0 1.2em;}}
+.tf figure.tf-wide{{max-width:880px;margin:0 0 1.2em;}}
 .tf figure svg{{display:block;width:100%;height:auto;}}
 .tf figcaption{{font-size:.86em;margin:0 0 .3em;line-height:1.4;}}
-.tf figcaption b{{font-weight:600;}}
+.tf figcaption b{{display:block;font-weight:600;}}
 .tf figcaption b::first-letter{{text-transform:uppercase;}}
 .tf figcaption span{{display:block;}}
 .tf .tf-scroll{{overflow-x:auto;}}
-.tf .tf-wide .tf-scroll svg{{min-width:660px;}}
+.tf .tf-wide .tf-scroll svg{{min-width:600px;}}
+@media (max-width:640px){{.tf .tf-wide .tf-scroll::before{{content:"scroll for the rest \2192";display:block;
+position:sticky;left:0;font-size:.78em;color:var(--tf-muted);}}}}
 .tf table{{border-collapse:collapse;font-size:.88em;margin:.6em 0;font-variant-numeric:tabular-nums;}}
 .tf th,.tf td{{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--tf-grid);vertical-align:top;
 background:none;color:inherit;max-width:34em;}}

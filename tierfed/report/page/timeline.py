@@ -10,6 +10,7 @@ somebody missing.  Bold names are the chain from the root down: each the one tha
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def drawings(run: StoredRun, waits: Waits) -> list[Drawing]:
         names = [i.name for i in run.invocations if i.round == number]
         drawn = _drawn(f"timeline-{at}", f"{what}: round {number + 1}, {label(took[number], 's')}", names, waits)
         found += [drawn] if drawn is not None else []
-    return found
+    return [found[0], *(dataclasses.replace(one, note="") for one in found[1:])] if found else []
 
 
 def _drawn(name: str, title: str, invocations: Sequence[str], waits: Waits) -> Drawing | None:
