@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tierfed.report.page.svg import shape, text, width_of
 from tierfed.types.html import Html
 
-_APART = 30.0  # largest over smallest, from which on a scale is logarithmic
+_APART, _TOO_FAR = 30.0, 1e12  # largest over smallest, between which a scale is logarithmic
 _BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 _SI = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
 
@@ -77,14 +77,11 @@ class Scale:
         *,
         zero: bool = False,
         log: bool | None = None,
-        most: int = 6,
     ) -> Scale:
         """Return a scale for `values`, with some air; from nought with `zero`; logarithmic if they are far apart."""
         found = [v for v in values if math.isfinite(v)] or [0.0]
         low, high = min(found), max(found)
-        if log or (log is None and not zero and low > 0 and high / low > _APART):
-            if low <= 0:
-                return Scale.of(found, room, unit, zero=zero, log=False, most=most)
+        if log is None and not zero and low > high / _TOO_FAR and high / low > _APART:
             return Scale(low / (high / low) ** 0.05 / 1.1, high * (high / low) ** 0.05 * 1.1, room, unit, True)
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)

@@ -41,14 +41,12 @@ class Spread:
     def said(self, unit: str = "") -> str:
         """Return it as a table has it: `0.780 ±0.010`."""
         mean = label(self.mean, unit) if unit else number(float(self.mean))
-        if self.count < 2 or self.deviation == 0:
+        digits, _, named = mean.partition(" ")
+        if self.count < 2 or self.deviation == 0 or "e" in digits:
             return mean
-        return f"{mean} ±{label(self.deviation, unit) if unit else _decimals(self.deviation, mean)}"
-
-
-def _decimals(value: float, like: str) -> str:
-    places = len(like.partition(".")[2]) if "e" not in like else 0
-    return f"{value:.{places}f}" if places else f"{value:.2g}"
+        size = self.mean / float(digits.replace(",", "")) if self.mean else 1.0  # of the unit that it is said in
+        around = f"{self.deviation / size:,.{len(digits.partition('.')[2])}f}"
+        return f"{digits} ±{around} {named}".rstrip() if float(around.replace(",", "")) else mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,12 @@ def front(points: Sequence[tuple[float, float]], *, low: bool = False) -> set[in
             found.add(at)
             best, before = merit, points[at]
     return found
+
+
+def on_front(points: Sequence[Point], metric: str) -> list[Point]:
+    """Return those of `points` that are on the front of `metric`, in their order."""
+    found = front([(p.x.mean, p.y.mean) for p in points], low=lower_is_better(metric))
+    return [points[at] for at in sorted(found)]
 
 
 def drawing(name: str, title: str, points: Sequence[Point], x_name: str, y_name: str, unit: str) -> Drawing:
@@ -121,7 +125,8 @@ def drawing(name: str, title: str, points: Sequence[Point], x_name: str, y_name:
         said = shortened(points[at].name, 120, 10.5)
         place = _free(x(points[at].x.mean), y(points[at].y.mean), width_of(said, 10.5), taken, right)
         if place is not None:
-            parts.append(text(said, *place, size=10.5, colour="ink" if at in on else "muted"))
+            halo = {"stroke": "surface", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+            parts.append(text(said, *place, size=10.5, colour="ink" if at in on else "muted", **halo))
     note = "◆ on the front: no other cell is better in both. ○ others."
     if any(p.y.count > 1 for p in points):
         note += " Bars: one standard deviation of the repeats to both sides."

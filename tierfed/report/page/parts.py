@@ -8,6 +8,7 @@ else, by a content security policy: were a text of a file to become markup, it c
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 
@@ -53,10 +54,13 @@ def figure(drawing: Drawing) -> Html:
 
 
 def figures(drawings: Iterable[Drawing]) -> Html:
-    """Return drawings: the narrow ones beside each other, then the wide ones below each other."""
+    """Return drawings: the narrow ones beside each other, then the wide ones; what several say alike is said once."""
     every = list(drawings)
-    narrow = [figure(one) for one in every if not one.wide]
-    beside = tag("div", *narrow, kind="tf-figures") if narrow else Html("")
+    narrow = [one for one in every if not one.wide]
+    same = {one.note for one in narrow} if len(narrow) > 1 else set()
+    said = next(iter(same)) if len(same) == 1 else ""
+    shown = (figure(dataclasses.replace(one, note="") if said else one) for one in narrow)
+    beside = Html((missing(said) if said else "") + (tag("div", *shown, kind="tf-figures") if narrow else ""))
     return Html(beside + "".join(figure(one) for one in every if one.wide))
 
 

@@ -193,10 +193,9 @@ def of_runs(runs: Sequence[StoredRun]) -> Compared:
     """Return runs beside each other."""
     settings = differing(runs)
     names = _names(settings, [run.id for run in runs])
-    cells = [
-        Cell(name if len(name) < 60 else run.id, of, [_stored_row(run)])
-        for name, of, run in zip(names, settings, runs, strict=True)
-    ]
+    if max(map(len, names), default=0) > _NAMED:
+        names = [run.id for run in runs]
+    cells = [Cell(name, of, [_stored_row(run)]) for name, of, run in zip(names, settings, runs, strict=True)]
     commands = [[str(word) for word in one] for run in runs for one in run.origin.get("commands") or []]
     return Compared(
         title=f"{len(runs)} runs",

@@ -29,9 +29,10 @@ sans-serif;padding:1.2em 16px 3em;max-width:1180px;margin:0 auto;box-sizing:bord
 .tf h1{{font-size:1.55em;line-height:1.25;margin:.2em 0;font-weight:650;}}
 .tf h2{{font-size:1.15em;margin:2.2em 0 .6em;padding-top:.7em;border-top:1px solid var(--tf-grid);font-weight:650;}}
 .tf p{{margin:.4em 0;max-width:75ch;}}
+.tf p.tf-muted{{font-size:.9em;}}
 .tf .tf-muted,.tf figcaption span{{color:var(--tf-muted);}}
 .tf .tf-state{{font-weight:650;}}
-.tf dl{{display:grid;grid-template-columns:repeat(auto-fill,minmax(128px,1fr));gap:10px;margin:1.2em 0;}}
+.tf dl{{display:grid;grid-template-columns:repeat(auto-fill,minmax(136px,1fr));gap:10px;margin:1.2em 0;}}
 .tf dl>div{{border:1px solid var(--tf-grid);border-radius:6px;padding:8px 12px;background:var(--tf-panel);min-width:0;}}
 .tf dt{{color:var(--tf-muted);font-size:.82em;}}
 .tf dd{{margin:0;font-size:1.3em;font-weight:600;line-height:1.3;}}
@@ -46,7 +47,7 @@ sans-serif;padding:1.2em 16px 3em;max-width:1180px;margin:0 auto;box-sizing:bord
 .tf figcaption span{{display:block;}}
 .tf .tf-scroll{{overflow-x:auto;}}
 .tf .tf-wide .tf-scroll svg{{min-width:600px;}}
-@media (max-width:640px){{.tf .tf-wide .tf-scroll::before{{content:"scroll for the rest \2192";display:block;
+@media (max-width:640px){{.tf .tf-wide .tf-scroll::before{{content:"scroll for the rest →";display:block;
 position:sticky;left:0;font-size:.78em;color:var(--tf-muted);}}}}
 .tf table{{border-collapse:collapse;font-size:.88em;margin:.6em 0;font-variant-numeric:tabular-nums;}}
 .tf th,.tf td{{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--tf-grid);vertical-align:top;

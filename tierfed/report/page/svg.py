@@ -88,7 +88,14 @@ def text(
 
 def width_of(what: str, size: float = SIZE) -> float:
     """Return about how wide `what` is drawn, in units."""
-    return sum(0.3 if c in "iljtf.,:;|'![]()I " else 0.86 if c in "mwMW@%" else 0.58 for c in what) * size
+    return sum(_wide(c) for c in what) * size
+
+
+def _wide(c: str) -> float:
+    """Return the width of a character of Helvetica, or its like, in its sizes, rounded up."""
+    if c in "iljtfr.,:;|'!/[]()I ":
+        return 0.34
+    return 0.9 if c in "mwMW@%" or ord(c) > 0x2E80 else 0.74 if c.isupper() else 0.58
 
 
 def shortened(what: object, width: float, size: float = SIZE) -> str:

@@ -108,15 +108,10 @@ def _fronts(compared: Compared, metric: str, drawn: Any) -> Html:
 
 
 def _table(compared: Compared, metric: str | None) -> Html:
-    on = {
-        name: {
-            points[at].name
-            for at in pareto.front([(p.x.mean, p.y.mean) for p in points], low=pareto.lower_is_better(metric or ""))
-        }
-        for name, points in (fronts(compared, metric) if metric is not None else {}).items()
-    }
+    points = fronts(compared, metric) if metric is not None else {}
+    on = {name: {p.name for p in pareto.on_front(of, metric or "")} for name, of in points.items()}
     varied = list(compared.varied)[:_COLUMNS]
-    heads: list[str] = ["cell", *(v for v in varied), "runs"]
+    heads: list[str] = [*(["run"] if compared.path is None else []), *(varied or ["cell"]), "runs"]
     costs = [
         (name, words, unit, cost)
         for name, words, unit, cost in _COSTS
@@ -133,8 +128,9 @@ def _table(compared: Compared, metric: str | None) -> Html:
             spread = cost(cell)
             mark = "◆ " if cell.name in on.get(name, ()) else ""
             figures.append(f"{mark}{spread.said(unit)}" if spread is not None else "")
-        rows.append((cell.name, *(cell.settings.get(v, "") for v in varied), done, *figures))
-    first = 1 + len(varied)
+        which = [", ".join(row.run for row in cell.rows[:4])] if compared.path is None else []
+        rows.append((*which, *([cell.settings.get(v, "") for v in varied] or [cell.name]), done, *figures))
+    first = heads.index("runs")
     notes = ["◆ on the front of that cost."] if on else []
     if len(compared.varied) > _COLUMNS:
         notes.append(f"{len(compared.varied) - _COLUMNS} more settings differ; `tierfed compare` has them all.")
@@ -152,12 +148,16 @@ def _curves(compared: Compared, metric: str, drawn: Any) -> Html:
     cells = [(cell.name, cell.runs) for cell in compared.cells if cell.runs]
     if not cells:
         return parts.missing("The folders of the runs are gone, and with them the curves.")
-    found = list(curves.compared(cells, metric)) if len(cells) <= _FEW else []
+    named = {p.name for points in fronts(compared, metric).values() for p in pareto.on_front(points, metric)}
+    few = cells if len(cells) <= _FEW else [one for one in cells if one[0] in named][:_FEW]
+    found = list(curves.compared(few, metric)) if few else []
     small = curves.small_multiples(cells[:_MINIS], metric) if len(cells) > 1 else None
     shown = drawn(*found, small)
     if not shown:
         return parts.missing("No run has a curve.")
-    more = parts.missing(f"{len(cells) - _MINIS} more cells are left out.") if len(cells) > _MINIS else Html("")
+    said = "The first charts have the cells on a front. " if len(few) < len(cells) and found else ""
+    said += f"{len(cells) - _MINIS} more cells are left out." if len(cells) > _MINIS else ""
+    more = parts.missing(said) if said else Html("")
     return Html(parts.figures(shown) + more)
 
 
@@ -170,9 +170,7 @@ def _bytes(compared: Compared, drawn: Any) -> Html:
         one = tier_bytes.drawing(tiers)
         if one is not None:
             title = f"bytes by tier: {cell.name}" if len(compared.cells) > 1 else one.title
-            made.append(
-                Drawing(f"{one.name}-{at}", title, one.width, one.height, one.parts, one.note if not made else "")
-            )
+            made.append(Drawing(f"{one.name}-{at}", title, one.width, one.height, one.parts, one.note))
     if not made:
         return parts.missing("No run that was done has moved anything.")
     left = sum(1 for cell in compared.cells if cell.done) - _BARS
