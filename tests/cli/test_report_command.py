@@ -72,7 +72,7 @@ def test_drawings(here: Run, stored: Path, folder: Path) -> None:
     """-o svg is a folder of them."""
     assert here("report", "s-1", "-o", "svg", "--out", "figs")[1].startswith("figs: ")
     names = {file.name for file in (folder / "figs").iterdir() if checked_svg(file.read_text()) is not None}
-    assert {"front-bytes.svg", "accuracy-by-cell.svg", "accuracy-by-round.svg"} <= names
+    assert {"front-bytes.svg", "bytes-by-tier-0.svg", "accuracy-by-round.svg"} <= names
 
 
 def test_stdout(here: Run, stored: Path) -> None:

@@ -76,8 +76,11 @@ def test_a_sweep_that_is_half_done(sweep: Path) -> None:
 def test_a_hundred_cells(tmp_path: Path) -> None:
     """Small charts of all, names at the fronts alone, and a page below two megabytes."""
     made = made_sweep(tmp_path / "s-2", {f"eden(bits={at})": [0.5 + at / 250] for at in range(100)})
-    html = report_of(made).html
+    report = report_of(made)
+    html = report.html
     checked(html)
+    root = checked_svg(report.drawings["accuracy-by-cell"].standalone())
+    assert sum("eden(bits=" in str(one.text) for one in root.iter()) == 100
     assert len(html.encode()) < 300_000
 
 

@@ -65,7 +65,7 @@ def chart(
     lines = [Line(line.name, *_thinned(line)) for line in lines if line.points]
     told = len(lines) > 1 and len(lines) <= _NAMED
     names = [shortened(line.name, 108, 11) if told else "" for line in lines]
-    right = NARROW - 14 - (max(width_of(one, 11) for one in names) + 10 if told else 0)
+    right = NARROW - 14 - (max(width_of(one, 11) for one in names) + 22 if told else 0)
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for y in itertools.chain((p[1] for p in line.points), *line.band)]
     x = Scale.of(xs, (_LEFT, right), unit, zero=unit != "", log=False)
@@ -73,8 +73,8 @@ def chart(
         x = Scale(min(xs) - 0.3, max(xs) + 0.3, (_LEFT, right))
     y = Scale.of(ys, (_HEIGHT - _BOTTOM, _TOP), y_unit, zero=zero, log=False)
     parts = [Frame(x, y, x_name, y_name).drawn(x_ticks=rounds([int(v) for v in xs]) if whole else None)]
-    ends: list[tuple[float, float, str]] = []
-    for at, (line, said) in enumerate(zip(lines, names, strict=True)):
+    ends: list[tuple[float, int]] = []  # where each line ends, and which it is
+    for at, line in enumerate(lines):
         which = at if len(lines) <= _NAMED else 0
         places = [(x(a), y(b)) for a, b in line.points]
         colour = SERIES[which % len(SERIES)]
@@ -103,9 +103,9 @@ def chart(
                 said_here = f"{line.name}: {number(float(b))} at {label(a, unit)}" if line.name else ""
                 parts.append(marker(which, px, py, r=3.0 if len(places) > 1 else 4.0, told=said_here))
         if told:
-            ends.append((places[-1][1], max(p[0] for p in places), said))
-    for at_y, said in _spread([(py, said) for py, _, said in ends], _TOP, _HEIGHT - _BOTTOM):
-        parts.append(text(said, right + 8, at_y + 4, size=11))
+            ends.append((places[-1][1], at))
+    for at_y, which in _spread(ends, _TOP, _HEIGHT - _BOTTOM):
+        parts += [marker(which, right + 12, at_y, r=3.0), text(names[which], right + 20, at_y + 4, size=11)]
     return Drawing(name, title, NARROW, _HEIGHT, tuple(parts), note)
 
 
@@ -115,9 +115,9 @@ def _thinned(line: Line) -> tuple[list[Point], list[Point]]:
     return [line.points[at] for at in kept], [line.band[at] for at in kept] if line.band else []
 
 
-def _spread(ends: Iterable[tuple[float, str]], low: float, high: float) -> list[tuple[float, str]]:
-    """Return names at their places, moved so that none lies on another."""
-    found: list[tuple[float, str]] = []
+def _spread(ends: Iterable[tuple[float, int]], low: float, high: float) -> list[tuple[float, int]]:
+    """Return the places of names, moved so that none lies on another."""
+    found: list[tuple[float, int]] = []
     for at, said in sorted(ends):
         found.append((max(at, found[-1][0] + _GAP) if found else max(at, low), said))
     over = found[-1][0] - high if found else 0

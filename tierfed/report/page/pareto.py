@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tierfed.report.page.axes import Frame, Scale, label
 from tierfed.report.page.svg import NARROW, Drawing, marker, path, shape, shortened, text, width_of
@@ -125,7 +126,7 @@ def drawing(name: str, title: str, points: Sequence[Point], x_name: str, y_name:
         said = shortened(points[at].name, 120, 10.5)
         place = _free(x(points[at].x.mean), y(points[at].y.mean), width_of(said, 10.5), taken, right)
         if place is not None:
-            halo = {"stroke": "surface", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+            halo: dict[str, Any] = {"stroke": "surface", "stroke_width": 3, "paint_order": "stroke"}
             parts.append(text(said, *place, size=10.5, colour="ink" if at in on else "muted", **halo))
     note = "◆ on the front: no other cell is better in both. ○ others."
     if any(p.y.count > 1 for p in points):

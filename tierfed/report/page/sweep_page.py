@@ -117,13 +117,12 @@ def _table(compared: Compared, metric: str | None) -> Html:
         for name, words, unit, cost in _COSTS
         if any(cost(c) is not None for c in compared.cells)
     ]
-    heads += [*compared.metrics[:4], *(words.partition(",")[0] for _, words, _, _ in costs)]
+    metrics = _telling(compared)
+    heads += [*metrics, *(words.partition(",")[0] for _, words, _, _ in costs)]
     rows = []
     for cell in compared.cells:
         done = f"{len(cell.done)}" + (f" of {len(cell.rows)}" if len(cell.done) < len(cell.rows) else "")
-        figures = [
-            (spread.said() if (spread := cell.spread(name)) is not None else "") for name in compared.metrics[:4]
-        ]
+        figures = [(spread.said() if (spread := cell.spread(name)) is not None else "") for name in metrics]
         for name, _, unit, cost in costs:
             spread = cost(cell)
             mark = "◆ " if cell.name in on.get(name, ()) else ""
@@ -139,6 +138,14 @@ def _table(compared: Compared, metric: str | None) -> Html:
     return Html(parts.table(heads, rows, range(first, len(heads))) + (parts.missing(" ".join(notes)) if notes else ""))
 
 
+def _telling(compared: Compared) -> list[str]:
+    """Return the first metrics that are not the same in all runs; all of them if none differs."""
+    values = {
+        name: {row.figures.get(name) for cell in compared.cells for row in cell.done} for name in compared.metrics
+    }
+    return [name for name, found in values.items() if len(found) > 1][:4] or compared.metrics[:4]
+
+
 def _failed(compared: Compared) -> Html:
     rows = [(cell.name, row.repeat, row.seed, row.run, row.status, row.error) for cell, row in compared.failed]
     return parts.table(("cell", "repeat", "seed", "run", "status", "why"), rows[:200])
@@ -151,7 +158,7 @@ def _curves(compared: Compared, metric: str, drawn: Any) -> Html:
     named = {p.name for points in fronts(compared, metric).values() for p in pareto.on_front(points, metric)}
     few = cells if len(cells) <= _FEW else [one for one in cells if one[0] in named][:_FEW]
     found = list(curves.compared(few, metric)) if few else []
-    small = curves.small_multiples(cells[:_MINIS], metric) if len(cells) > 1 else None
+    small = curves.small_multiples(cells[:_MINIS], metric) if len(cells) > _FEW else None
     shown = drawn(*found, small)
     if not shown:
         return parts.missing("No run has a curve.")
