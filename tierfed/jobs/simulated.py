@@ -17,13 +17,12 @@ from collections.abc import Callable, Sequence
 
 from tierfed.backends.simulated import Fleet, room
 from tierfed.errors import TopologyError
-from tierfed.jobs import origin, tree_file
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
-from tierfed.launch import runs, user_code
+from tierfed.launch import origin, runs, user_code
 from tierfed.node.saving import CHECKPOINTS
-from tierfed.topology import Topology, load_topology
+from tierfed.topology import Topology, load_topology, tree_file
 
 _SMALL = 500  # nodes of a fleet that keeps histories unasked
 

@@ -23,19 +23,18 @@ from tierfed.backends.native.context import NativeContext
 from tierfed.codecs import before_fork as codecs_before_fork
 from tierfed.data.before_fork import wanted
 from tierfed.errors import TopologyError
-from tierfed.jobs import origin, tree_file
 from tierfed.jobs.endings import explain
 from tierfed.jobs.inflicting import Inflicting, check_faults
 from tierfed.jobs.recorder import Event, Recorder
 from tierfed.jobs.split_record import SplitRecord
 from tierfed.jobs.tree import RunTree
-from tierfed.jobs.tree_file import RESOLVED as RESOLVED
-from tierfed.launch import processes, runs, user_code
+from tierfed.launch import origin, processes, runs, user_code
 from tierfed.launch.link_doors import LinkDoors
 from tierfed.launch.pids import ProcessId
 from tierfed.leaves import before_fork
 from tierfed.node.node import Membership
-from tierfed.topology import Topology, assignments, load_topology
+from tierfed.topology import Topology, assignments, load_topology, tree_file
+from tierfed.topology.tree_file import RESOLVED as RESOLVED
 
 if TYPE_CHECKING:
     from tierfed.launch.processes import Deployment

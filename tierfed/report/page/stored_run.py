@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from tierfed.errors import NoSuchRun
-from tierfed.jobs.origin import NAME as ORIGIN
-from tierfed.jobs.tree_file import NAME as TREE
-from tierfed.jobs.tree_file import RESOLVED
+from tierfed.launch.origin import NAME as ORIGIN
+from tierfed.topology.tree_file import NAME as TREE
+from tierfed.topology.tree_file import RESOLVED
 
 _FILES = ("events.jsonl", "summary.json", "rounds.csv", RESOLVED)
 _WAYS = ("up", "down", "raw_up", "raw_down")

@@ -4,7 +4,7 @@
     │ server ├────────────────────┤ edge-eu ├────────────────────────────┤ c-eu-[00-15]   ×16 │
     └────────┘                    └─────────┘                            └────────────────────┘
 
-It is drawn from `tree.json` of the run's folder (jobs/tree_file.py), where siblings that are alike are one already, so
+It is drawn from `tree.json` of the run's folder (topology/tree_file.py), where alike siblings are one already, so
 a hundred thousand clients are a few boxes.
 """
 

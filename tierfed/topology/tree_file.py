@@ -16,10 +16,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tierfed.topology import Topology
 from tierfed.topology.bundles import Bundle, bundles
 from tierfed.topology.collapse import collapsed
 from tierfed.topology.draw import box_facts, link_facts
+from tierfed.topology.model import Topology
 
 RESOLVED = "topology.resolved.yaml"
 NAME = "tree.json"

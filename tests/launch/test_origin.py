@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import tierfed
-from tierfed.jobs import origin, tree_file
+from tierfed.launch import origin
+from tierfed.topology import tree_file
 
 OURS = str(Path(tierfed.__file__).parent / "__main__.py")
 
