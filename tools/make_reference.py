@@ -91,6 +91,7 @@ THE_REST: dict[str, tuple[str, Names]] = {
         "See [contexts](contexts.md).",
         ("local", "up", "simulate", "RunTree"),
     ),
+    "Reports": ("What came of runs and sweeps. See [reports](report.md).", ("report_of", "Report")),
     "Handles": ("What a call returns that stays where it is. See [placed values](placed-values.md).", ("Placed",)),
     "Compiling, and programs as bytes": (
         "See [compiler](compiler.md), [programs inside](ir.md) and [interop](interop.md).",

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """See the module docstring; `drawings` are by name, `sections` by title."""
+    """What `report_of` returns: a page, shown by a notebook and saved by `save`.
+
+    `title` is what it is of, `sections` are its parts by title, as HTML, and `drawings` its drawings by name:
+    `drawings["tree"].standalone()` is one as SVG.
+    """
 
     def __init__(self, title: str, head: Html, sections: Mapping[str, Html], drawings: Mapping[str, Drawing]) -> None:
         self.title = title

@@ -159,7 +159,9 @@ def _tree(run: StoredRun, drawn: Any) -> Html:
 def _split(run: StoredRun, drawn: Any) -> Html:
     split = split_map.read(run)
     if split is None:
-        return parts.missing("The run's folder has no split.json: its data were not split by a rule, or nobody wrote down how.")
+        return parts.missing(
+            "The run's folder has no split.json: its data were not split by a rule, or nobody wrote down how."
+        )
     return parts.figures(drawn(split_map.drawing(split)))
 
 
