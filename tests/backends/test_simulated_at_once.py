@@ -86,6 +86,7 @@ def test_two_at_once_share_the_link_the_same_way_each_time() -> None:
     assert min(at for n, _, at in first if n) > told(alone)
 
 
+@pytest.mark.slow
 def test_awaited_and_blocking_calls_beside_each_other() -> None:
     """A blocking call keeps its own loop from asking; what is under way goes on meanwhile, and so do sleeps."""
 
@@ -112,6 +113,7 @@ def test_awaited_and_blocking_calls_beside_each_other() -> None:
     assert [told(mixed) for _ in range(2)] == [first] * 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_beside_an_invocation() -> None:
     """No virtual time passes while it is written, but for what handles in it take to be fetched."""
 

@@ -68,6 +68,7 @@ def test_what_is_no_number_of_seconds(seconds: object) -> None:
             asyncio.run(fleet.sleep(seconds))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_daemons_sleep_by_this_machines_clock() -> None:
     """A tenth of a second takes no less, blocking and not."""
     with tierfed.up(tierfed.tree({"CLIENTS": 1})) as tree:

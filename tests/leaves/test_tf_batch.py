@@ -62,6 +62,7 @@ def test_what_only_multiplies_and_adds_has_the_leafs_bits():
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.slow
 def test_a_training_step_adds_in_another_order():
     """The slopes of biases differ in last bits: exactly is an error, within a tolerance is not, else one by one."""
     argument = members(80)

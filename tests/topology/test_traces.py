@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierfed.errors import ProtocolError, TopologyError
@@ -128,6 +128,7 @@ def test_what_is_wrong_with_a_setting(tmp_path: Path, hours: str, told: str) -> 
     assert told in raised.value.what
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 50), unique=True, min_size=2, max_size=8), st.booleans())
 def test_changes_are_where_it_changes(edges: list[int], again: bool) -> None:
     """Between two changes nothing changes, and at each it does."""
