@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from made_runs import HOSTILE
 from page_checks import checked_svg
 
+from tierfed.report.page import tree_picture
 from tierfed.report.page.axes import Scale, label, ticks
 from tierfed.report.page.svg import COLOURS, Drawing, shape, shortened, text, width_of
 
@@ -99,3 +100,31 @@ def test_a_shortened_text_fits(what: str, width: float) -> None:
     """What is too long ends with …, and is no wider than its room."""
     said = shortened(what, width)
     assert width_of(said) <= width or said == "…"
+
+
+def test_a_tree_of_many_that_differ_is_cut_evenly() -> None:
+    """Sixty boxes at most, shared by the subtrees; how many nodes are not drawn is said, to the last."""
+
+    def node(name: str, tier: str, below: list[object], more: int = 0) -> dict[str, object]:
+        return {"name": name, "tier": tier, "count": 1, "link": ["up int8"], "facts": [], "below": below, "more": more}
+
+    regions = [node(f"r-{r}", "R", [node(f"c-{r}-{c}", "C", []) for c in range(12)], more=88) for r in range(12)]
+    drawn = tree_picture.drawing({"root": node("server", "S", list(regions))})
+    assert drawn is not None
+    texts = [one.text for one in checked_svg(drawn.standalone()).iter("{http://www.w3.org/2000/svg}tspan")]
+    shown = [one for one in texts if one and one.startswith(("r-", "c-", "server"))]
+    assert 50 <= len(shown) <= 60 and {f"r-{r}" for r in range(12)} <= set(shown)
+    assert drawn.note.endswith(f" {1 + 12 * 101 - len(shown):,} more nodes are not drawn.")
+    assert "up int8" in texts
+
+
+def test_deep_trees_say_their_links_in_the_boxes() -> None:
+    """Five tiers leave no room beside a link."""
+    plain: dict[str, object] = {}
+    for tier in "EDCBA":
+        below = [plain] if plain else []
+        plain = {"name": tier.lower(), "tier": tier, "count": 2, "link": ["4mbit", "up bf16"], "below": below}
+    drawn = tree_picture.drawing({"root": plain})
+    assert drawn is not None and "In a box, of its link upwards" in drawn.note
+    texts = [one.text for one in checked_svg(drawn.standalone()).iter("{http://www.w3.org/2000/svg}tspan")]
+    assert texts.count("4mbit") == 5 and texts.count("up bf16") == 5

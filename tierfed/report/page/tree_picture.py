@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierfed.report.page.stored_run import mapping
-from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, text
+from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, text, width_of
 from tierfed.types.html import Html
 
 _BOXES = 60  # that are drawn
-_TALL, _GAP = 46.0, 10.0
+_GAP = 10.0
 _DEEP = 12  # tiers
+_ON_LINKS = 3  # tiers up to which there is room beside a link for what is said of it; beyond, it stands in the box
 
 
 @dataclass(slots=True)
@@ -28,11 +29,21 @@ class _Box:
     name: str
     tier: str
     count: int
-    link: str
-    facts: str
+    link: list[str]
+    facts: list[str]
     depth: int
     below: list[_Box] = field(default_factory=list)
     y: float = 0.0
+
+    @property
+    def ways(self) -> list[str]:
+        """What is said of its link: rate, delay and loss, and below it the codecs."""
+        codecs = [one for one in self.link if one.startswith(("up ", "down "))]
+        return [" ".join(one for one in self.link if one not in codecs), " ".join(codecs)]
+
+    def all(self) -> list[_Box]:
+        """Return it, and all below it."""
+        return [self, *(one for child in self.below for one in child.all())]
 
 
 def drawing(tree: Mapping[str, Any] | None) -> Drawing | None:
@@ -40,103 +51,97 @@ def drawing(tree: Mapping[str, Any] | None) -> Drawing | None:
     root = mapping((tree or {}).get("root"))
     if not root:
         return None
-    left_out = [0]
-    top = _box(root, 0, [_BOXES], left_out)
-    boxes = list(_all(top))
+    top = _box(root, 0, _BOXES)
+    boxes = top.all()
     tiers = max(box.depth for box in boxes) + 1
-    wide = min(150.0, (WIDE - 20) / (tiers + 0.55 * (tiers - 1)))
-    step = (WIDE - wide - 2) / max(1, tiers - 1) if tiers > 1 else 0.0
-    height = _place(top, 4.0) - _GAP + 4
+    beside = tiers <= _ON_LINKS
+    wide = min(150.0, (WIDE - 20) / (1.55 * tiers - 0.55)) if beside else (WIDE - 26 * (tiers - 1) - 6) / tiers
+    tall = 46.0 if beside else 70.0
+    step = (WIDE - wide - 6) / max(1, tiers - 1)
+    height = _place(top, 6.0, tall) - _GAP + 4
     parts: list[Html] = []
     for box in boxes:
-        x = 1 + step * box.depth
         for child in box.below:
-            start, end = x + wide, 1 + step * child.depth
-            y1, y2 = box.y + _TALL / 2, child.y + _TALL / 2
-            bend = start + 14 if end - start > 40 else (start + end) / 2
-            line = f"M{start:.1f} {y1:.1f}H{bend:.1f}V{y2:.1f}H{end:.1f}"
-            parts.append(shape("path", d=line, fill="none", stroke="axis"))
-            room = end - bend - 6
-            words = child.link.split("  ")
-            codecs = [w for w in words if w.startswith(("up ", "down "))]
-            link = " ".join(w for w in words if w not in codecs)
-            told = shape("title", f"{child.name}: {' '.join(words)}")
-            for said, dy in ((link, -4.0), (" ".join(codecs), 12.0)):
-                if said and room > 30:
-                    tspan = Html(shape("tspan", shortened(said, room, 10)) + told)
-                    parts.append(text(tspan, bend + 4, y2 + dy, size=10, colour="muted"))
+            parts += _link(1 + step * box.depth + wide, box.y + tall / 2, 1 + step * child.depth, child, tall, beside)
     for box in boxes:
-        x = 1 + step * box.depth
-        if box.count > 1:  # a stack
-            for shift in (4.0, 2.0):
-                parts.append(_frame(x + shift, box.y - shift, wide - shift, "panel"))
-        parts.append(_frame(x, box.y, wide - (4.0 if box.count > 1 else 0.0), "panel"))
-        inner = wide - 16
-        times = f" ×{box.count:,}" if box.count > 1 else ""
-        parts.append(text(shortened(box.tier, inner, 9.5), x + 7, box.y + 12, size=9.5, colour="muted"))
-        name = shortened(box.name, inner - 7 * len(times), 12) + times
-        parts.append(
-            text(
-                Html(shape("tspan", name) + shape("title", f"{box.name}{times}")), x + 7, box.y + 27, font_weight="600"
-            )
-        )
-        if box.facts:
-            said = Html(shape("tspan", shortened(box.facts, inner, 9.5)) + shape("title", box.facts))
-            parts.append(text(said, x + 7, box.y + 40, size=9.5, colour="muted"))
-    note = "Siblings that are alike are one box, ×N. On a link: its rate, delay and loss, and its codecs."
-    if left_out[0]:
-        note += f" {left_out[0]:,} more nodes are not drawn."
+        parts += _drawn(box, 1 + step * box.depth, wide, tall, beside)
+    note = "Siblings that are alike are one box, ×N. "
+    note += "On a link" if beside else "In a box, of its link upwards"
+    note += ": rate, delay and loss, and codecs."
+    if left_out := _nodes(root) - sum(box.count for box in boxes):
+        note += f" {left_out:,} more nodes are not drawn."
     return Drawing("tree", "the tree", WIDE, height, tuple(parts), note)
 
 
-def _frame(x: float, y: float, wide: float, fill: str) -> Html:
-    return shape("rect", x=x, y=y, width=wide, height=_TALL, rx=4, fill=fill, stroke="axis")
+def _link(start: float, y: float, end: float, child: _Box, tall: float, beside: bool) -> list[Html]:
+    """Return the line from a box, whose right side is at (start, y), to one below it, and what is said of it."""
+    at = child.y + tall / 2
+    bend = start + min(14.0, (end - start) / 2)
+    parts = [shape("path", d=f"M{start:.1f} {y:.1f}H{bend:.1f}V{at:.1f}H{end:.1f}", fill="none", stroke="axis")]
+    for said, dy in zip(child.ways, (-4.0, 12.0), strict=True):
+        if said and beside:
+            parts.append(
+                _words(said, bend + 4, at + dy, end - bend - 6, 10, told=f"{child.name}: {' '.join(child.link)}")
+            )
+    return parts
 
 
-def _box(plain: Mapping[str, Any], depth: int, left: list[int], left_out: list[int]) -> _Box:
-    left[0] -= 1
+def _drawn(box: _Box, x: float, wide: float, tall: float, beside: bool) -> list[Html]:
+    """Return a box, as a stack if it stands for several, and its lines."""
+    back = 4.0 if box.count > 1 else 0.0
+    frames = [(x + shift, box.y - shift) for shift in ((4.0, 2.0, 0.0) if back else (0.0,))]
+    of = {"width": wide - back, "height": tall, "rx": 4, "fill": "panel", "stroke": "axis"}
+    parts = [shape("rect", x=left, y=top, **of) for left, top in frames]
+    inner = wide - back - 12
+    times = f" ×{box.count:,}" if back else ""
+    name = shortened(box.name, inner - width_of(times) * 1.05, 11.5) + times
+    parts.append(text(shortened(box.tier, inner, 9.5), x + 7, box.y + 12, size=9.5, colour="muted"))
+    named = Html(shape("tspan", name) + shape("title", f"{box.name}{times}"))
+    parts.append(text(named, x + 7, box.y + 27, size=11.5, font_weight="600"))
+    lines = [" ".join(box.facts), *([] if beside else box.ways)]
+    for at, said in enumerate(one for one in lines if one):
+        parts.append(_words(said, x + 7, box.y + 40 + 12 * at, inner, 9.5, told=said))
+    return parts
 
-    def words(key: str) -> str:
-        found = plain.get(key)
-        return "  ".join(str(one) for one in found) if isinstance(found, list) else ""
 
-    count = plain.get("count")
-    box = _Box(
-        str(plain.get("name")),
-        str(plain.get("tier")),
-        count if isinstance(count, int) else 1,
-        words("link"),
-        words("facts").replace("  ", " "),
-        depth,
-    )
+def _words(said: str, x: float, y: float, room: float, size: float, told: str) -> Html:
+    """Return a muted text that fits, and shows all of it when it is pointed at."""
+    inner = Html(shape("tspan", shortened(said, room, size)) + shape("title", told))
+    return text(inner, x, y, size=size, colour="muted")
+
+
+def _box(plain: Mapping[str, Any], depth: int, room: int) -> _Box:
+    """Return a node with what is below it, in at most `room` boxes, which its children share evenly."""
+    name, tier, count = str(plain.get("name")), str(plain.get("tier")), plain.get("count")
+    box = _Box(name, tier, count if isinstance(count, int) else 1, _list(plain, "link"), _list(plain, "facts"), depth)
     below = plain.get("below")
-    for child in below if isinstance(below, list) else []:
-        if left[0] > 0 and depth + 1 < _DEEP:
-            box.below.append(_box(mapping(child), depth + 1, left, left_out))
-        else:
-            left_out[0] += _nodes(mapping(child))
-    more = plain.get("more")
-    left_out[0] += more if isinstance(more, int) else 0
+    kept = below[: room - 1] if isinstance(below, list) and depth + 1 < _DEEP else []
+    room -= 1
+    for at, child in enumerate(kept):
+        box.below.append(_box(mapping(child), depth + 1, room // (len(kept) - at)))
+        room -= len(box.below[-1].all())
     return box
 
 
+def _list(plain: Mapping[str, Any], key: str) -> list[str]:
+    found = plain.get(key)
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
 def _nodes(plain: Mapping[str, Any]) -> int:
-    below, count = plain.get("below"), plain.get("count")
+    """Return how many nodes there are, drawn or not."""
+    below, count, more = plain.get("below"), plain.get("count"), plain.get("more")
     inner = sum(_nodes(mapping(one)) for one in below) if isinstance(below, list) else 0
-    return (count if isinstance(count, int) else 1) + inner
+    return (count if isinstance(count, int) else 1) + inner + (more if isinstance(more, int) else 0)
 
 
-def _all(box: _Box) -> list[_Box]:
-    return [box, *(one for child in box.below for one in _all(child))]
-
-
-def _place(box: _Box, y: float) -> float:
+def _place(box: _Box, y: float, tall: float) -> float:
     """Give `box` and those below it their heights from `y` on; return where the next one may be."""
     box.y = y
     if not box.below:
-        return y + _TALL + _GAP
+        return y + tall + _GAP
     at = y
     for child in box.below:
-        at = _place(child, at)
+        at = _place(child, at, tall)
     box.y = (box.below[0].y + box.below[-1].y) / 2
     return at
