@@ -31,8 +31,9 @@ def test_help_lists_what_works_and_nothing_else(here: Run) -> None:
     code, out, _ = here("--help")
     assert code == 0
     assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()] == list(COMMANDS)
-    listed = "init validate show compile codecs data up run simulate sweep advise report compare ps logs trace link fault down"
-    assert " ".join(COMMANDS) == listed
+    first = "init validate show compile codecs data up run simulate sweep"
+    then = "advise report compare ps logs trace link fault down"
+    assert " ".join(COMMANDS) == f"{first} {then}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
