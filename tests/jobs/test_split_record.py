@@ -1,5 +1,6 @@
 """A split in two levels: one for every backend, and what a run writes down is what its members had."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import tierfed
+from tierfed.data import DATASETS, Dataset, store
+from tierfed.data.recipe import coded
 from tierfed.errors import DataError
 
 EXAMPLES = tierfed.to_type("<x=float32[?,784],y=int32[?]>")
@@ -125,6 +128,31 @@ def test_a_split_that_cannot_be_is_told_before_anything_runs(tmp_path: Path) -> 
         in_reference(path)
     with pytest.raises(DataError, match="fashion-mnist-6k has no column 'role'"):
         in_reference(file(tmp_path, "split: {by: role}"))
+
+
+def test_a_split_by_columns_is_the_same_in_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions by their label, members in order; the record names the rule."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    towns, streets = np.repeat(["north", "south"], [6, 4]), np.array([f"s{i}" for i in (0, 0, 1, 1, 2, 2, 3, 3, 4, 4)])
+    arrays = {"train_x": np.zeros((10, 784), np.uint8), "train_y": np.arange(10, dtype=np.uint8)}
+    arrays |= {"test_x": np.zeros((1, 784), np.uint8), "test_y": np.zeros(1, np.uint8)}
+    store.keep("tiny", {**arrays, **coded("town", towns), **coded("street", streets)}, b"")
+    recipe = dataclasses.replace(
+        DATASETS["mnist-5k"].recipe,
+        name="tiny",
+        train=10,
+        test=1,
+        columns=("town", "street"),
+    )
+    monkeypatch.setitem(DATASETS, "tiny", Dataset("tiny", "tiny.npz", EXAMPLES, recipe))
+    path = file(tmp_path, "split: {by: [town, street]}")
+    text = path.read_text().replace("fashion-mnist-6k", "tiny")
+    path.write_text(text.replace("{eu: , us: }", "{eu: {labels: {town: north}}, us: {labels: {town: south}}}"))
+    expected = [np.bincount(rows, minlength=10).tolist() for rows in ([0, 1], [2, 3], [4, 5], [6, 7], [8, 9])]
+    assert in_reference(path) == expected
+    with tierfed.simulate(str(path)) as fleet:
+        assert [of.tolist() for of in fleet.invoke(everybody)] == expected
+        assert json.loads((fleet.run_dir / "split.json").read_text())["rule"] == {"by": ["town", "street"]}
 
 
 @pytest.mark.slow
