@@ -78,7 +78,9 @@ async def test_a_job_that_is_resumed_keeps_its_moments() -> None:
 
 
 async def test_an_unknown_optimiser_is_told_before_anything_runs() -> None:
-    """With the ones that there are."""
+    """With the ones that there are: when the job is run, and when its round is asked for, as `validate` does."""
+    with pytest.raises(JobError, match="no server optimiser is called 'adamw'"):
+        fedopt.train.round_of({"optimizer": "adamw"})
     with pytest.raises(JobError) as error:
         await fedopt.train(Run(), optimizer="adamw")
     assert str(error.value) == (

@@ -121,7 +121,9 @@ def test_local_steps_are_a_loop_at_the_clients_inside_that_of_the_edges() -> Non
 
 
 async def test_steps_and_passes_exclude_each_other() -> None:
-    """Both given is a question back; neither is three passes, as ever."""
+    """Both given is a question back; neither is three passes, as ever; what is shown is the round that is run."""
+    assert hierfavg.train.round_of({"kappa_1": 5}) is hierfavg.cloud_round_in_steps
+    assert hierfavg.train.round is hierfavg.train.round_of({"local_epochs": 2}) is hierfavg.cloud_round
     with pytest.raises(JobError) as error:
         await hierfavg.train(papers.Run(), kappa_1=5, local_epochs=2)
     assert str(error.value) == (

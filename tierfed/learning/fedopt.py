@@ -71,7 +71,18 @@ def initial_state(model: Any, tau: float) -> dict[str, Any]:
     return {"model": model, "first": first, "second": {k: np.full_like(x, tau * tau) for k, x in model.items()}}
 
 
-@tierfed.job(round=step)
+def step_of(optimizer: str) -> tierfed.Computation:
+    """Return `step`, the same for each optimiser; raises JobError for one that is none, before anything starts."""
+    if optimizer not in SECOND:
+        raise JobError(
+            f"no server optimiser is called {optimizer!r}",
+            where="job.params.optimizer",
+            mend=f"use one of {', '.join(SECOND)}",
+        )
+    return step
+
+
+@tierfed.job(round=step_of)
 async def train(
     tree: Any,
     *,
@@ -85,12 +96,7 @@ async def train(
     evaluate: str = "server",
 ) -> Any:
     """Return the server's state after `rounds` rounds with the `optimizer` adagrad, yogi or adam."""
-    if optimizer not in SECOND:
-        raise JobError(
-            f"no server optimiser is called {optimizer!r}",
-            where="job.params.optimizer",
-            mend=f"use one of {', '.join(SECOND)}",
-        )
+    step = step_of(optimizer)
     score = evaluation.chosen(fedavg.EVALUATE, evaluate)
     state = await tree.resume() or initial_state(mlp.initial_model(tree.seed), tau)
     hyper = {"lr": lr, "epochs": local_epochs, "batch": batch}

@@ -112,7 +112,18 @@ def cloud_round_in_steps(model: Any, hyper: Any, when: Any) -> Any:
     return _cloud_round(model, when, trained)
 
 
-@tierfed.job(round=cloud_round)
+def round_of(local_epochs: int | None, kappa_1: int | None) -> tierfed.Computation:
+    """Return the computation of a cloud round by passes or by steps; raises JobError where both are given."""
+    if kappa_1 is not None and local_epochs is not None:
+        raise JobError(
+            f"kappa_1 is {kappa_1} steps, and local_epochs {local_epochs} passes: which?",
+            where="job.params",
+            mend="give one of them",
+        )
+    return cloud_round if kappa_1 is None else cloud_round_in_steps
+
+
+@tierfed.job(round=round_of)
 async def train(
     tree: Any,
     *,
@@ -128,18 +139,12 @@ async def train(
 
     In an edge round a client takes `kappa_1` minibatch steps, or `local_epochs` passes; of neither, three passes.
     """
-    if kappa_1 is not None and local_epochs is not None:
-        raise JobError(
-            f"kappa_1 is {kappa_1} steps, and local_epochs {local_epochs} passes: which?",
-            where="job.params",
-            mend="give one of them",
-        )
+    program = round_of(local_epochs, kappa_1)
     score = evaluation.chosen(fedavg.EVALUATE, evaluate)
     model = await tree.resume() or mlp.initial_model(tree.seed)
-    program: Any = cloud_round
-    hyper = {"lr": lr, "epochs": 3 if local_epochs is None else local_epochs, "batch": batch}
+    hyper: Any = {"lr": lr, "epochs": 3 if local_epochs is None else local_epochs, "batch": batch}
     if kappa_1 is not None:
-        program, hyper = cloud_round_in_steps, {"lr": lr, "kappa_1": kappa_1, "batch": batch}
+        hyper = {"lr": lr, "kappa_1": kappa_1, "batch": batch}
     for r in tree.rounds(rounds):
         model = await tree.ainvoke(program, model, hyper, {"number": r, "edge_rounds": edge_rounds})
         tree.release(r, await tree.ainvoke(score, model))
