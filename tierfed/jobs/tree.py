@@ -17,7 +17,7 @@ import importlib
 import math
 import numbers
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from tierfed.jobs.recorder import Recorder
     from tierfed.launch.processes import Deployment
     from tierfed.report.page import Report
+
+
+def _never(metrics: Mapping[str, float]) -> bool:
+    return False
 
 
 class RunTree:
@@ -108,13 +112,18 @@ class RunTree:
         """Do what `sleep` does, blocking."""
         self._context.run(asyncio.sleep(_duration(seconds, "tree.wait")))
 
-    def rounds(self, count: int) -> Iterator[int]:
-        """Yield the numbers of the rounds to be done, from 0 or from where a resumed run left off."""
+    def rounds(self, count: int, *, until: Callable[[Mapping[str, float]], bool] = _never) -> Iterator[int]:
+        """Yield the numbers of the rounds to be done, from 0 or from where a resumed run left off.
+
+        `until` is asked after each, with the metrics that were released last; where it says so that was the last round.
+        """
         first = 0 if self._resumed is None else self._resumed[0] + 1
         for number in range(first, count):
             self.recorder.round_begins(number, count)
             yield number
             self.recorder.round_ends()
+            if until(self.recorder.metrics):
+                return
 
     def release(self, round: int, metrics: Any) -> None:
         """Report the metrics of a round: a mapping of names to numbers."""
