@@ -95,7 +95,7 @@ async def train(
     rounds: int = 100,
     kappa_1: int = 6,
     kappa_2: int = 10,
-    lr: float = 0.02,
+    lr: float = 0.05,
     batch: int = 2,
     target: float = 0.85,
 ) -> Any:

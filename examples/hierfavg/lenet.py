@@ -6,8 +6,8 @@
 
 Images of a batch are the last axis, so that a convolution is one matrix product with columns that are copied in runs
 of a row of the image times the batch.  Going back, a maximum gives all of its slope to one of its four pixels: on an
-empty background all four are equal.  `relu` after the maximum is `relu` before it, at a quarter of the work.  What is
-no matrix product is in `lenet_loops.py`, compiled where numba is installed.
+empty background all four are equal.  Bias and `relu` after the maximum are those before it, at a quarter of the work.
+What is no matrix product is in `lenet_loops.py`, compiled where numba is installed.
 
 `descend` is a function of its arguments, seed included: the same bits in any process whose BLAS has one thread.
 
@@ -17,6 +17,7 @@ to document recognition* (the kind).  Theirs has dropout at two places, which th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -70,13 +71,9 @@ def forward(model: Model, x: Array) -> tuple[Array, ...]:
     """Return the scores of the images `x`, [images, 784], one column an image, and what the way back needs."""
     images = len(x)
     first = columns(np.ascontiguousarray(x.T).reshape(1, 28, 28, images))
-    maps = model["k1"] @ first
-    maps += model["b1"][:, None]
-    one, which_one = pooled(maps.reshape(10, 24, 24, images))
+    one, which_one = pooled((model["k1"] @ first).reshape(10, 24, 24, images), model["b1"])
     second = columns(one)
-    maps = model["k2"] @ second
-    maps += model["b2"][:, None]
-    two, which_two = pooled(maps.reshape(20, 8, 8, images))
+    two, which_two = pooled((model["k2"] @ second).reshape(20, 8, 8, images), model["b2"])
     third = two.reshape(320, images)
     hidden = model["w3"] @ third
     hidden += model["b3"][:, None]
@@ -84,8 +81,9 @@ def forward(model: Model, x: Array) -> tuple[Array, ...]:
     return model["w4"] @ hidden + model["b4"][:, None], first, which_one, second, which_two, third, hidden
 
 
-def gradient(model: Model, x: Array, y: Array) -> Model:
-    """Return the gradient of the mean loss, by the eight parts of the model."""
+def gradient(model: Model, x: Array, y: Array, out: Model | None = None) -> Model:
+    """Return the gradient of the mean loss, by the eight parts of the model; in `out` if given."""
+    out = {name: np.empty_like(part) for name, part in model.items()} if out is None else out
     scores, first, which_one, second, which_two, third, hidden = forward(model, x)
     images = len(y)
     back = np.exp(log_chances(scores))  # the loss by the scores, times the images
@@ -93,12 +91,27 @@ def gradient(model: Model, x: Array, y: Array) -> Model:
     back /= images
     deeper = model["w4"].T @ back
     deeper *= hidden > 0
-    slopes = {"w4": back @ hidden.T, "b4": back.sum(1)}
-    slopes |= {"w3": deeper @ third.T, "b3": deeper.sum(1)}
+    np.matmul(back, hidden.T, out=out["w4"])
+    np.add.reduce(back, 1, out=out["b4"])
+    np.matmul(deeper, third.T, out=out["w3"])
+    np.add.reduce(deeper, 1, out=out["b3"])
     maps = unpooled((model["w3"].T @ deeper).reshape(20, 4, 4, images), which_two).reshape(20, -1)
-    slopes |= {"k2": maps @ second.T, "b2": maps.sum(1)}
+    out["k2"][...] = (second @ maps.T).T  # faster than maps @ second.T
+    np.add.reduce(maps, 1, out=out["b2"])
     maps = unpooled(spread(model["k2"].T @ maps, (10, 12, 12, images)), which_one).reshape(10, -1)
-    return slopes | {"k1": maps @ first.T, "b1": maps.sum(1)}
+    np.matmul(maps, first.T, out=out["k1"])
+    np.add.reduce(maps, 1, out=out["b1"])
+    return out
+
+
+def whole(parts: Model | None = None) -> tuple[Array, Model]:
+    """Return one vector for all parameters, and the parts that it consists of; filled with `parts` if given."""
+    vector = np.empty(sum(map(math.prod, SHAPES.values())), np.float32)
+    ends = np.cumsum([math.prod(shape) for shape in SHAPES.values()])
+    views = {n: v.reshape(s) for (n, s), v in zip(SHAPES.items(), np.split(vector, ends[:-1]), strict=True)}
+    for name, part in (parts or {}).items():
+        views[name][...] = part
+    return vector, views
 
 
 def descend(model: Model, x: Array, y: Array, *, steps: int, lr: float, batch: int, seed: Sequence[int]) -> Model:
@@ -106,7 +119,8 @@ def descend(model: Model, x: Array, y: Array, *, steps: int, lr: float, batch: i
 
     Batches are runs of a shuffled order; when it is used up there is another.
     """
-    new = {name: part.copy() for name, part in model.items()}
+    vector, new = whole(model)
+    slope, slopes = whole()
     rng, rate = np.random.default_rng(seed), np.float32(lr)
     per_pass = len(y) // batch
     for step in range(steps):
@@ -114,9 +128,9 @@ def descend(model: Model, x: Array, y: Array, *, steps: int, lr: float, batch: i
             order = rng.permutation(len(y))
         at = step % per_pass * batch
         rows = order[at : at + batch]
-        slopes = gradient(new, x[rows], y[rows])
-        for name, part in new.items():
-            part -= np.multiply(slopes[name], rate, out=slopes[name])
+        gradient(new, x[rows], y[rows], slopes)
+        slope *= rate
+        vector -= slope
     return new
 
 

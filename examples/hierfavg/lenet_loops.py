@@ -1,8 +1,8 @@
 """The loops of the network that are no matrix products: maximum of 2×2, its way back, and the sum of copied pixels.
 
-    out, which = pooled(maps)      which of its four pixels each maximum is; 4 where it is not above 0
-    unpooled(slopes, which)        each slope at that pixel
-    spread(slopes, shape)          what `columns` copied, summed
+    out, which = pooled(maps, bias)      which of its four pixels each maximum is; 4 where it is not above 0
+    unpooled(slopes, which)              each slope at that pixel
+    spread(slopes, shape)                what `columns` copied, summed
 
 Numpy goes over such arrays many times, and in short runs.  With numba (`pip install 'tierfed[fast]'`) each is one
 compiled loop, a step of gradient descent takes half as long, and the bits are the same: the same
@@ -25,14 +25,15 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 NONE = 4  # no pixel
 
 
-def pooled(maps: Array) -> tuple[Array, Array]:
-    """Return the maximum of each 2×2 pixels of [channels, height, width, images] and 0, and which it is."""
+def pooled(maps: Array, bias: Array) -> tuple[Array, Array]:
+    """Return the maximum of each 2×2 pixels of [channels, height, width, images], plus bias, and 0; and which it is."""
     channels, height, width, images = maps.shape
     four = maps.reshape(channels, height // 2, 2, width // 2, 2, images)
     a, b, c, d = (four[:, :, y, :, x] for y in (0, 1) for x in (0, 1))
     upper, lower = np.maximum(a, b), np.maximum(c, d)
     out = np.maximum(upper, lower)
     which = np.where(upper >= lower, (b > a).astype(np.uint8), (d > c).astype(np.uint8) + np.uint8(2))
+    out += bias[:, None, None, None]
     which[~(out > 0)] = NONE
     return np.maximum(out, 0, out=out), which
 
@@ -57,7 +58,7 @@ def spread(slopes: Array, shape: tuple[int, ...]) -> Array:
     return total
 
 
-def _pooled(maps: Array, out: Array, which: Array) -> None:
+def _pooled(maps: Array, bias: Array, out: Array, which: Array) -> None:
     channels, height, width, images = out.shape
     for c in range(channels):
         for y in range(height):
@@ -66,7 +67,7 @@ def _pooled(maps: Array, out: Array, which: Array) -> None:
                     a, b = maps[c, 2 * y, 2 * x, i], maps[c, 2 * y, 2 * x + 1, i]
                     d, e = maps[c, 2 * y + 1, 2 * x, i], maps[c, 2 * y + 1, 2 * x + 1, i]
                     upper, lower = max(a, b), max(d, e)
-                    most = max(upper, lower)
+                    most = max(upper, lower) + bias[c]
                     first = np.uint8(b > a)
                     second = np.uint8(e > d) + np.uint8(2)
                     pixel = first if upper >= lower else second
@@ -105,11 +106,11 @@ def _fast(spell: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     """Return the three functions as compiled loops; `spell` compiles one."""
     pool, unpool, sum_up = spell(_pooled), spell(_unpooled), spell(_spread)
 
-    def fast_pooled(maps: Array) -> tuple[Array, Array]:
+    def fast_pooled(maps: Array, bias: Array) -> tuple[Array, Array]:
         channels, height, width, images = maps.shape
         out = np.empty((channels, height // 2, width // 2, images), maps.dtype)
         which = np.empty(out.shape, np.uint8)
-        pool(maps, out, which)
+        pool(maps, bias, out, which)
         return out, which
 
     def fast_unpooled(slopes: Array, which: Array) -> Array:

@@ -73,8 +73,9 @@ def test_compiled_loops_give_the_bits_of_numpy() -> None:
     maps = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
     maps[0, :4], maps[1, 4:] = 0.5, -0.5
     (pooled, unpooled, spread), (fast_pooled, fast_unpooled, fast_spread) = loops.SLOW, loops.FAST
-    out, which = pooled(maps)
-    fast_out, fast_which = fast_pooled(maps)
+    bias = np.array([0.1, -0.2], np.float32)
+    out, which = pooled(maps, bias)
+    fast_out, fast_which = fast_pooled(maps, bias)
     assert out.tobytes() == fast_out.tobytes()
     assert which.tobytes() == fast_which.tobytes()
     assert set(which.ravel()) == {0, 1, 2, 3, loops.NONE}
