@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(HERE := Path(__file__).resolve().parent))  # as tierfed does with the topology's folder
 
 import hierfavg_program
+import hierfavg_split
 import hierfavg_tables
 from hierfavg_published import SETTINGS, T_COMP, Setting
 
@@ -144,12 +146,9 @@ class Progress:
     def told(self, rounds: int, accuracy: float) -> None:
         """So many rounds of the run are done."""
         if self._tty:
-            print(
-                f"\r{self._label}: round {rounds}, accuracy {accuracy:.3f}{self._left(rounds)}\x1b[K",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self._label}: round {rounds}, accuracy {accuracy:.3f}{self._left(rounds)}"
+            line = line[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def _left(self, rounds: int) -> str:
         """Return how long it will take: as many rounds as the runs so far had, for each that the paper had."""
@@ -185,7 +184,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.quick:
         asked.settings, asked.seeds = list(QUICK), asked.seeds[:1]
         params |= {"rounds": 2, "batch": 1}
-    asked.out.mkdir(parents=True, exist_ok=True)
     results = asked.out / "results.csv"
     there = {row.asked: row for row in read(results)}
     wanted = [(names[name], seed) for seed in asked.seeds for name in asked.settings]
@@ -195,6 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are in {results}", file=sys.stderr)
     progress = Progress(len(missing), list(there.values()))
     try:
+        if missing:
+            hierfavg_split.images("test")  # so that data which is not there is told before anything begins
+        asked.out.mkdir(parents=True, exist_ok=True)
         for number, (setting, seed) in enumerate(missing):
             progress.begin(setting, seed, [s for s, _ in missing[number + 1 :]])
             row, course = run(setting, seed, params, progress.told)
@@ -206,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on after the runs in {results}", file=sys.stderr)
+        print(f"\nstopped: {len(there)} runs are in {results}; the same command goes on then", file=sys.stderr)
         return 130
     rows = [there[key] for key in keys]
     table = hierfavg_tables.table(rows)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,8 +50,11 @@ def test_the_network_has_the_papers_parameters() -> None:
     assert sum(part.size for part in lenet.initial_model(0).values()) == 21_840
 
 
-def test_the_gradient_is_that_of_finite_differences() -> None:
+def test_the_gradient_is_that_of_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64, each part's largest slope and three others are what the loss does under a small step."""
+    monkeypatch.setattr(lenet, "pooled", loops.pooled)  # whose bits are those of the compiled, in float32 alone
+    monkeypatch.setattr(lenet, "unpooled", loops.unpooled)
+    monkeypatch.setattr(lenet, "spread", loops.spread)
     x, y = digits(3)
     x = x.astype(np.float64)
     model = {name: part.astype(np.float64) for name, part in lenet.initial_model(1).items()}
@@ -147,18 +153,17 @@ def test_the_clock_charges_what_the_paper_does(
     sets = [
         f"CLIENTS.compute.time={kappa_1 * published.T_COMP * 1000:g}ms",
         f"job.data.provider={__name__}:tiny",
-        f"job.params={{rounds: 2, kappa_1: {kappa_1}, kappa_2: {kappa_2}}}",
+        f"job.params={{rounds: 1, kappa_1: {kappa_1}, kappa_2: {kappa_2}}}",
     ]
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which the folder of the topology is added
     with tierfed.simulate(EXAMPLE / "topology.yaml", sets=sets) as fleet:
         assert fleet.topology.job is not None
         fleet.run_job(program.train, fleet.topology.job.params)
         tiers = fleet.recorder.summary("ok")["tiers"]
-        assert fleet.now == pytest.approx(2 * setting.round_seconds, rel=1e-4)
-        assert tiers["CLIENTS"]["joules"] == pytest.approx(2 * 50 * setting.round_joules, rel=1e-4)
-        assert tiers["CLIENTS"]["messages_up"] == 2 * 50 * kappa_2  # one upload an edge round
-        assert tiers["EDGE_AGGREGATORS"]["messages_up"] == 2 * 5
+        assert fleet.now == pytest.approx(setting.round_seconds, rel=1e-4)
+        assert tiers["CLIENTS"]["joules"] == pytest.approx(50 * setting.round_joules, rel=1e-4)
+        assert tiers["CLIENTS"]["messages_up"] == 50 * kappa_2  # one upload an edge round
+        assert tiers["EDGE_AGGREGATORS"]["messages_up"] == 5
 
 
 # -- the program
@@ -205,3 +210,52 @@ def test_the_program_is_the_loops_of_the_paper() -> None:
 def seed_of(index: int) -> int:
     """The seed of a client in a context whose seed is 0."""
     return int(MemberInfo("", "CLIENTS", index, 4, seed=0).described()[1])
+
+
+# -- the command
+
+
+def quick(out: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """What `reproduce.py --quick` prints, in a folder of its own."""
+    root = EXAMPLE.parents[1]
+    return subprocess.run(
+        [sys.executable, EXAMPLE / "reproduce.py", "--quick", "--out", out],
+        cwd=cache,
+        env={**os.environ, "PYTHONPATH": str(root), "XDG_CACHE_HOME": str(cache), "TIERFED_HOME": str(cache / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Two settings take the clock's time of two rounds each; asked again nothing is run; a lost row alone is."""
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    (cache / "tierfed" / "data").mkdir(parents=True)
+    asked = quick(out, cache)
+    assert asked.returncode == 1
+    assert "tierfed data add mnist-5k" in asked.stderr
+    arrays = {}
+    for part, size in (("train", 4000), ("test", 1000)):
+        x, y = digits(size)
+        arrays |= {f"{part}_x": (x * 255).astype(np.uint8), f"{part}_y": y.astype(np.uint8)}
+    np.savez(cache / "tierfed" / "data" / "mnist-5k.npz", **arrays)
+    first = quick(out, cache)
+    assert first.returncode == 0, first.stderr
+    results = (out / "results.csv").read_text("utf-8")
+    rows = list(csv.DictReader(results.splitlines()))
+    assert [(r["kappa_1"], r["kappa_2"], r["rounds"], r["seconds"]) for r in rows] == [
+        ("60", "1", "2", "5.5926"),
+        ("6", "10", "2", "7.812"),
+    ]
+    assert first.stdout == (out / "table.md").read_text("utf-8")
+    assert "| edge-IID | 6, 10 | 25 |" in first.stdout
+    again = quick(out, cache)
+    assert "2 of 2 runs are in" in again.stderr
+    assert (out / "results.csv").read_text("utf-8") == results
+    (out / "results.csv").write_text("".join(results.splitlines(keepends=True)[:2]), "utf-8")
+    rest = quick(out, cache)
+    assert "1 of 2 runs are in" in rest.stderr
+    last = list(csv.DictReader((out / "results.csv").read_text("utf-8").splitlines()))
+    assert [{**r, "here": ""} for r in last] == [{**r, "here": ""} for r in rows]
