@@ -64,7 +64,7 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "tierfed"
     from matplotlib import pyplot
 
-    figure, grid = pyplot.subplots(2, 2, figsize=(7.2, 5.2), layout="constrained", sharex=True)
+    figure, grid = pyplot.subplots(2, 2, figsize=(7.2, 5.2), layout="constrained", sharex=True, sharey="col")
     looks: dict[str, dict[str, Any]] = {
         "edge-iid": {"color": "#1f4e79", "marker": "o", "linestyle": "-"},
         "edge-noniid": {"color": "#b45309", "marker": "s", "linestyle": "--"},
