@@ -155,11 +155,11 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _fresh(clients: int) -> Figures:
+def _fresh(clients: int, *, sampled: bool = False) -> Figures:
     """Measure in a process of its own."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.fleet", "--one", str(clients)],
+            [sys.executable, "-m", "benchmarks.fleet", "--one", str(clients), *(["--sampled"] if sampled else [])],
             check=True,
             stdout=subprocess.PIPE,
             env={**os.environ, "TIERFED_HOME": home},
@@ -169,8 +169,8 @@ def _fresh(clients: int) -> Figures:
     return figures
 
 
-def rows_of(all_sizes: list[Figures]) -> list[Row]:
-    """Return the rows of what was measured."""
+def rows_of(all_sizes: list[Figures], cohort: Figures | None) -> list[Row]:
+    """Return the rows of what was measured, of everybody and of a cohort in the largest fleet."""
     rows = []
     for one in all_sizes:
         clients = int(one["clients"])
@@ -180,10 +180,18 @@ def rows_of(all_sizes: list[Figures]) -> list[Row]:
             row(f"{name}: a round of averaging, CPU", one["average"], "s"),
             row(f"{name}: a client of it", one["average"] / clients * 1e6, "us"),
             row(f"{name}: a client of a count", one["count"] / clients * 1e6, "us"),
-            row(f"{name}: peak memory", one["peak"], "MiB"),
+            row(f"{name}: a client of a histogram", one["histogram"] / clients * 1e6, "us"),
+            row(f"{name}: peak memory", one["peak"], "MiB", f"<= {ALLOWED:.0f}" if clients >= 1_000_000 else ""),
             row(f"{name}: memory a client", one["bytes"] / 1000, "kB"),
         ]
     most = all_sizes[-1]
+    if cohort is not None:
+        name = f"{int(cohort['clients']):,} clients, one in a hundred drawn"
+        rows += [
+            row(f"{name}: a count, CPU", cohort["count"], "s"),
+            row(f"{name}: a count against one of all", cohort["count"] / most["count"], "x", "<= 0.2"),
+            row(f"{name}: peak memory", cohort["peak"], "MiB"),
+        ]
     tenth = min(all_sizes[:-1], key=lambda one: abs(one["clients"] - most["clients"] / 10))
     for name, told in (("average", "averaging"), ("count", "a count")):
         ratio = most[name] / most["clients"] / (tenth[name] / tenth["clients"])
@@ -221,11 +229,12 @@ def draw(all_sizes: list[Figures], file: Path) -> None:
 
 def run(quick: bool = False, out: Path | None = None) -> list[Row]:
     """Return the rows of this benchmark."""
-    most = int(os.environ.get("TIERFED_CLIENTS", str(SIZES[-1])))
+    most = int(os.environ.get("TIERFED_CLIENTS", str(USUAL)))
     all_sizes = [_fresh(clients) for clients in (QUICK if quick else SIZES) if clients <= most]
     if out is not None:
         draw(all_sizes, out)
-    return rows_of(all_sizes)
+    largest = int(all_sizes[-1]["clients"])  # of a hundred at an edge one is drawn, and of a few one too
+    return rows_of(all_sizes, _fresh(largest, sampled=True) if largest >= 10_000 else None)
 
 
 if __name__ == "__main__":
@@ -233,12 +242,13 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="two small fleets")
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw the curve there, as SVG")
     parser.add_argument("--one", type=int, metavar="CLIENTS", help=argparse.SUPPRESS)
+    parser.add_argument("--sampled", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
         # the module as nodes import it: leaves of __main__ have another name
         from benchmarks import fleet
 
-        print(json.dumps(fleet.measured(given.one)))
+        print(json.dumps(fleet.measured(given.one, sampled=given.sampled)))
     else:
         for each in run(given.quick, given.out):
             print(json.dumps(each))
