@@ -75,6 +75,10 @@ class _Wave:
         self.done = done  # steps
 
 
+_WRITTEN = _Wave([], {}, 1 << 30)
+"""That of members who have sent all they had to."""
+
+
 class Together:
     """See the module docstring; `key` is the invocation's name and attempt."""
 
@@ -91,7 +95,7 @@ class Together:
         self._wave: list[_Wave | None] = [None] * many
         self._row = array("i", [0]) * many  # of each member in its wave
         self._out = bytearray(many)  # for whom it is over
-        self._members = self._over = 0
+        self._members = self._over = self._written = 0
         self._new = _Wave([], {}, 0)
         self._messages: dict[tuple[Site, int], _Message] = {}  # by their first headers
         self._sent: dict[Site, list[_Message | None]] = {s: [None] * many for s in self._receives}  # to each
@@ -216,6 +220,9 @@ class Together:
             self._group.on_frame()
             leaves(header, sealed, sent - before)
             before = sent
+        self._written += step is self._steps[-1]
+        if self._written == self._members:  # nobody needs a value any more, and those of a million are many
+            self._wave = [wave and _WRITTEN for wave in self._wave]
 
     def _fail(self, member: int, error: TierfedError) -> None:
         """A member cannot send what it should."""
