@@ -3,7 +3,7 @@
     check(topology)         raises where the machine has less than the members want, whoever else uses it
     scarce(topology)        what to warn of: there is enough, and others have it now
 
-A member of a group takes about 5.5 kB at the peak of a round; a modelled link, 3 kB more (docs/simulation.md, How
+A member of a group takes about 5.8 kB at the peak of a round; a modelled link, 3 kB more (docs/simulation.md, How
 large).  Messages come on top: they are as large as the program makes them, which is not known here, so what passes is
 not promised to fit.
 
@@ -19,7 +19,7 @@ from tierfed.errors import TopologyError
 from tierfed.topology import Topology
 
 _BASE = 100e6  # bytes of the process without members
-_MEMBER = 5_500  # bytes
+_MEMBER = 5_800  # bytes
 _LINK = 3_000  # bytes of a member whose link is modelled
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
