@@ -103,8 +103,16 @@ def test_what_is_usually_worth_a_try(file: Path) -> None:
     assert found == {
         ("CLIENTS.codec.up",): ["int8", *(c for c in CODECS if c != "int8")],
         ("EDGE_AGGREGATORS.codec.up",): list(CODECS),
-        ("job.params.local_epochs", "job.params.edge_rounds"): [("1", "6"), ("2", "3"), ("3", "2"), ("6", "1")],
+        ("job.params.local_epochs", "job.params.edge_rounds"): [("6", "1"), ("3", "2"), ("2", "3"), ("1", "6")],
     }
+    file.write_text(FILE.replace("local_epochs: 2, edge_rounds: 3", "kappa_1: 15, edge_rounds: 4"))
+    assert [axis.rows for axis in usual(load_topology(file))][-1] == (
+        ("30", "2"),
+        ("20", "3"),
+        ("15", "4"),
+        ("12", "5"),
+        ("10", "6"),
+    )
     [edges] = counts(Space(file, topology, ()))
     assert edges == axis("EDGE_AGGREGATORS.count=0,2,4,8")
 

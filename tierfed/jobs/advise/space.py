@@ -8,7 +8,8 @@ is the tree without that tier: what was below it goes to its parent, over both l
 sum of delays, the roots of summed squares of jitters, both losses).
 
 Without `-s`, `usual` says what is worth a try: a few codecs on the way up of each tier, half and twice as many members
-of each tier in between, and, where the job has `edge_rounds` and `local_epochs`, other ways to share their product.
+of each tier in between, and, where the job is given `edge_rounds` and `kappa_1` or `local_epochs`, other ways to share
+their product.
 
 A candidate is a cell (`jobs.sweep.cells`); `sets` gives the `path=value`s that make it.
 """
@@ -33,6 +34,7 @@ from tierfed.topology.problems import Problems
 from tierfed.topology.units import Duration, Percent, Rate
 
 CODECS = ("none", "int8", "eden(bits=4)", "drive")  # worth a try on a link: 32, 8, 4 and 1 bits a value
+_SHARES = 5  # ways to share a product of edge rounds and local steps that are tried
 _COUNT = ".count"
 _PLACEMENTS = "placements"
 
@@ -205,13 +207,22 @@ def usual(topology: Topology) -> tuple[Axis, ...]:
         codecs = tuple(dict.fromkeys([*(own if len(own) == 1 else ()), *CODECS]))
         axes.append(Axis((f"{placement}.codec.up",), tuple((codec,) for codec in codecs)))
     params = topology.job.params if topology.job is not None else {}
-    edge, local = params.get("edge_rounds"), params.get("local_epochs")
-    if isinstance(edge, int) and isinstance(local, int) and edge * local > 1:
-        product = edge * local
-        shares = [(n, product // n) for n in range(1, product + 1) if product % n == 0]
-        rows = tuple((str(epochs), str(rounds)) for epochs, rounds in shares)
-        axes.append(Axis(("job.params.local_epochs", "job.params.edge_rounds"), rows))
+    edge = params.get("edge_rounds")
+    for name in ("kappa_1", "local_epochs"):
+        local = params.get(name)
+        if isinstance(edge, int) and isinstance(local, int) and edge > 0 and edge * local > 1:
+            rows = tuple((str(steps), str(rounds)) for steps, rounds in _shares(local, edge))
+            axes.append(Axis((f"job.params.{name}", "job.params.edge_rounds"), rows))
+            break
     return tuple(axes)
+
+
+def _shares(local: int, edge: int) -> list[tuple[int, int]]:
+    """Return whole numbers whose product is theirs, with edge rounds that are nearest to `edge`."""
+    product = local * edge
+    found = [(product // n, n) for n in range(1, product + 1) if product % n == 0]
+    nearest = sorted(found, key=lambda pair: abs(math.log(pair[1] / edge)))[:_SHARES]
+    return sorted(nearest, reverse=True)
 
 
 def counts(space: Space) -> tuple[Axis, ...]:
