@@ -5,7 +5,7 @@
     accuracy              0.784     0.781
     bytes_up.CLIENTS      131 MB    33.1 MB
 
-Where there are more columns than the terminal has room for, each is a row, and then a paragraph.
+Where there are more columns than the terminal has room for, each is a paragraph.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ def table_of(compared: Compared, width: int | None) -> str:
     drawn = table(across[0], across[1:])
     if width is None or max(len(line) for line in drawn.splitlines()) <= width:
         return drawn
-    rows = [[_title(cell, compared), *column] for cell, column in zip(compared.cells, columns, strict=True)]
-    return table(["", *heads], rows, width)
+    told = []
+    for cell, column in zip(compared.cells, columns, strict=True):
+        lines = (f"  {head}  {said}" for head, said in zip(heads, column, strict=True) if said != "-")
+        told.append("\n".join([_title(cell, compared), *lines]))
+    return "\n".join(told)
 
 
 def _title(cell: Cell, compared: Compared) -> str:

@@ -143,7 +143,7 @@ def of_sweep(folder: Path) -> Compared:
         cells=[Cell(name, s, of) for name, (s, of) in zip(named, cells.values(), strict=True)],
         commands=[[str(word) for word in command]] if isinstance(command, list) else [],
         folder=str(manifest.get("folder", "")),
-        file=str(manifest.get("file", "")),
+        file=Path(str(manifest.get("file", ""))).name,
     )
 
 

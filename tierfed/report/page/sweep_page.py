@@ -228,8 +228,8 @@ def _configuration(compared: Compared, first: StoredRun) -> Html:
 
 
 def _again(compared: Compared) -> Html:
+    first = compared.first
+    folder = compared.folder or (str(first.origin.get("folder", "")) if first is not None else "")
     if compared.commands:
-        return Html(
-            parts.tag("p", "The same again, from the same folder:") + parts.commands(compared.commands, compared.folder)
-        )
+        return Html(parts.tag("p", "The same again, from the same folder:") + parts.commands(compared.commands, folder))
     return parts.missing("No command is on record.")
