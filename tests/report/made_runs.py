@@ -154,7 +154,7 @@ def made_history(folder: Path, rounds: int) -> None:
 def made_split(folder: Path, members: int, labels: Sequence[str] = ("shirt", "bag", "boot")) -> None:
     """Write a split in which member i has i, 1 and 0 examples."""
     table = {f"c-{at}": [at, 1, *[0] * (len(labels) - 2)] for at in range(members)}
-    plain = {"rule": "dirichlet(alpha=0.3)", "seed": 7, "labels": list(labels), "members": table}
+    plain = {"rule": {"dirichlet": {"alpha": 0.3}}, "seed": 7, "labels": list(labels), "members": table}
     (folder / "split.json").write_text(json.dumps(plain))
 
 

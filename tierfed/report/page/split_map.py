@@ -46,9 +46,21 @@ def read(run: StoredRun) -> Split | None:
         for name, counts in mapping(found.get("members")).items()
         if _fits(counts, labels)
     }
-    rule = found.get("rule")
-    said = rule if isinstance(rule, str) else json.dumps(rule, default=str)
-    return Split(said, str(found.get("seed")), [str(one) for one in labels], members) if members else None
+    return (
+        Split(_said(found.get("rule")), str(found.get("seed")), [str(one) for one in labels], members)
+        if members
+        else None
+    )
+
+
+def _said(rule: Any) -> str:
+    """Return a rule as one says it: `{"dirichlet": {"alpha": 0.3}}` is dirichlet(alpha=0.3)."""
+    if isinstance(rule, dict) and len(rule) == 1:
+        [(name, options)] = rule.items()
+        if isinstance(options, dict):
+            return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
+        return f"{name}({options})"
+    return rule if isinstance(rule, str) else json.dumps(rule, default=str)
 
 
 def _fits(counts: Any, labels: Sequence[Any]) -> bool:

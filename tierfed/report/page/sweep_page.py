@@ -197,7 +197,7 @@ def _tiers(cell: Cell) -> dict[str, Tier]:
 
     like = cell.runs[0].tiers if cell.runs else {}
     found = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: list(like).index(name) if name in like else len(like)):
         of = like.get(name, Tier())
         found[name] = Tier(
             of.nodes,
