@@ -59,7 +59,7 @@ def little_grace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("variant", "words"),
     [
-        (Variant(FILE), ["simulate", str(FILE)]),
+        (Variant(FILE), ["simulate", str(FILE), "--no-history"]),
         (
             Variant(FILE, ("a=1", "b=[x, y]"), seed=3, clients=10, history=True),
             ["simulate", str(FILE), "--set", "a=1", "--set", "b=[x, y]", "--set", "seed=3"]
