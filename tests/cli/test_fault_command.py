@@ -18,7 +18,7 @@ def becomes(pid: int, states: str) -> bool:
     while time.monotonic() < until:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the latter while it goes
             state = "-"
         if state in states:
             return True
