@@ -27,6 +27,7 @@ job:
   params: {rounds: 8, local_epochs: 1, lr: 0.1, batch: 32}
   data: {dataset: fashion-mnist-6k, split: iid}
 """
+UNMODELLED = ("--set", "placements={SERVER: {}, CLIENTS: {parent: SERVER, count: 4}}")
 WANTED = ("--target", "accuracy=0.6", "--minimise", "time")
 
 
@@ -80,6 +81,7 @@ def test_what_nothing_reaches_and_what_cannot_run_is_told(here: Run, file: Path)
         ((*WANTED, "-s", "EDGE_AGGREGATORS.count=two"), "two is no count"),
         ((*WANTED, "--set", "job.program=tierfed.learning.fedavg:trian"), "did you mean 'train'?"),
         ((*WANTED, "-s", "nonsense"), "expected PATH=V1,V2"),
+        ((*WANTED, *UNMODELLED), "no links and no devices are modelled, so rounds take no virtual time"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(

@@ -86,7 +86,7 @@ def command(
     from tierfed.report.advice_view import advice_view
 
     wanted = Target.parse(target)
-    space = _space(Path(file), tuple(axis(text) for text in axes), sets, output)
+    space = _space(Path(file), tuple(axis(text) for text in axes), sets, minimise, output)
     most = rounds or _rounds_of(space.topology)
     asked = search.Question(space, wanted, minimise, candidates, most, seeds)  # type: ignore[arg-type]
     home = _home()
@@ -108,7 +108,7 @@ def command(
         raise Told(failure.RUN_FAILED)
 
 
-def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], output: Output) -> Space:
+def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], minimise: str, output: Output) -> Space:
     """Return what is varied, `axes` or what is usually worth a try.  Raises what is wrong with it."""
     from tierfed.errors import JobError, SweepError
     from tierfed.jobs.advise.search import ROUNDS
@@ -119,8 +119,13 @@ def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], output: Ou
     topology = load_topology(file, sets)
     if topology.job is None:
         raise JobError("the file has no job", where=str(file), mend="write `job: {program: module:function}`")
-    if not any(node.link or node.device or node.interface for node in topology.nodes.values()):
-        output.warn(f"{file}: no links and no devices are modelled, so rounds take no virtual time")
+    modelled = any(node.link or node.device or node.interface for node in topology.nodes.values())
+    if minimise == "time" and not modelled:
+        raise SweepError(
+            "no links and no devices are modelled, so rounds take no virtual time",
+            where=str(file),
+            mend="write `link:` and `compute:` at its placements, or minimise bytes",
+        )
     name = ROUNDS.rpartition(".")[2]
     with output.user_code():
         if name not in load_job(topology.job.program, file.absolute().parent).parameters:
