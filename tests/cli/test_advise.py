@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +82,12 @@ def test_what_nothing_reaches_and_what_cannot_run_is_told(here: Run, file: Path)
         ((*WANTED, "-s", "EDGE_AGGREGATORS.count=two"), "two is no count"),
         ((*WANTED, "--set", "job.program=tierfed.learning.fedavg:trian"), "did you mean 'train'?"),
         ((*WANTED, "-s", "nonsense"), "expected PATH=V1,V2"),
-        ((*WANTED, *UNMODELLED), "no links and no devices are modelled, so rounds take no virtual time"),
+        ((*WANTED, *UNMODELLED), "no links and no devices are modelled, so rounds take no time"),
+        ((*WANTED, "-s", "CLIENTS.codc.up=none,int8"), "did you mean 'codec'?"),
+        (("--target", "loss=0.6", "--minimise", "time"), "'loss=0.6' would be at least 0.6"),
+        ((*WANTED, "-o", "nowhere/x.yaml"), "--out: nowhere/x.yaml cannot be written"),
+        ((*WANTED, "-o", "."), "--out: . cannot be written"),
+        ((*WANTED, "-o", "phones.yaml"), "--out: that is the file that is asked about"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(
@@ -92,3 +98,23 @@ def test_what_is_wrong_is_told_before_anything_runs(
     assert code == 2
     assert told in err
     assert not (folder / ".tierfed" / "advice").exists()
+
+
+def test_a_file_without_links_has_no_time(here: Run, folder: Path, file: Path) -> None:
+    """All would cost nothing, so nothing could be advised."""
+    file.write_text(re.sub(r", (link|compute): \{[^}]*\}", "", FILE))
+    code, _, err = here("advise", "phones.yaml", *WANTED)
+    assert code == 2
+    assert "--minimise time: no links and no devices are modelled, so rounds take no time" in err
+
+
+def test_advice_is_not_written_where_its_program_is_not(here: Run, folder: Path, file: Path) -> None:
+    """A program beside the file would not be found from elsewhere."""
+    (folder / "mine.py").write_text("from tierfed.learning.fedavg import train\n")
+    (folder / "else").mkdir()
+    file.write_text(FILE.replace("tierfed.learning.fedavg:train", "mine:train"))
+    code, _, err = here("advise", "phones.yaml", *WANTED, "-o", "else/x.yaml")
+    assert code == 2
+    assert (
+        f"--out: mine lies beside phones.yaml, and would not be found from there\n  to mend: write into {folder}" in err
+    )

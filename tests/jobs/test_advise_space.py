@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tierfed
-from tierfed.errors import SweepError
+from tierfed.errors import SweepError, TopologyError
 from tierfed.jobs.advise.space import CODECS, Space, counts, usual
 from tierfed.jobs.sweep.cells import Cell
 from tierfed.jobs.sweep.grammar import axis
@@ -141,3 +141,67 @@ def test_an_advised_file_is_the_topology_that_was_simulated(file: Path) -> None:
     assert again.to_yaml() == simulated.to_yaml()
     assert "x-wan" not in text
     assert "count: 2" in text
+
+
+def test_what_is_set_is_set_in_other_trees_too(file: Path) -> None:
+    """`--set` and other axes hold whatever the count is, also above what members or overrides say."""
+    file.write_text(FILE.replace("codec: {up: int8}", "overrides: [{match: {i: 0-2}, codec: {up: drive}}]"))
+    sets = ("CLIENTS.link.delay=200ms", "CLIENTS.codec.up=bf16", "seed=9")
+    space = Space(file, load_topology(file, sets), (), sets)
+    for count in ("2", "0"):
+        topology = load_topology(file, space.made(Cell(2, {"EDGE_AGGREGATORS.count": count})))
+        clients = topology.members(tierfed.CLIENTS)
+        assert topology.seed == 9
+        assert {c.codec_up for c in clients} == {"bf16"}
+        delays = {round(c.link.delay, 6) for c in clients if c.link is not None}
+        assert delays == {0.2 if count == "2" else 0.24}
+    varied = Space(file, load_topology(file), ()).made(
+        Cell(2, {"EDGE_AGGREGATORS.count": "0", "EDGE_AGGREGATORS.link.delay": "1s", "CLIENTS.link.delay": "100ms"})
+    )
+    assert {c.link.delay for c in load_topology(file, varied).members(tierfed.CLIENTS) if c.link} == {1.1}
+
+
+def test_overrides_hold_in_other_trees_too(file: Path) -> None:
+    """A member that the file sets apart stays so where a count is another, as in the file that is written."""
+    apart = "codec: {up: int8}\n    overrides: [{match: {i: 0}, codec: {up: drive}}]"
+    file.write_text(FILE.replace("codec: {up: int8}", apart))
+    sets = Space(file, load_topology(file), ()).made(Cell(2, {"EDGE_AGGREGATORS.count": "2"}))
+    written = file.with_name("advised.yaml")
+    written.write_text(changed(file, sets))
+    simulated = load_topology(file, sets)
+    assert {c.codec_up for c in simulated.members(tierfed.CLIENTS)} == {"int8", "drive"}
+    assert load_topology(written).to_yaml() == simulated.to_yaml()
+
+
+def test_links_of_the_defaults_count_for_each_of_two_in_a_row(file: Path) -> None:
+    """A delay that both tiers have from the defaults is there twice."""
+    text = FILE.replace("placements:", "defaults: {link: {delay: 10ms}}\nplacements:").replace(", link: *wan", "")
+    file.write_text(text.replace("delay: 30ms, ", ""))
+    topology = made(file, EDGE_AGGREGATORS__count="0")
+    assert {c.link.delay for c in topology.members(tierfed.CLIENTS) if c.link} == {0.02}
+
+
+def test_a_tier_with_different_links_cannot_go(file: Path) -> None:
+    """There is no one link that is two in a row, so it is refused, and not tried unasked."""
+    file.write_text(FILE.replace("link: *wan", "link: *wan, overrides: [{match: {i: 0}, link: {delay: 1s}}]"))
+    with pytest.raises(SweepError, match="members of EDGE_AGGREGATORS have links of their own"):
+        made(file, EDGE_AGGREGATORS__count="0")
+    [edges] = counts(Space(file, load_topology(file), ()))
+    assert edges.rows == (("2",), ("4",), ("8",))
+
+
+def test_a_tier_that_names_need_is_not_left_out(file: Path) -> None:
+    """Without edges there would be no label for the clients' names, so no candidate is spent on that."""
+    named = FILE.replace("count: 4,", "members: {a: {labels: {r: x}}, b: {labels: {r: y}}},")
+    file.write_text(named.replace("per_parent: 5", 'per_parent: 5\n    name: "c-{parent.labels.r}-{i}"'))
+    assert counts(Space(file, load_topology(file), ())) == ()
+
+
+def test_a_path_that_is_misspelt_is_told_before_anything_runs(file: Path) -> None:
+    """With what was meant; of one value among others that are good nothing is said yet; rounds are no axis."""
+    topology = load_topology(file)
+    with pytest.raises(TopologyError, match="placements.CLIENTS.codc: unknown field; did you mean 'codec'"):
+        Space(file, topology, (axis("CLIENTS.codc.up=none,int8"),)).check_axes()
+    Space(file, topology, (axis("CLIENTS.codec.up=nonsense,int8"),)).check_axes()
+    with pytest.raises(SweepError, match="rounds are what a search decides"):
+        Space(file, topology, (axis("job.params.rounds=1,2"),)).check_axes()

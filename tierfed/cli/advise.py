@@ -74,6 +74,7 @@ def command(
 ) -> None:
     """Search which tiers, edge rounds and codecs reach a target at least cost, under the links of FILE."""
     import os
+    import shlex
     from pathlib import Path
 
     from tierfed.cli.interruption import interruptible
@@ -86,21 +87,24 @@ def command(
     from tierfed.report.advice_view import advice_view
 
     wanted = Target.parse(target)
-    space = _space(Path(file), tuple(axis(text) for text in axes), sets, minimise, output)
+    space = _space(Path(file), tuple(axis(text) for text in axes), sets, output)
+    _check_cost(space, minimise)
     most = rounds or _rounds_of(space.topology)
     asked = search.Question(space, wanted, minimise, candidates, most, seeds)  # type: ignore[arg-type]
-    home = _home()
     advised = Path(out) if out is not None else space.file.with_name(f"{space.file.stem}.advised.yaml")
+    _check_out(advised, space)
+    home = _home()
     at_once = jobs or len(os.sched_getaffinity(0))
     with interruptible(output, "the runs are being ended; a moment"), advice_view(asked, output) as watching:
         found = search.advise(asked, home, jobs=at_once, watch=watching)
-    document = {"schema_version": 1, "status": "ok", "file": str(space.file), **search.document(found, asked)}
+    status = "ok" if found.best is not None else "failed"
+    document = {"schema_version": 1, "status": status, "file": str(space.file), **search.document(found, asked)}
     for line in told(found, asked, output.width):
         output.say(line)
     if found.best is not None:
         advised.write_text(_head(found, asked) + search.written(found, asked), encoding="utf-8")
         document |= {"topology": str(advised)}
-        output.say(f"  {failure.shown(advised)}: tierfed up {failure.shown(advised)}")
+        output.say(f"  {failure.shown(advised)}: {shlex.join(['tierfed', 'up', failure.shown(advised)])}")
     _keep(home, document)
     output.say(f"  {failure.shown(home)}: {found.runs} runs, {found.rounds} rounds simulated")
     output.document(document | {"folder": str(home)})
@@ -108,24 +112,16 @@ def command(
         raise Told(failure.RUN_FAILED)
 
 
-def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], minimise: str, output: Output) -> Space:
+def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], output: Output) -> Space:
     """Return what is varied, `axes` or what is usually worth a try.  Raises what is wrong with it."""
     from tierfed.errors import JobError, SweepError
-    from tierfed.jobs.advise.search import ROUNDS
-    from tierfed.jobs.advise.space import Space, counts, usual
+    from tierfed.jobs.advise.space import ROUNDS, Space, counts, usual
     from tierfed.jobs.program import load_job
     from tierfed.topology import load_topology
 
     topology = load_topology(file, sets)
     if topology.job is None:
         raise JobError("the file has no job", where=str(file), mend="write `job: {program: module:function}`")
-    modelled = any(node.link or node.device or node.interface for node in topology.nodes.values())
-    if minimise == "time" and not modelled:
-        raise SweepError(
-            "no links and no devices are modelled, so rounds take no virtual time",
-            where=str(file),
-            mend="write `link:` and `compute:` at its placements, or minimise bytes",
-        )
     name = ROUNDS.rpartition(".")[2]
     with output.user_code():
         if name not in load_job(topology.job.program, file.absolute().parent).parameters:
@@ -139,6 +135,44 @@ def _space(file: Path, axes: tuple[Axis, ...], sets: tuple[str, ...], minimise: 
         )
     space.check_axes()
     return space
+
+
+def _check_cost(space: Space, objective: str) -> None:
+    """Raise SweepError if nothing in the file costs what is to be minimised."""
+    from tierfed.errors import SweepError
+
+    nodes = space.topology.nodes.values()
+    if objective == "time" and not any(node.link or node.device or node.interface for node in nodes):
+        raise SweepError(
+            "no links and no devices are modelled, so rounds take no time",
+            where="--minimise time",
+            mend="write `link: {rate: 4mbit, delay: 30ms}` at a placement, or minimise bytes",
+        )
+
+
+def _check_out(advised: Path, space: Space) -> None:
+    """Raise SweepError, before hours of runs, if what is advised could not be written, or not be brought up there."""
+    import os
+
+    from tierfed.errors import SweepError
+
+    folder = advised.absolute().parent
+    if advised.is_dir() or not (folder.is_dir() and os.access(advised if advised.exists() else folder, os.W_OK)):
+        raise SweepError(f"{advised} cannot be written", where="--out", mend="name a file in a folder that is there")
+    if advised.exists() and advised.samefile(space.file):
+        raise SweepError("that is the file that is asked about", where="--out", mend="give another name")
+    if folder.resolve() == space.file.parent:
+        return
+    job = space.topology.job
+    provider = (job.data or {}).get("provider") if job is not None else None
+    for name in (job.program if job is not None else None, provider):
+        module = str(name or "").partition(":")[0].partition(".")[0]
+        if module and any((space.file.parent / f"{module}{end}").exists() for end in (".py", "/__init__.py")):
+            raise SweepError(
+                f"{module} lies beside {space.file.name}, and would not be found from there",
+                where="--out",
+                mend=f"write into {space.file.parent}",
+            )
 
 
 def _rounds_of(topology: Topology) -> int:

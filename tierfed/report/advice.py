@@ -15,6 +15,7 @@ import math
 from tierfed.jobs.advise.curves import Objective
 from tierfed.jobs.advise.search import Advice, Question
 from tierfed.report.quantities import number, seconds
+from tierfed.report.sweep_view import counted
 from tierfed.report.table import table
 from tierfed.topology.draw import size
 
@@ -63,13 +64,13 @@ def cheapest(advice: Advice, question: Question) -> list[str]:
     seeds = f"{best.seeds} seeds" if best.seeds > 1 else "one seed"
     missed = "" if best.reached == best.seeds else f", of which {best.seeds - best.reached} did not reach it"
     mean = cost(best.cost.mean, objective)
-    lines.append(f"  {objective} {mean}{spread} over {seeds}{missed}; at most {best.most_rounds} rounds")
+    lines.append(f"  {objective} {mean}{spread} over {seeds}{missed}; at most {counted(best.most_rounds, 'round')}")
     own = advice.candidates.get(0)
     if own is not None and best.cell.values:
         if own.reached:
             lines.append(f"  {_OWN}: {cost(own.cost, objective)}, {own.cost / best.cost.mean:.1f}x as much")
         else:
-            lines.append(f"  {_OWN} does not get there in {own.curve.rounds} rounds")
+            lines.append(f"  {_OWN} does not get there in {counted(own.curve.rounds, 'round')}")
     return lines
 
 

@@ -18,6 +18,7 @@ from tierfed.report.advice import cost
 from tierfed.report.output import Output
 from tierfed.report.progress import Line
 from tierfed.report.quantities import number
+from tierfed.report.sweep_view import counted
 
 _BAR = 20  # columns
 
@@ -46,7 +47,7 @@ class PlainSearch:
     def step(self, what: str, runs: int, rounds: int) -> None:
         """Say what begins."""
         self._steps += 1
-        self._output.say(f"step {self._steps}: {runs} {what} × {rounds} rounds")
+        self._output.say(f"step {self._steps}: {runs} {what} × {counted(rounds, 'round')}")
 
     def done(self, cell: Cell, curve: Curve | None) -> None:
         """Say what has failed."""

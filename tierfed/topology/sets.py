@@ -43,6 +43,9 @@ def apply_sets(document: Document, sets: Sequence[str], problems: Problems) -> l
             for leaf in leaves:
                 for end in range(len(full), len(leaf) + 1):
                     document.keys[leaf[:end]] = document.values[leaf[:end]] = place
+            if full == ("placements",):  # another tree, as if the file had it: its members' own values outrank a tier's
+                written = [before for before in written if before[0] != "placements"]
+                continue
             written += [leaf for leaf in leaves if leaf not in written]
     return written
 

@@ -26,6 +26,7 @@ Objective = Literal["time", "bytes", "energy"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 _TARGET = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(=|>=|<=|<|>)\s*([-+0-9.eE]+)\s*")
+_FALLING = {"loss", "error", "err", "mse", "rmse", "mae", "nmse", "perplexity", "regret"}  # words of what should fall
 _COLUMNS = {"time": ("seconds",), "bytes": ("bytes_up.", "bytes_down."), "energy": ("joules.",)}
 
 
@@ -48,6 +49,12 @@ class Target:
         if match is None or not math.isfinite(value):
             raise SweepError(
                 f"{text!r} is no target", where="--target", mend="write accuracy=0.8, or loss<=0.6 for what should fall"
+            )
+        if match[2] == "=" and _FALLING.intersection(re.split(r"[\W_]+", match[1].lower())):
+            raise SweepError(
+                f"{text!r} would be at least {value:g}",
+                where="--target",
+                mend=f"write {match[1]}<={match[3]} for at most, {match[1]}>={match[3]} if it is to rise",
             )
         return Target(match[1], value, match[2] in ("<", "<="))
 

@@ -19,7 +19,7 @@ from typing import Protocol
 from tierfed.errors import SweepError
 from tierfed.jobs.advise import curves, halving
 from tierfed.jobs.advise.curves import Curve, Objective, Target
-from tierfed.jobs.advise.space import Space
+from tierfed.jobs.advise.space import ROUNDS, Space
 from tierfed.jobs.sweep.cells import Cell
 from tierfed.jobs.sweep.results import Spread
 from tierfed.jobs.sweep.variant import Outcome, Variant, run_all
@@ -27,7 +27,6 @@ from tierfed.topology.changed import changed
 
 _OWN = 0  # the number of the file as it is
 _FINALISTS = 2  # are run with all seeds
-ROUNDS = "job.params.rounds"
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ class _Search:
     def _curve(self, number: int, outcome: Outcome) -> Curve | None:
         if outcome.error is not None or outcome.run is None:
             what = outcome.error.what if outcome.error is not None else "it did not run"
-            self._advice.left_out[number] = self._cells[number], what.partition("\n")[0]
+            self._advice.left_out[number] = self._cells[number], _reason(what)
             return None
         return curves.read(self._home / "runs" / outcome.run, self._asked.target.metric, self._asked.objective)
 
@@ -215,6 +214,12 @@ class _Search:
             cell = advice.candidates[at].cell
             chosen.append(Best(cell, self._sets[at], spread, max(ends) + 1, len(ends), len(seeds)))
         advice.best = min(chosen, key=lambda best: (-best.reached, best.cost.mean))
+
+
+def _reason(what: str) -> str:
+    """Return the first problem of an error, without the `--set` that wrote it: that may be all placements."""
+    first = what.partition("\n")[0]
+    return first.partition(": error: ")[2] or first if first.startswith("--set ") else first
 
 
 def _until(curve: Curve, target: Target) -> float:

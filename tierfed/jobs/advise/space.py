@@ -19,24 +19,29 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tierfed.errors import SweepError
+from tierfed.errors import SweepError, TopologyError
 from tierfed.jobs.sweep.cells import Cell, cells
 from tierfed.jobs.sweep.grammar import Axis
-from tierfed.topology import Topology
+from tierfed.topology import Topology, load_topology
 from tierfed.topology.positions import read
 from tierfed.topology.problems import Problems
+from tierfed.topology.sets import apply_sets
+from tierfed.topology.spec import TOP_LEVEL
 from tierfed.topology.units import Duration, Percent, Rate
 
 CODECS = ("none", "int8", "eden(bits=4)", "drive")  # worth a try on a link: 32, 8, 4 and 1 bits a value
+ROUNDS = "job.params.rounds"
 _SHARES = 5  # ways to share a product of edge rounds and local steps that are tried
 _COUNT = ".count"
 _PLACEMENTS = "placements"
+_SHAPE = ("parent", "count", "per_parent", "fan_in", "distribute", "members")  # fields of who is whose child
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,21 @@ class Space:
         plain = [f"{p}={v}" for p, v in cell.values.items() if self.counted(p) is None]
         if not counts:
             return *self.sets, *plain
-        without = {tier for tier, count in counts.items() if count == 0}
-        kept = [one for one in plain if one.partition("=")[0].removeprefix("placements.").split(".")[0] not in without]
-        return *self.sets, f"{_PLACEMENTS}={json.dumps(self._reshaped(counts))}", *kept
+        sets = (*self.sets, *plain)
+        placements, moved = self._reshaped(counts, sets)
+        others = [one for one in sets if not _of_placements(one)]
+        kept = [one for one in sets if _of_placements(one) and _survives(one, placements, moved)]
+        return *others, f"{_PLACEMENTS}={json.dumps(placements)}", *kept
 
-    def _reshaped(self, counts: Mapping[str, int]) -> dict[str, Any]:
-        """Return the file's placements with other counts of some tiers, and without those that are to have none."""
-        placements: dict[str, Any] = {name: dict(of or {}) for name, of in self._written()[_PLACEMENTS].items()}
+    def _reshaped(self, counts: Mapping[str, int], sets: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
+        """Return the placements with other counts of some tiers, without those that have none, and who has moved up.
+
+        `sets` are made first: a link that is varied is one of the links in a row.
+        """
+        written = self._written(sets)
+        placements: dict[str, Any] = {name: dict(of or {}) for name, of in written[_PLACEMENTS].items()}
+        usual = (written.get("defaults") or {}).get("link") or {}
+        moved: set[str] = set()
         members = {str(p): len(self.topology.members(p)) for p in self.topology.hierarchy.placements}
         for tier, count in counts.items():
             own = placements[tier]
@@ -123,23 +136,55 @@ class Space:
                 if below.get("parent") == tier:
                     _dealt(below, members[name], f"{name}.count")
                     if not count:
+                        self._check_alike(tier, name)
                         below["parent"] = own["parent"]
-                        below |= _in_a_row(below.get("link"), own.get("link"))
+                        below |= _in_a_row({**usual, **(below.get("link") or {})}, {**usual, **(own.get("link") or {})})
+                        moved.add(name)
             if count:
                 _dealt(own, count, f"{tier}.count")
             else:
                 del placements[tier]
-        return placements
+        return placements, moved
 
-    def _written(self) -> Mapping[str, Any]:
+    def _check_alike(self, *tiers: str) -> None:
+        """Raise SweepError if members of one of `tiers` differ in their links: then no link is the two in a row."""
+        for placement in self.topology.hierarchy.placements:
+            links = {member.link for member in self.topology.members(placement)} if str(placement) in tiers else set()
+            if len(links) > 1:
+                raise SweepError(
+                    f"members of {placement} have links of their own, so {tiers[0]} cannot go",
+                    where=f"-s {tiers[0]}.count",
+                    mend="write one link for all of them, or leave 0 out",
+                )
+
+    def _written(self, sets: Sequence[str]) -> Mapping[str, Any]:
         problems = Problems()
-        document: Mapping[str, Any] = read(self.file, problems).data
+        read_document = read(self.file, problems)
+        apply_sets(read_document, sets, problems)
+        problems.raise_if_any()
+        document: Mapping[str, Any] = read_document.data
         return document
 
     def check_axes(self) -> None:
-        """Raise SweepError for an axis that cannot be made at all."""
+        """Raise SweepError for a count that cannot be, and TopologyError for an axis of which no value can.
+
+        A path is misspelt in all candidates alike; one value of several is left out later, with the reason.
+        """
         for cell in cells(self.axes):
+            if ROUNDS in cell.values:
+                raise SweepError(
+                    "rounds are what a search decides", where=f"-s {ROUNDS}", mend="say how many at most by --rounds"
+                )
             self.made(cell)
+        for axis in self.axes:
+            for number, row in enumerate(axis.rows, 1):
+                sets = self.made(Cell(1, {p: v for p, v in zip(axis.paths, row, strict=True) if v}))
+                try:
+                    load_topology(self.file, sets)
+                    break
+                except TopologyError:
+                    if number == len(axis.rows):
+                        raise
 
 
 def _dealt(placement: dict[str, Any], count: int, where: str) -> None:
@@ -150,6 +195,25 @@ def _dealt(placement: dict[str, Any], count: int, where: str) -> None:
     for key in ("per_parent", "fan_in"):
         placement.pop(key, None)
     placement |= {"count": count, "distribute": "round_robin"}
+
+
+def _steps(text: str) -> list[str]:
+    """Return the steps of the path of a `path=value`, from a placement or a field of the file on."""
+    return re.split(r"[.\[]", text.partition("=")[0].strip().removeprefix(f"{_PLACEMENTS}."))
+
+
+def _of_placements(text: str) -> bool:
+    first = _steps(text)[0]
+    return first == _PLACEMENTS or first not in TOP_LEVEL
+
+
+def _survives(text: str, placements: Mapping[str, Any], moved: set[str]) -> bool:
+    """Return whether a `path=value` can be set once more when the tiers have changed, to outrank members' own values.
+
+    What says who is whose child is in the placements by then, and so is the link of who has moved up.
+    """
+    tier, *of = _steps(text)
+    return tier in placements and of[:1] != [] and of[0] not in _SHAPE and not (of[0] == "link" and tier in moved)
 
 
 def _in_a_row(below: Any, above: Any) -> dict[str, Any]:
@@ -169,6 +233,8 @@ def _in_a_row(below: Any, above: Any) -> dict[str, Any]:
         joined["jitter"] = _seconds(math.hypot(*(_duration(link.get("jitter")) for link in links)))
         if "distribution" in second:
             joined.setdefault("distribution", second["distribution"])
+        if "correlation" in second:
+            joined.setdefault("correlation", second["correlation"])
     if "loss" in first or "loss" in second:
         passed = Fraction(1)
         for link in links:
@@ -234,8 +300,8 @@ def counts(space: Space) -> tuple[Axis, ...]:
         possible = []
         for count in tried:
             try:
-                space.made(Cell(1, {f"{tier}{_COUNT}": str(count)}))
-            except SweepError:
+                load_topology(space.file, space.made(Cell(1, {f"{tier}{_COUNT}": str(count)})))
+            except (SweepError, TopologyError):
                 continue
             possible.append((str(count),))
         if len(possible) > 1:
