@@ -1,6 +1,6 @@
 """Published and reproduced, side by side: a table in Markdown and a figure in SVG.
 
-    | edge-IID | 60, 1 | 138 | 101.3 (95 to 108) | 385.9 | …
+    | edge-IID | 60, 1 | 3 | 138 | 101.3 (95 to 108) | 385.9 | …
 
 A reproduced figure is the mean of the seeds and their range.  Where a seed did not get to the accuracy, there is no
 mean: the table says how many did.
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 COURSE = ("setting", "seed", "round", "seconds", "joules", "accuracy")
 TITLES = {"edge-iid": "edge-IID", "edge-noniid": "edge-non-IID"}
 HEADER = (
-    "| edges | kappa_1, kappa_2 | rounds: published | reproduced | seconds: published | reproduced | joules: published"
-    " | reproduced |\n|---|---|---|---|---|---|---|---|\n"
+    "| edges | kappa_1, kappa_2 | seeds | rounds: published | reproduced | seconds: published | reproduced"
+    " | joules: published | reproduced |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
@@ -39,7 +39,7 @@ def table(rows: Sequence[Row]) -> str:
         mine = of(setting, rows)
         if not mine:
             continue
-        cells = [TITLES[setting.split], f"{setting.kappa_1}, {setting.kappa_2}"]
+        cells = [TITLES[setting.split], f"{setting.kappa_1}, {setting.kappa_2}", f"{len(mine)}"]
         published = (f"{setting.rounds}", f"{setting.seconds:.1f}", f"{setting.joules:.1f}")
         for name, digits, said in zip(("rounds", "seconds", "joules"), (0, 1, 1), published, strict=True):
             cells += [said, _spread([getattr(r, name) for r in mine], digits, sum(r.reached for r in mine))]

@@ -250,7 +250,7 @@ def test_the_command_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
         ("6", "10", "2", "7.812"),
     ]
     assert first.stdout == (out / "table.md").read_text("utf-8")
-    assert "| edge-IID | 6, 10 | 25 |" in first.stdout
+    assert "| edge-IID | 6, 10 | 1 | 25 |" in first.stdout
     again = quick(out, cache)
     assert "2 of 2 runs are in" in again.stderr
     assert (out / "results.csv").read_text("utf-8") == results
