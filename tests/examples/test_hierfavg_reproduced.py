@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def tiny(uri: str, type: Any, member: Any) -> Any:
     return digits(10) if uri == "test" else tuple(part[member.index % 10 :][:1] for part in digits(10))
 
 
+@pytest.fixture(autouse=True)
+def plain_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Numpy's loops, whose bits are those of the compiled, and one BLAS thread: nothing to wait for."""
+    for name, loop in zip(("pooled", "unpooled", "spread"), loops.SLOW, strict=True):
+        monkeypatch.setattr(lenet, name, loop)
+    with threadpool_limits(1):
+        yield
+
+
 # -- the network
 
 
@@ -50,11 +60,8 @@ def test_the_network_has_the_papers_parameters() -> None:
     assert sum(part.size for part in lenet.initial_model(0).values()) == 21_840
 
 
-def test_the_gradient_is_that_of_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradient_is_that_of_finite_differences() -> None:
     """In float64, each part's largest slope and three others are what the loss does under a small step."""
-    monkeypatch.setattr(lenet, "pooled", loops.pooled)  # whose bits are those of the compiled, in float32 alone
-    monkeypatch.setattr(lenet, "unpooled", loops.unpooled)
-    monkeypatch.setattr(lenet, "spread", loops.spread)
     x, y = digits(3)
     x = x.astype(np.float64)
     model = {name: part.astype(np.float64) for name, part in lenet.initial_model(1).items()}
@@ -71,6 +78,7 @@ def test_the_gradient_is_that_of_finite_differences(monkeypatch: pytest.MonkeyPa
             assert slopes[name][i] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-4, abs=1e-8), (name, i)
 
 
+@pytest.mark.slow
 def test_compiled_loops_give_the_bits_of_numpy() -> None:
     """Maxima, which pixel they are, the way back and sums of copies, with equal pixels and with none above zero."""
     if loops.FAST is None:
