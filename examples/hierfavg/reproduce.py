@@ -2,7 +2,7 @@
 
     python examples/hierfavg/reproduce.py                  all, in about half an hour
     python examples/hierfavg/reproduce.py --quick          two settings, two rounds each, in a quarter of a minute
-    python examples/hierfavg/reproduce.py --settings edge-iid/6x10 edge-noniid/6x10 --seeds 7
+    python examples/hierfavg/reproduce.py --settings edge-iid/6x10 edge-noniid/6x10 --seeds 7 --lr 0.01
 
 It writes results.csv (a row a run), rounds.csv (a row a round), table.md and figure.svg to `hierfavg-results/`.
 
@@ -36,7 +36,7 @@ import tierfed
 from tierfed.errors import TierfedError
 
 TOPOLOGY = HERE / "topology.yaml"
-CAP = 200  # cloud rounds
+CAP = 400  # cloud rounds
 QUICK = ("edge-iid/60x1", "edge-iid/6x10")
 
 
@@ -175,12 +175,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--settings", nargs="+", choices=list(names), default=list(names), metavar="SETTING", help=", ".join(names)
     )
+    parser.add_argument("--lr", type=float, metavar="RATE", help="learning rate, instead of the topology's")
     parser.add_argument("--quick", action="store_true", help="two settings, one seed, two rounds of small batches")
     parser.add_argument("--out", type=Path, default=Path("hierfavg-results"), metavar="FOLDER")
     asked = parser.parse_args(argv)
     job = tierfed.load_topology(TOPOLOGY).job
     assert job is not None
     params = {name: job.params[name] for name in ("lr", "batch", "target")} | {"rounds": CAP}
+    if asked.lr is not None:
+        params["lr"] = asked.lr
     if asked.quick:
         asked.settings, asked.seeds = list(QUICK), asked.seeds[:1]
         params |= {"rounds": 2, "batch": 1}

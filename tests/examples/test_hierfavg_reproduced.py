@@ -193,24 +193,23 @@ def test_the_program_is_the_loops_of_the_paper() -> None:
     with LocalContext(tree, lambda _: provider_for(given, tree, 0)):
         for number in range(2):
             model = program.cloud_round(model, hyper, number)
-    with threadpool_limits(1):
-        for number in range(2):
-            total = dict.fromkeys(expected, 0.0)
-            for edge in ((0, 1), (2, 3)):
-                own = expected
-                for turn in range(2):
-                    new = [
-                        lenet.descend(own, *data[i], steps=3, lr=0.05, batch=2, seed=(seeds[i], number * 2 + turn))
-                        for i in edge
-                    ]
-                    of = sum(sizes[i] for i in edge)
-                    own = {
-                        name: sum(sizes[i] * part[name].astype(np.float64) for i, part in zip(edge, new)) / of
-                        for name in own
-                    }
-                    own = {name: part.astype(np.float32) for name, part in own.items()}
-                total = {name: total[name] + own[name] * np.float64(of) for name in total}
-            expected = {name: (part / sum(sizes)).astype(np.float32) for name, part in total.items()}
+    for number in range(2):
+        total = dict.fromkeys(expected, 0.0)
+        for edge in ((0, 1), (2, 3)):
+            own = expected
+            for turn in range(2):
+                new = [
+                    lenet.descend(own, *data[i], steps=3, lr=0.05, batch=2, seed=(seeds[i], number * 2 + turn))
+                    for i in edge
+                ]
+                of = sum(sizes[i] for i in edge)
+                own = {
+                    name: sum(sizes[i] * part[name].astype(np.float64) for i, part in zip(edge, new)) / of
+                    for name in own
+                }
+                own = {name: part.astype(np.float32) for name, part in own.items()}
+            total = {name: total[name] + own[name] * np.float64(of) for name in total}
+        expected = {name: (part / sum(sizes)).astype(np.float32) for name, part in total.items()}
     for name, part in expected.items():
         assert np.allclose(model[name], part, rtol=1e-4, atol=1e-6), name
 
