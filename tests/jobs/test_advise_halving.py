@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,36 +16,44 @@ from tierfed.jobs.advise.curves import Curve, Target
 from tierfed.jobs.advise.halving import front, guessed, search
 
 HALF = Target("accuracy", 0.8)
+SWING = 0.01
 
 
-def power(cost: float, start: float, slope: float, ends: float, rounds: int) -> Curve:
-    """A curve that falls short of `ends` by start·r^-slope, at `cost` a round."""
-    values = [ends - start * (r + 1) ** -slope for r in range(rounds)]
+def power(cost: float, start: float, slope: float, ends: float, rounds: int, swing: float = 0.0) -> Curve:
+    """A curve that falls short of `ends` by start·r^-slope, at `cost` a round; single rounds swing by so much."""
+    rng = random.Random(f"{cost}/{start}/{slope}/{ends}")
+    values = [ends - start * (r + 1) ** -slope + rng.gauss(0, swing) for r in range(rounds)]
     return Curve(tuple(cost * (r + 1) for r in range(rounds)), tuple(values))
 
 
-candidates = st.lists(
-    st.tuples(st.floats(0.1, 10), st.floats(0.3, 0.8), st.floats(0.4, 0.9), st.floats(0.82, 0.95)),
-    min_size=12,
-    max_size=40,
-)
+def drawn(rng: random.Random) -> list[tuple[float, float, float, float]]:
+    """Settings as they differ: the cost of a round by two orders of magnitude, what it teaches by less."""
+    kinds = (math.log(0.1), math.log(10))
+    return [
+        (math.exp(rng.uniform(*kinds)), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.9), rng.uniform(0.78, 0.95))
+        for _ in range(rng.randint(12, 40))
+    ]
 
 
-@given(candidates)
-def test_it_is_near_the_cheapest_at_a_part_of_the_rounds(given: list[tuple[float, float, float, float]]) -> None:
-    """What is found costs no more than twice the cheapest, with half of the rounds of all."""
+def test_it_is_near_the_cheapest_at_a_part_of_the_rounds() -> None:
+    """Of 200 spaces nineteen in twenty cost at most a tenth more than the cheapest, with a third of the rounds."""
+    ratios, shares = [], []
+    for seed in range(200):
+        given = drawn(random.Random(seed))
 
-    def run(numbers: Sequence[int], rounds: int) -> Mapping[int, Curve]:
-        return {n: power(*given[n], rounds) for n in numbers}
+        def run(numbers: Sequence[int], rounds: int, given: Any = given) -> Mapping[int, Curve]:
+            return {n: power(*given[n], rounds, SWING) for n in numbers}
 
-    whole = [power(*one, 48).reached(HALF) for one in given]
-    found = search(run, len(given), 48, HALF)
-    reached = [cost for n, curve in found.curves.items() if (cost := curve.reached(HALF)) is not None]
-    known = [cost for cost in whole if cost is not None]
-    if known:
-        assert reached
-        assert min(reached) <= 2 * min(known)
-    assert found.rounds <= 0.5 * 48 * len(given)
+        known = [cost for one in given if (cost := power(*one, 48, SWING).reached(HALF)) is not None]
+        found = search(run, len(given), 48, HALF)
+        shares.append(found.rounds / (48 * len(given)))
+        reached = [cost for curve in found.curves.values() if (cost := curve.reached(HALF)) is not None]
+        if known:
+            ratios.append(min(reached, default=math.inf) / min(known))
+    ratios.sort()
+    assert ratios[len(ratios) // 2] == 1
+    assert ratios[len(ratios) * 19 // 20] <= 1.1
+    assert max(shares) <= 1 / 3
 
 
 def test_cheap_rounds_that_learn_nothing_are_found_out() -> None:
