@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tierfed.errors import NoSuchRun
-from tierfed.launch import manifest, runs
+from tierfed.launch import manifest, origin, runs
 from tierfed.launch.pids import ProcessId, machine
 
 
@@ -83,6 +83,24 @@ def test_what_cannot_be_found(home: Path) -> None:
     with pytest.raises(NoSuchRun, match="no run is up\n"):
         runs.find(running=True)
     assert none.value.exit_code == 5
+
+
+def test_runs_that_are_over_or_were_simulated(home: Path) -> None:
+    """Whoever names one is told what it is, and is not sent to it again."""
+    write("aa000001", 1)
+    with pytest.raises(NoSuchRun) as over:
+        runs.find("aa0", running=True)
+    assert str(over.value) == (
+        f"{home}/runs: no run aa0 is up: aa000001 is down\n"
+        "  to mend: `tierfed ps` lists the runs, `tierfed up FILE -d` brings one up"
+    )
+    (runs.folder() / "bb000001").mkdir()
+    origin.write(runs.folder() / "bb000001", virtual=True)
+    with pytest.raises(NoSuchRun, match="no run bb of processes: bb000001 was simulated, and has no nodes or logs"):
+        runs.find("bb")
+    origin.write(runs.folder() / "bb000001", virtual=False)
+    with pytest.raises(NoSuchRun, match="no run bb\n"):
+        runs.find("bb")
 
 
 def test_a_run_without_its_supervisor_is_lost(home: Path) -> None:

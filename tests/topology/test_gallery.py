@@ -16,6 +16,10 @@ from tierfed.cli import commands
 from tierfed.topology import load_topology
 
 FOLDER = Path(__file__).parents[2] / "topologies"
+SCALED = {
+    "phones_lte": ("--set", "CLIENTS.per_parent=1", "--set", "CLIENTS.overrides=[]"),
+    "vehicles": ("--set", "CLIENTS.per_parent=1"),
+}
 TIERS = {"hospitals": 2, "satellites": 3, "factory": 4, "phones_lte": 4, "vehicles": 5}
 
 
@@ -44,10 +48,13 @@ def test_it_loads_and_shows(name: str) -> None:
     assert " s in all" in ran("show", str(path))
 
 
-def test_validate_finds_their_programs() -> None:
-    """One of each program: the job, its parameters and its data are there."""
-    told = ran("validate", str(FOLDER / "phones_lte.yaml"), str(FOLDER / "vehicles.yaml"))
-    assert told.count(".yaml: ok") == 2
+@pytest.mark.parametrize(
+    "names", [("phones_lte", "vehicles"), pytest.param(("hospitals", "satellites", "factory"), marks=pytest.mark.slow)]
+)
+def test_validate_finds_their_programs(names: tuple[str, ...]) -> None:
+    """The jobs, their parameters and their data are there, and each deadline can be met."""
+    told = ran("validate", *(str(FOLDER / f"{name}.yaml") for name in names))
+    assert told.count(".yaml: ok") == len(names)
 
 
 @pytest.mark.parametrize("name", TIERS)
@@ -86,3 +93,17 @@ def test_daemons_come_up_and_count_the_same() -> None:
     with tierfed.up(topology) as tree:
         counted = tree.invoke(quantiles.counts, {"low": 0.0, "high": 40.0})
     assert np.array_equal(counted, simulated) and counted.sum() == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "clients"), [("hospitals", 8), ("satellites", 12), ("phones_lte", 6), ("vehicles", 8)]
+)
+def test_it_comes_up_scaled_down(name: str, clients: int) -> None:
+    """A few clients of each, as processes on its links: all of them are in a round of its job."""
+    path = str(FOLDER / f"{name}.yaml")
+    text = ran("up", path, "--set", "job.params.rounds=1", *SCALED.get(name, ()), "--json")
+    done = json.loads(text)
+    assert done["status"] == "ok" and done["rounds"] == 1
+    assert done["tiers"]["CLIENTS"]["nodes"] == clients
+    assert done["tiers"]["CLIENTS"]["messages_up"] >= clients

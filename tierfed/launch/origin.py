@@ -43,6 +43,15 @@ def write(run_dir: Path, *, virtual: bool) -> None:
     (run_dir / NAME).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
+def virtual(run_dir: Path) -> bool:
+    """Return whether the run in `run_dir` says that its clock was a virtual one."""
+    try:
+        plain = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(plain, dict) and plain.get("clock") == "virtual"
+
+
 def add(run_dir: Path) -> None:
     """Write down that this command, too, uses the tree of `run_dir`."""
     told = command(sys.argv, sys.orig_argv)

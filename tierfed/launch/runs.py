@@ -137,14 +137,30 @@ def find(prefix: str | None = None, *, running: bool = False) -> Run:
         )
     if fit:
         return max(reversed(fit), key=lambda run: run.running)  # the first of equals, from the latest on
-    others = [run.id for run in runs][-5:]
-    what = f"no run {prefix}" if prefix else "no run"
+    others = [run.id for run in runs if run.running or not running][-5:]
+    over = [run for run in runs if prefix and run.id.startswith(prefix)]  # `running`, or they would fit
+    what = (f"no run {prefix}" if prefix else "no run") + (" is up" if running else "")
+    if len(over) == 1:
+        what += f": {over[0].id} is {over[0].state}"
+    elif prefix and not over and (simulated := _simulated(prefix)):
+        what += f" of processes: {simulated} was simulated, and has no nodes or logs of its own"
     raise NoSuchRun(
-        what + (" is up" if running else ""),
+        what,
         where=str(folder()),
         mend=(f"the latest runs are {', '.join(reversed(others))}; " if prefix and others else "")
         + "`tierfed ps` lists the runs, `tierfed up FILE -d` brings one up",
     )
+
+
+def _simulated(prefix: str) -> str | None:
+    """Return the simulated run whose id begins with `prefix`, if there is one."""
+    from tierfed.launch import origin  # it imports numpy, which who finds a run does without
+
+    with contextlib.suppress(FileNotFoundError):
+        for entry in folder().iterdir():
+            if entry.name.startswith(prefix) and _ID.fullmatch(entry.name) and origin.virtual(entry):
+                return entry.name
+    return None
 
 
 def attach(run: Run, *, timeout: float = 5.0) -> tuple[str, tuple[str, int], str]:
