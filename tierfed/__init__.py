@@ -65,6 +65,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tierfed.backends.executor": ("executor_factory",),
     "tierfed.backends.local": ("local",),
     "tierfed.jobs": ("RunTree", "simulate", "up"),
+    "tierfed.jobs.sweep.swept": ("SweptRuns", "sweep"),
     "tierfed.report.page": ("Report", "report_of"),
     "tierfed.notebook": ("load_ipython_extension",),  # what %load_ext tierfed calls
 }
@@ -81,6 +82,8 @@ if TYPE_CHECKING:
     from tierfed.jobs import RunTree as RunTree
     from tierfed.jobs import simulate as simulate
     from tierfed.jobs import up as up
+    from tierfed.jobs.sweep.swept import SweptRuns as SweptRuns
+    from tierfed.jobs.sweep.swept import sweep as sweep
     from tierfed.language.computation import Computation as Computation
     from tierfed.language.computation import federated_computation as federated_computation
     from tierfed.language.computation import py_computation as py_computation

@@ -91,6 +91,7 @@ THE_REST: dict[str, tuple[str, Names]] = {
         "See [contexts](contexts.md).",
         ("local", "up", "simulate", "RunTree"),
     ),
+    "Sweeps": ("Many runs of one file. See [sweeps](sweeps.md).", ("sweep", "SweptRuns")),
     "Reports": ("What came of runs and sweeps. See [reports](report.md).", ("report_of", "Report")),
     "Handles": ("What a call returns that stays where it is. See [placed values](placed-values.md).", ("Placed",)),
     "Compiling, and programs as bytes": (

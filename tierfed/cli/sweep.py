@@ -19,10 +19,10 @@ from tierfed.report.output import Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tierfed.jobs.sweep.cells import Cell, Sweep
+    from tierfed.jobs.sweep.cells import Sweep
+    from tierfed.jobs.sweep.grammar import Axis
     from tierfed.jobs.sweep.results import Row
     from tierfed.jobs.sweep.store import Kept
-    from tierfed.jobs.sweep.variant import Clock
 
 _FOR_SIMULATIONS = "--clients is for simulations; add --clock virtual"
 _LATEST = ""
@@ -131,59 +131,63 @@ class Asked:
 
     def words(self) -> list[str]:
         """Return the command that asks for it."""
-        words = ["tierfed", "sweep", str(self.file)]
-        words += [word for axis in self.axes for word in ("-s", axis)]
-        words += [word for one in self.sets for word in ("--set", one)]
-        given = {"--list": self.listed, "--repeat": self.repeat, "--clock": self.clock, "--clients": self.clients}
-        words += [str(word) for name, value in given.items() if value is not None for word in (name, value)]
-        words += ["--seeds", ",".join(map(str, self.seeds))] if self.seeds else []
-        return words + (["--history"] if self.history else [])
+        from tierfed.jobs.sweep.beginning import command_of
 
-    def cells(self) -> tuple[tuple[str, ...], tuple[Cell, ...]]:
-        """Return the paths that are varied, and the cells.  Raises SweepError."""
+        return command_of(
+            str(self.file),
+            axes=self.axes,
+            sets=self.sets,
+            listed=self.listed,
+            repeat=self.repeat,
+            clock=self.clock,
+            clients=self.clients,
+            seeds=self.seeds,
+            history=self.history,
+        )
+
+    def read_axes(self) -> list[Axis]:
+        """Return what is varied.  Raises SweepError."""
         from pathlib import Path
 
-        from tierfed.jobs.sweep.cells import cells, read_list
+        from tierfed.jobs.sweep.cells import read_list
         from tierfed.jobs.sweep.grammar import axis
 
-        axes = ([read_list(Path(self.listed))] if self.listed is not None else []) + [axis(text) for text in self.axes]
-        return tuple(path for one in axes for path in one.paths), cells(axes)
+        return ([read_list(Path(self.listed))] if self.listed is not None else []) + [axis(text) for text in self.axes]
 
 
 def _new(file: str, asked: Asked, output: Output) -> Kept:
     """Return a new sweep, checked as a whole.  Raises SweepError or TopologyError with all that is wrong."""
     import time
-    from datetime import UTC, datetime
     from pathlib import Path
 
-    from tierfed.jobs.sweep import store
-    from tierfed.jobs.sweep.cells import Sweep, check_count
-    from tierfed.jobs.sweep.checking import check
+    from tierfed.jobs.sweep.beginning import begin
 
-    paths, cells = asked.cells()
-    if not paths and asked.repeat is None and asked.seeds is None:
+    axes = asked.read_axes()
+    if not axes and asked.repeat is None and asked.seeds is None:
         raise click.UsageError("nothing is varied; add -s PATH=V1,V2, --list FILE.csv, --repeat R or --seeds 1,2,3")
-    check_count(cells, asked.seeds or range(asked.repeat or 1))
-    begun, said = time.monotonic(), False
+    since, said = time.monotonic(), False
 
-    def at_cell(number: int) -> None:
+    def on_checking(number: int, count: int) -> None:
         nonlocal said
-        if not said and time.monotonic() - begun > _SOON:
+        if not said and time.monotonic() - since > _SOON:
             said = True
-            output.say(f"checking {len(cells)} cells")
+            output.say(f"checking {count} cells")
 
-    checked = check(Path(file), cells, asked.sets, asked.clients, at_cell)
-    clock: Clock = "real" if (asked.clock or checked.clock) == "real" else "virtual"
-    if clock == "real" and asked.clients is not None:
-        raise click.UsageError(_FOR_SIMULATIONS)
-    for note in checked.notes:
+    begun = begin(
+        Path(file),
+        axes,
+        command=asked.words(),
+        repeat=asked.repeat,
+        seeds=asked.seeds,
+        clock=asked.clock,
+        clients=asked.clients,
+        history=asked.history,
+        sets=asked.sets,
+        on_checking=on_checking,
+    )
+    for note in begun.notes:
         output.warn(note)
-    if clock == "virtual" and not checked.modelled:
-        output.warn(f"{file}: no links and no devices are modelled, so rounds take no virtual time")
-    seeds = asked.seeds or tuple(range(checked.seed, checked.seed + (asked.repeat or 1)))
-    whole = Path(file).resolve()
-    sweep = Sweep(whole, paths, cells, seeds, clock, asked.sets, asked.clients, asked.history)
-    return store.create(sweep, asked.words(), datetime.now(UTC).isoformat(timespec="seconds"))
+    return begun.kept
 
 
 def _agree(kept: Kept, asked: Asked) -> None:
@@ -197,7 +201,9 @@ def _agree(kept: Kept, asked: Asked) -> None:
     if asked.file is not None and Path(asked.file).resolve() != sweep.file:
         differ.append(f"FILE is {sweep.file} there")
     if asked.axes or asked.listed is not None:
-        cells = [dict(cell.values) for cell in asked.cells()[1]]
+        from tierfed.jobs.sweep.cells import cells as cells_of
+
+        cells = [dict(cell.values) for cell in cells_of(asked.read_axes())]
         if cells != [dict(cell.values) for cell in sweep.cells]:
             differ.append("-s and --list make other cells there")
     if asked.sets and asked.sets != sweep.sets:
@@ -264,15 +270,13 @@ def _conduct(kept: Kept, jobs: int | None, timeout: float | None, form: str | No
 
 def _at_once(sweep: Sweep, jobs: int | None, missing: int, output: Output) -> int:
     """Return how many runs there are at once."""
-    import os
+    from tierfed.jobs.sweep.beginning import at_once
 
-    if sweep.clock == "virtual":
-        return jobs or max(1, min(len(os.sched_getaffinity(0)), missing))
-    if jobs is None and missing > 1:
+    if sweep.clock == "real" and jobs is None and missing > 1:
         output.warn("by a real clock runs are made one after the other; --jobs 2 makes two at once")
-    elif jobs is not None and jobs > 1:
+    elif sweep.clock == "real" and jobs is not None and jobs > 1:
         output.warn(f"{jobs} trees share this machine, so each is slower than alone")
-    return jobs or 1
+    return at_once(sweep, jobs, missing)
 
 
 def _told(kept: Kept, rows: Sequence[Row], interrupted: bool, form: str | None, output: Output) -> list[str]:

@@ -165,6 +165,10 @@ class Drawing:
             font_size=SIZE,
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the drawing on white, as in a paper, whatever the notebook's theme."""
+        return f'<div style="display: inline-block; background: #ffffff; padding: 0.5em">{self.standalone()}</div>'
+
     def standalone(self) -> str:
         """Return the drawing as a file of its own: light, in inches, its text as text."""
         inches = PAGE if self.wide else COLUMN
