@@ -124,3 +124,11 @@ def test_nothing_has_run(here: Run) -> None:
     """A folder without runs says what makes one."""
     code, _, err = here("report")
     assert code == 5 and "to mend: run one: tierfed simulate FILE" in err
+
+
+def test_a_sweep_of_which_no_run_is_over_is_not_compared(here: Run, stored: Path) -> None:
+    """There is nothing to compare yet, and the command that goes on with it is named."""
+    (stored / "sweeps" / "s-1" / "results.csv").write_text("")
+    code, out, err = here("compare", "s-1")
+    assert (code, out) == (5, "")
+    assert "sweep s-1: no run of it is over\n  to mend: tierfed sweep --resume s-1" in err

@@ -41,6 +41,11 @@ def command(what: tuple[str, ...], form: str, out: Path | None, metric: str | No
     if len(folders) < 2 and not is_sweep(folders[0]):
         raise click.UsageError("one run has nothing to be compared with; name another, or a sweep")
     compared = report.compared(folders)
+    if not compared.cells:
+        from tierfed.errors import NoSuchRun
+
+        mend = f"tierfed sweep --resume {folders[0].name}"
+        raise NoSuchRun("no run of it is over", where=f"sweep {folders[0].name}", mend=mend)
     if form == "html":
         to = report.report_of(*folders, metric=metric).save(out or Path("compare.html"))
         output.say(failure.shown(to.absolute()))

@@ -11,7 +11,7 @@ from page_checks import checked_svg
 
 from tierfed.report.page import tree_picture
 from tierfed.report.page.axes import Scale, label, ticks
-from tierfed.report.page.svg import COLOURS, Drawing, shape, shortened, text, width_of
+from tierfed.report.page.svg import COLOURS, Drawing, shape, shortened, shortened_name, text, width_of
 
 FINITE = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -100,6 +100,23 @@ def test_a_shortened_text_fits(what: str, width: float) -> None:
     """What is too long ends with …, and is no wider than its room."""
     said = shortened(what, width)
     assert width_of(said) <= width or said == "…"
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=60), st.floats(20, 300))
+def test_a_shortened_name_fits(what: str, width: float) -> None:
+    """As any shortened text does."""
+    said = shortened_name(what, width)
+    assert width_of(said) <= width or said == "…"
+
+
+def test_a_shortened_name_keeps_both_ends() -> None:
+    """Names of siblings differ in the last characters: they do so when they are shortened, too."""
+    room = width_of("edge-aggregator")
+    first, second = (shortened_name(f"edge-aggregators-{n}", room) for n in (0, 1))
+    assert (first[-5:], second[-5:]) == ("ors-0", "ors-1")
+    assert first.startswith("edge") and "…" in first
+    assert shortened_name("edge-eu", room) == "edge-eu"
 
 
 def test_a_tree_of_many_that_differ_is_cut_evenly() -> None:

@@ -188,3 +188,13 @@ def test_the_policy_forbids_what_the_page_does_not_need(folder: Path) -> None:
     page = Page(report_of(made_run(folder)).html)
     [policy] = [value for tag, name, value in page.attributes if name == "content" and "src" in str(value)]
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_rounds_that_take_no_time(folder: Path) -> None:
+    """Without links and devices nobody waits, and no axis of nanoseconds is drawn."""
+    made_run(folder)
+    for file in (folder / "history").iterdir():
+        file.write_text(re.sub(r'"at":[-0-9.e]+', '"at":0.0', file.read_text()))
+    text = checked(report_of(folder).html).text
+    assert "Rounds took no time, so nobody waited" in text
+    assert "slowest round" not in text

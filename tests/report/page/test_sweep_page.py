@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def test_a_sweep_that_is_half_done(sweep: Path) -> None:
     checked(report_of(sweep).html)
     (sweep / "results.csv").unlink()
     assert "No command" not in checked(report_of(sweep).html).text
+
+
+def test_what_is_still_to_do_is_told(sweep: Path) -> None:
+    """An interrupted sweep is not `all done`, also before its first run is over; then there is nothing to compare."""
+    manifest = json.loads((sweep / "manifest.json").read_text())
+    cells = [{"CLIENTS.codec.up": value} for value in manifest["axes"][0]["values"]]
+    (sweep / "manifest.json").write_text(json.dumps({**manifest, "cells": cells}))
+    rows = (sweep / "results.csv").read_text().splitlines()
+    (sweep / "results.csv").write_text("\n".join(rows[:3]))
+    text = checked(report_of(sweep).html).text
+    assert f"{len(cells) - 1} to do" in text and f"{2 * len(cells) - 2} to do" in text
+    assert "all done" not in text
+    (sweep / "results.csv").write_text("")
+    assert f"{2 * len(cells)} to do" in checked(report_of(sweep).html).text
 
 
 def test_a_hundred_cells(tmp_path: Path) -> None:

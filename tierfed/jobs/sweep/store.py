@@ -157,6 +157,7 @@ def create(sweep: Sweep, command: Sequence[str], created: str) -> Kept:
         "id": path.name,
         "created": created,
         "file": str(sweep.file),
+        "folder": str(Path.cwd()),
         "sha256": _digest(sweep.file),
         "command": list(command),
         "axes": sweep.axes(),

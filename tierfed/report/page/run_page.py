@@ -121,6 +121,11 @@ def _waiting(run: StoredRun, waits: Waits, drawn: Any) -> Html:
             "When each message came is not on record: no aggregator kept a history.  `tierfed simulate --history` "
             "keeps one for a fleet of any size, and daemons always do; the seconds of each round are above."
         )
+    if all(wait.ended == wait.begun for found in waits.of.values() for wait in found):
+        return parts.missing(
+            "Rounds took no time, so nobody waited: the topology says nothing of links or devices.  "
+            "`link: {rate: 4mbit, delay: 30ms}` at a placement has a simulation model them."
+        )
     shown = parts.figures(drawn(*timeline.drawings(run, waits)))
     rows = timeline.table(run, waits)
     heads = ("aggregator", "waits", "median", "longest", "most often for")

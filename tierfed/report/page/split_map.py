@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierfed.report.page.stored_run import StoredRun, json_of, mapping
-from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, text, width_of
+from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, shortened_name, text, width_of
 from tierfed.topology.collapse import collapsed
 from tierfed.types.html import Html
 
@@ -100,7 +100,7 @@ def drawing(split: Split) -> Drawing:
     parts.append(text("in all", _LEFT + cell * columns + 56, top - 6, anchor="end", size=10.5, colour="muted"))
     for row, (name, counts) in enumerate(cells):
         y = top + tall * row
-        parts.append(text(shortened(name, _LEFT - 10, small + 0.5), 0, y + tall / 2 + 3, size=small + 0.5))
+        parts.append(text(shortened_name(name, _LEFT - 10, small + 0.5), 0, y + tall / 2 + 3, size=small + 0.5))
         for at, count in enumerate(counts):
             share = count / most
             told = shape("title", f"{name}, {labels[at]}: {count:g}")

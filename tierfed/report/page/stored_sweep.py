@@ -87,6 +87,8 @@ class Compared:
     commands: Sequence[Sequence[str]] = field(default_factory=list)
     folder: str = ""
     file: str = ""
+    to_do: int = 0  # runs of a sweep that is not over
+    cells_to_do: int = 0  # cells of which no run is over
 
     @property
     def metrics(self) -> list[str]:
@@ -136,6 +138,7 @@ def of_sweep(folder: Path) -> Compared:
             cells.setdefault(of.get("cell", ""), (settings, []))[1].append(_row(of, axes, folder))
     named = _names([settings for settings, _ in cells.values()], list(cells))
     command = manifest.get("command")
+    planned, seeds = (len(all_of) if isinstance(all_of := manifest.get(k), list) else 0 for k in ("cells", "seeds"))
     return Compared(
         title=f"sweep {folder.name}",
         path=folder,
@@ -144,6 +147,8 @@ def of_sweep(folder: Path) -> Compared:
         commands=[[str(word) for word in command]] if isinstance(command, list) else [],
         folder=str(manifest.get("folder", "")),
         file=Path(str(manifest.get("file", ""))).name,
+        to_do=max(0, planned * seeds - sum(len(of) for _, of in cells.values())),
+        cells_to_do=max(0, planned - len(cells)),
     )
 
 
@@ -236,7 +241,16 @@ def joined(parts: Iterable[Compared]) -> Compared:
     ]
     commands: list[Sequence[str]] = [command for one in whole for command in one.commands]
     title = " and ".join(one.title for one in whole)
-    return Compared(title, None, varied, cells, commands, next((one.folder for one in whole if one.folder), ""))
+    return Compared(
+        title,
+        None,
+        varied,
+        cells,
+        commands,
+        next((one.folder for one in whole if one.folder), ""),
+        to_do=sum(one.to_do for one in whole),
+        cells_to_do=sum(one.cells_to_do for one in whole),
+    )
 
 
 def plain_figures(row: Row) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tierfed.types.html import Html
 COLUMN, PAGE = 3.3, 7.0  # inches: a column of a paper, and both
 NARROW, WIDE = 360, 760  # units of a drawing that is as wide; text of 12 is then 8 pt
 SIZE = 12  # of text
+_TAIL = 5  # characters of the end of a name: an index, and what is before it
 
 COLOURS = {  # light, dark
     "surface": ("#ffffff", "#16181b"),
@@ -106,6 +107,16 @@ def shortened(what: object, width: float, size: float = SIZE) -> str:
     while whole and width_of(whole + "…", size) > width:
         whole = whole[:-1]
     return whole.rstrip() + "…"
+
+
+def shortened_name(name: object, width: float, size: float = SIZE) -> str:
+    """Return as much of `name` as goes into `width`, from both ends: siblings' names differ in the last characters."""
+    whole = " ".join(str(name).split())
+    if width_of(whole, size) <= width:
+        return whole
+    tail = whole[-_TAIL:]
+    head = shortened(whole[:-_TAIL] + "…", width - width_of(tail, size), size) if len(whole) > _TAIL else ""
+    return head + tail if len(head) > 1 else shortened(whole, width, size)
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:

@@ -64,9 +64,11 @@ def build(compared: Compared, metric: str | None = None) -> tuple[str, Html, dic
 
 def _head(compared: Compared, title: str, metric: str | None) -> Html:
     runs = [row for cell in compared.cells for row in cell.rows]
+    failed = [f"{len(compared.failed):,} failed"] if compared.failed else []
+    missing = [f"{compared.to_do:,} to do"] if compared.to_do else []
     found = [
-        ("cells", f"{len(compared.cells):,}", ""),
-        ("runs", f"{len(runs):,}", f"{len(compared.failed):,} failed" if compared.failed else "all done"),
+        ("cells", f"{len(compared.cells):,}", f"{compared.cells_to_do:,} to do" if compared.cells_to_do else ""),
+        ("runs", f"{len(runs):,}", ", ".join([*failed, *missing]) or "all done"),
     ]
     if metric is not None:
         low = pareto.lower_is_better(metric)

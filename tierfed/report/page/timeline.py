@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from tierfed.report.page.axes import Scale, label
 from tierfed.report.page.stored_run import StoredRun
-from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, text
+from tierfed.report.page.svg import WIDE, Drawing, shape, shortened_name, text, width_of
 from tierfed.report.page.waiting import Wait, Waits
 from tierfed.types.html import Html
 
@@ -69,7 +69,7 @@ def _drawn(name: str, title: str, invocations: Sequence[str], waits: Waits) -> D
         y = _TOP + _ROW * at + _ROW / 2
         weight = "700" if node in chain or node == waits.root else None
         depth = 8 * _depth(node, waits)
-        parts.append(text(shortened(node, _LEFT - 14 - depth, 11.5), depth, y + 4, size=11.5, font_weight=weight))
+        parts.append(text(shortened_name(node, _LEFT - 14 - depth, 11.5), depth, y + 4, size=11.5, font_weight=weight))
         last = max(rows[node], key=lambda one: one[1].ended)[1]
         longest = max(rows[node], key=lambda one: one[1].ended - one[1].begun)[1]
         for _, wait in rows[node]:
@@ -138,7 +138,8 @@ def _said(wait: Wait, chain: set[str]) -> str:
     missing = f"{len(wait.lost):,} missing" if wait.lost else ""
     if wait.last is None:
         return missing or "nobody came"
-    return shortened(" · ".join(filter(None, (wait.last[0], missing))), _RIGHT - 14, 11)
+    room = _RIGHT - 14 - (width_of(f" · {missing}", 11) if missing else 0)
+    return " · ".join(filter(None, (shortened_name(wait.last[0], room, 11), missing)))
 
 
 def table(run: StoredRun, waits: Waits, most: int = 12) -> list[tuple[str, str, str, str, str]]:

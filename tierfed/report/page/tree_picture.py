@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierfed.report.page.stored_run import mapping
-from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, text, width_of
+from tierfed.report.page.svg import WIDE, Drawing, shape, shortened, shortened_name, text, width_of
 from tierfed.types.html import Html
 
 _BOXES = 60  # that are drawn
@@ -94,7 +94,7 @@ def _drawn(box: _Box, x: float, wide: float, tall: float, beside: bool) -> list[
     parts = [shape("rect", x=left, y=top, **of) for left, top in frames]
     inner = wide - back - 12
     times = f" ×{box.count:,}" if back else ""
-    name = shortened(box.name, inner - width_of(times) * 1.05, 11.5) + times
+    name = shortened_name(box.name, inner - width_of(times) * 1.05, 11.5) + times
     parts.append(text(shortened(box.tier, inner, 9.5), x + 7, box.y + 12, size=9.5, colour="muted"))
     named = Html(shape("tspan", name) + shape("title", f"{box.name}{times}"))
     parts.append(text(named, x + 7, box.y + 27, size=11.5, font_weight="600"))
