@@ -86,7 +86,7 @@ def report_of(*what: RunTree | str | os.PathLike[str], metric: str | None = None
     ...     return tierfed.federated_sum(x)
     >>> with tierfed.simulate(tierfed.tree({"CLIENTS": 2})) as fleet:
     ...     fleet.invoke(total, [3, 4]), list(tierfed.report_of(fleet).drawings)
-    (np.int32(7), ['bytes-by-tier', 'timeline', 'tree'])
+    (np.int32(7), ['bytes-by-tier', 'tree'])
     """
     folders = folders_of(*what)
     if len(folders) == 1 and not stored_sweep.is_sweep(folders[0]):
