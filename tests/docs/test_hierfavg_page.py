@@ -1,0 +1,61 @@
+"""docs/hierfavg.md shows what docs/figures/hierfavg/results.csv holds, and that is at the costs of the paper."""
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "hierfavg"
+FIGURES = ROOT / "docs" / "figures" / "hierfavg"
+
+sys.path.insert(0, str(EXAMPLE))
+reproduce, tables = importlib.import_module("reproduce"), importlib.import_module("hierfavg_tables")
+sys.path.remove(str(EXAMPLE))
+
+
+def test_the_table_is_that_of_the_results():
+    """`reproduce.py --out docs/figures/hierfavg` writes it; all settings have three seeds, which got there."""
+    rows = reproduce.read(FIGURES / "results.csv")
+    table = tables.table(rows)
+    assert table in (ROOT / "docs" / "hierfavg.md").read_text("utf-8")
+    assert table == (FIGURES / "table.md").read_text("utf-8")
+    assert [len(tables.of(setting, rows)) for setting in tables.SETTINGS] == [3] * 8
+    assert all(row.reached and row.accuracy >= row.target for row in rows)
+
+
+def test_the_seconds_are_rounds_at_the_papers_costs():
+    """What the clock and the meter gave is rounds times the formula's seconds and joules, to 0.01 %."""
+    for setting in tables.SETTINGS:
+        for row in tables.of(setting, reproduce.read(FIGURES / "results.csv")):
+            assert abs(row.seconds / (row.rounds * setting.round_seconds) - 1) < 1e-4
+            assert abs(row.joules / (row.rounds * setting.round_joules) - 1) < 1e-4
+
+
+def test_a_setting_that_did_not_get_there_has_no_mean():
+    """The table says how many seeds did, and gives one figure for one seed."""
+    rows = [
+        reproduce.Row("edge-iid", 6, 10, seed, 0.05, 2, 0.85, seed > 0, 20, 78.12, 15.2, 0.86, 1.0) for seed in (0, 1)
+    ]
+    assert "| edge-IID | 6, 10 | 2 | 25 | 1 of 2 got there | 97.7 |" in tables.table(rows)
+    assert "| edge-IID | 6, 10 | 1 | 25 | 20 | 97.7 | 78.1 | 19.0 | 15.2 |" in tables.table(rows[1:])
+
+
+def test_runs_that_are_there_are_not_run_again(tmp_path, capsys, monkeypatch):
+    """Asked for what results.csv has, the command prints the table of that, and draws it."""
+    drawn = []
+    monkeypatch.setattr(tables, "draw", lambda rows, file: drawn.append((rows, file.name)))
+    rows = [
+        reproduce.Row("edge-iid", 6, 10, 0, lr, 2, 0.85, True, rounds, 3.906 * rounds, 0.76 * rounds, 0.86, 1.0)
+        for lr, rounds in ((0.05, 20), (0.01, 40))
+    ]
+    columns = [field.name for field in dataclasses.fields(reproduce.Row)]
+    reproduce.append(tmp_path / "results.csv", columns, [dataclasses.astuple(row) for row in rows])
+    assert reproduce.read(tmp_path / "results.csv") == rows
+    asked = ["--settings", "edge-iid/6x10", "--seeds", "0", "--lr", "0.01", "--out", str(tmp_path)]
+    assert reproduce.main(asked) == 0
+    told = capsys.readouterr()
+    assert "1 of 1 runs are in" in told.err
+    assert "| edge-IID | 6, 10 | 1 | 25 | 40 | 97.7 | 156.2 | 19.0 | 30.4 |" in told.out
+    assert (tmp_path / "table.md").read_text("utf-8") == told.out
+    assert drawn == [(rows[1:], "figure.svg")]
