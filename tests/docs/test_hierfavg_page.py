@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import statistics
 import sys
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def test_the_seconds_are_rounds_at_the_papers_costs():
         for row in tables.of(setting, reproduce.read(FIGURES / "results.csv")):
             assert abs(row.seconds / (row.rounds * setting.round_seconds) - 1) < 1e-4
             assert abs(row.joules / (row.rounds * setting.round_joules) - 1) < 1e-4
+
+
+def test_the_shape_is_the_papers():
+    """Mean seconds fall as kappa_2 rises and are less where edges are alike; joules fall there; both as published."""
+    rows = reproduce.read(FIGURES / "results.csv")
+    got = [statistics.mean(r.seconds for r in tables.of(s, rows)) for s in tables.SETTINGS]
+    spent = [statistics.mean(r.joules for r in tables.of(s, rows)) for s in tables.SETTINGS[:4]]
+    for seconds in (got, [s.seconds for s in tables.SETTINGS]):
+        iid, noniid = seconds[:4], seconds[4:]
+        assert iid == sorted(iid, reverse=True)
+        assert noniid == sorted(noniid, reverse=True)
+        assert all(a < b for a, b in zip(iid, noniid))
+    for joules in (spent, [s.joules for s in tables.SETTINGS[:4]]):
+        assert joules == sorted(joules, reverse=True)
 
 
 def test_a_setting_that_did_not_get_there_has_no_mean():
