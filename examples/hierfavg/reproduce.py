@@ -1,6 +1,6 @@
 """HierFAVG, published and reproduced: eight settings, three seeds, one command.
 
-    python examples/hierfavg/reproduce.py                  all, in about half an hour
+    python examples/hierfavg/reproduce.py                  all, in half an hour or less of one core
     python examples/hierfavg/reproduce.py --quick          two settings, two rounds each, in a quarter of a minute
     python examples/hierfavg/reproduce.py --settings edge-iid/6x10 edge-noniid/6x10 --seeds 7 --lr 0.01
 
@@ -33,7 +33,7 @@ import hierfavg_tables
 from hierfavg_published import SETTINGS, T_COMP, Setting
 
 import tierfed
-from tierfed.errors import TierfedError
+from tierfed.errors import DataError, TierfedError
 
 TOPOLOGY = HERE / "topology.yaml"
 CAP = 400  # cloud rounds
@@ -113,12 +113,20 @@ def run(
 
 
 def read(file: Path) -> list[Row]:
-    """Return the rows of a results.csv, none if there is no such file."""
+    """Return the rows of a results.csv, none if there is no such file.
+
+    Raises DataError for a file of another kind.
+    """
     if not file.exists():
         return []
     cast: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
     with open(file, encoding="utf-8", newline="") as lines:
-        return [Row(**{f.name: cast[str(f.type)](r[f.name]) for f in fields(Row)}) for r in csv.DictReader(lines)]
+        try:
+            return [Row(**{f.name: cast[str(f.type)](r[f.name]) for f in fields(Row)}) for r in csv.DictReader(lines)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"its rows are not those of this command: {error}", where=str(file), mend="give another folder as --out"
+            ) from error
 
 
 def append(file: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -188,7 +196,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked.settings, asked.seeds = list(QUICK), asked.seeds[:1]
         params |= {"rounds": 2, "batch": 1}
     results = asked.out / "results.csv"
-    there = {row.asked: row for row in read(results)}
+    try:
+        there = {row.asked: row for row in read(results)}
+    except TierfedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     wanted = [(names[name], seed) for seed in asked.seeds for name in asked.settings]
     keys = [(s.split, s.kappa_1, s.kappa_2, n, params["lr"], params["batch"], params["target"]) for s, n in wanted]
     missing = [one for one, key in zip(wanted, keys, strict=True) if key not in there]

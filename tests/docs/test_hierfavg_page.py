@@ -74,3 +74,14 @@ def test_runs_that_are_there_are_not_run_again(tmp_path, capsys, monkeypatch):
     assert "| edge-IID | 6, 10 | 1 | 25 | 40 | 97.7 | 156.2 | 19.0 | 30.4 |" in told.out
     assert (tmp_path / "table.md").read_text("utf-8") == told.out
     assert drawn == [(rows[1:], "figure.svg")]
+
+
+def test_a_file_of_another_kind_is_told(tmp_path, capsys):
+    """A results.csv with other columns, or with a word for a number, is an error that names it, and is left alone."""
+    for text in ("run,cell,seed\n1,2,3\n", (FIGURES / "results.csv").read_text("utf-8").replace("335", "many")):
+        (tmp_path / "results.csv").write_text(text, "utf-8")
+        assert reproduce.main(["--quick", "--out", str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert "results.csv: its rows are not those of this command" in told
+        assert "to mend: give another folder as --out" in told
+        assert (tmp_path / "results.csv").read_text("utf-8") == text
