@@ -119,7 +119,8 @@ class SweptRuns:
         sweep, rows = self._kept.sweep(), self.rows
         results = by_cell(sweep.cells, rows, sweep.paths)
         names = {name for result in results for name in result.figures}
-        metrics = [name for name in metric_names(rows, sweep.paths) if name in names]
+        measured = [name for name in metric_names(rows, sweep.paths) if name in names]
+        metrics = [name for name in measured if len({row.get(name) for row in rows}) > 1] or measured
         uploads = sorted(name for name in names if name.startswith("bytes_up."))
         seconds = any(one.mean for result in results if (one := result.figures.get("seconds")) is not None)
         joules = any(_joules(result) for result in results)

@@ -176,6 +176,9 @@ class Drawing:
             font_size=SIZE,
         )
 
+    def __repr__(self) -> str:
+        return f"<drawing {self.name} : {self.title}>"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the drawing on white, as in a paper, whatever the notebook's theme."""
         return f'<div style="display: inline-block; background: #ffffff; padding: 0.5em">{self.standalone()}</div>'
