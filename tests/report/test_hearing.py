@@ -62,6 +62,18 @@ def test_once_all_are_heard_it_tells_of_folds() -> None:
     assert hearing.told() is None
 
 
+def test_the_first_few_say_nothing_of_the_others() -> None:
+    """Leaves of all are called before the first is heard, so no rate is told of less than one in a hundred."""
+    clock = Clock()
+    hearing = Hearing(clock)
+    hearing.happened(report(0))
+    clock.now = 400.0
+    hearing.happened(report(9))
+    assert hearing.told() == "9 of 1,000 CLIENTS heard"
+    hearing.happened(report(10))
+    assert hearing.told() == "10 of 1,000 CLIENTS heard, 0.025/s, 11 h 0 min left"
+
+
 def test_without_a_terminal_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """However often a fleet reports, a long round is told of in few lines."""
     clock = Clock()

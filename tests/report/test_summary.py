@@ -55,10 +55,19 @@ def test_a_run_that_did_not_go_well(status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0312, "0.03 s"), (1.44, "1.4 s"), (31.2, "31 s"), (119, "119 s"), (150, "2 min 30 s")]
+    ("value", "text"),
+    [
+        (0.0312, "0.03 s"),
+        (1.44, "1.4 s"),
+        (31.2, "31 s"),
+        (119, "119 s"),
+        (150, "2 min 30 s"),
+        (93_600, "26 h 0 min"),
+        (40_803_401, "472 d 6 h"),
+    ],
 )
 def test_seconds(value: float, text: str) -> None:
-    """Two digits that say something, and minutes for what takes them."""
+    """Two digits that say something, and minutes, hours and days for what takes them."""
     assert seconds(value) == text
 
 

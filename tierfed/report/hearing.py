@@ -14,6 +14,7 @@ from typing import Any
 
 from tierfed.report.quantities import seconds
 
+_FEW = 100  # a part of all that is too few to tell a rate from
 _LONG = 2.0  # seconds that a phase has taken before it is told of
 
 
@@ -53,7 +54,7 @@ class Hearing:
         told = f"{last['heard']:,} of {last['of']:,} {last['placement']} heard{lost}"
         if folding:
             told += f", {done:,} folded"
-        if rate <= 0:
+        if (done - self._before) * _FEW < last["of"]:  # the first of many say nothing of the others
             return told
         left = max(last["of"] - last["lost"] - done, 0) / rate
         return f"{told}, {_two_digits(rate)}/s, {seconds(left)} left"

@@ -1,6 +1,7 @@
 """Quantities as people say them: metrics, durations.
 
 seconds(0.41)                          0.41 s
+seconds(93600)                         26 h 0 min
 ago(7260)                              2 h
 metrics({"accuracy": 0.71234})         accuracy 0.712
 """
@@ -28,6 +29,10 @@ def number(value: Any) -> str:
 
 def seconds(value: float) -> str:
     """Return a duration of a round or a run."""
+    if value >= 172_800:
+        return "{} d {} h".format(*divmod(round(value / 3600), 24))
+    if value >= 7200:
+        return "{} h {} min".format(*divmod(round(value / 60), 60))
     if value >= 120:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes} min {rest} s"
