@@ -166,3 +166,11 @@ def test_what_a_node_does_not_take(tmp_path: Path, data: object, told: str) -> N
     with pytest.raises(ProtocolError) as raised:
         NodeAssignment.from_dict(one.to_dict() | {"available": data})
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("hours", ["{times: 2h-1h}", "{trace: [1]}"])
+def test_what_is_wrong_is_told_once(tmp_path: Path, hours: str) -> None:
+    """Spans or a file that are wrong ask for no hours as well."""
+    with pytest.raises(TopologyError) as raised:
+        loaded(tmp_path, ROWS, TREE.replace("{trace: phones.csv}", hours))
+    assert "needs" not in raised.value.what and raised.value.what.count("error: ") == 1

@@ -93,6 +93,8 @@ def _note(error: Any, document: Document, problems: Problems) -> None:
         path = (*path[:-1], error.get("ctx", {}).get("field", path[-1]))  # as the file would call it
         if problems.at_or_below(path):
             return  # it is there, and was wrong
+        if path[-1] in ("from", "to") and any(problems.at_or_below((*path[:-1], o)) for o in ("times", "trace")):
+            return  # what stands in its place was wrong
         holder = document.key(path[:-1]) if path[:-1] else document.value(())
         told = f"needs '{path[-1]}'"
         if str(path[-1]) in _REQUIRED and len(path) == 1:
