@@ -1,4 +1,4 @@
-"""The notebook extension: a cell that is a module, so that daemons can import what stands in it.
+"""The notebook extension: a cell that is a module, so that daemons can import it; and errors, told in short.
 
     %load_ext tierfed
 
@@ -19,6 +19,10 @@ imported the old code refuses the new, by digest.
 The cell's first line becomes a comment in the file.  So line numbers in a traceback are those of
 the cell, and a file without that comment is somebody's own, which is never written over.  Nothing
 is executed but the file, by Python's import.
+
+A TierfedError says where, what and how to mend it, so the frames between the cell and it are no help to whoever made
+the mistake: a cell that raises one shows its own lines and the error, and `%tb` all of it.  An error with a cause, or
+of another process, is shown whole: there the frames are the user's.
 """
 
 from __future__ import annotations
@@ -32,8 +36,9 @@ import os
 import secrets
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from tierfed.errors import TierfedError
@@ -44,7 +49,7 @@ _NOTE = "  (written by a notebook's cell, which overwrites it)"
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Register the cell magic; `%load_ext tierfed` calls this."""
+    """Register the cell magic, and tell errors in short; `%load_ext tierfed` calls this."""
 
     def tierfed_module(line: str, cell: str) -> None:
         """%%tierfed_module NAME [FOLDER]: make this cell the module NAME, which daemons can import."""
@@ -57,6 +62,22 @@ def load_ipython_extension(ipython: Any) -> None:
         ipython.push(_public(module))
 
     ipython.register_magic_function(tierfed_module, magic_kind="cell", magic_name=MAGIC)
+    ipython.set_custom_exc((TierfedError,), _tell)
+
+
+def _tell(
+    ipython: Any, kind: type[TierfedError], error: TierfedError, frames: TracebackType, tb_offset: int | None = None
+) -> list[str]:
+    """Show `error` of a cell: in short, if nobody's code but ours is between the two."""
+    if error.__cause__ is not None or error.remote_traceback is not None:
+        ipython.showtraceback((kind, error, frames), tb_offset=tb_offset)
+        return []
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, frames  # what %tb shows
+    walked = zip(traceback.walk_tb(frames), traceback.extract_tb(frames), strict=True)
+    told = [f"----> {one.lineno} {one.line}" for (frame, _), one in walked if frame.f_globals is ipython.user_ns]
+    told += ["", f"{kind.__name__}: {error}", "", "(%tb shows the whole traceback)"]
+    ipython._showtraceback(kind, error, told)
+    return told
 
 
 def write_module(name: str, code: str, folder: Path) -> ModuleType:

@@ -27,11 +27,22 @@ class Notebook:
     def __init__(self):
         self.user_ns = {}
         self.push = self.user_ns.update
+        self.told = []
         tierfed.load_ipython_extension(self)
 
     def register_magic_function(self, function, magic_kind, magic_name):
         assert (magic_kind, magic_name) == ("cell", "tierfed_module")
         self.run = function
+
+    def set_custom_exc(self, kinds, tell):
+        assert kinds == (TierfedError,)
+        self.tell = tell
+
+    def _showtraceback(self, kind, error, lines):
+        self.told.append(lines)
+
+    def showtraceback(self, given, tb_offset=None):
+        self.told.append(given)
 
 
 @pytest.fixture
@@ -191,3 +202,36 @@ def test_a_module_that_is_reloaded_by_hand(notebook, tmp_path):
     (tmp_path / "cell_by_hand.py").write_text("def f(x):\n    return x + 1000\n")
     assert py.digest(module.f, t) == first
     assert py.digest(importlib.reload(module).f, t) != first
+
+
+def raised(notebook, code):
+    """Tell the error of a cell as IPython has it told; return the error."""
+    try:
+        exec(compile(code, "a cell", "exec"), notebook.user_ns)
+    except TierfedError as error:
+        notebook.tell(notebook, type(error), error, error.__traceback__, tb_offset=1)
+        return error
+
+
+def test_an_error_is_told_in_short(notebook, monkeypatch):
+    """The cell's line and what the error says; the frames in between are there for %tb."""
+    for name in ("last_type", "last_value", "last_traceback"):
+        monkeypatch.setattr(sys, name, None, raising=False)
+    error = raised(notebook, "import tierfed\n\ntierfed.to_type('flaot32')")
+    [lines] = notebook.told
+    assert [line.rstrip() for line in lines if line] == [
+        "----> 3",
+        "NotationError: a cell:3: 'flaot32', column 1: no type is called 'flaot32'\n  to mend: did you mean 'float32'?",
+        "(%tb shows the whole traceback)",
+    ]
+    assert sys.last_value is error and sys.last_traceback is error.__traceback__
+
+
+def test_an_error_with_a_cause_is_told_whole(notebook):
+    """What a leaf has raised, here or in another process, has frames of the user's own."""
+    error = raised(
+        notebook,
+        "import tierfed\nraise tierfed.LeafError('it raised') from ZeroDivisionError()",
+    )
+    there = raised(notebook, "import tierfed\nraise tierfed.LeafError('it raised', remote_traceback='File ...')")
+    assert [told[1] for told in notebook.told] == [error, there]
