@@ -68,7 +68,10 @@ def cheapest(advice: Advice, question: Question) -> list[str]:
     own = advice.candidates.get(0)
     if own is not None and best.cell.values:
         if own.reached:
-            lines.append(f"  {_OWN}: {cost(own.cost, objective)}, {own.cost / best.cost.mean:.1f}x as much")
+            same = next(one.cost for one in advice.candidates.values() if one.cell == best.cell)
+            seed = question.space.topology.seed
+            with_it = f"{cost(own.cost, objective)} with seed {seed}, {own.cost / same:.1f}x as much as this with it"
+            lines.append(f"  {_OWN}: {with_it}")
         else:
             lines.append(f"  {_OWN} does not get there in {counted(own.curve.rounds, 'round')}")
     return lines
