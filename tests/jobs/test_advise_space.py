@@ -205,3 +205,18 @@ def test_a_path_that_is_misspelt_is_told_before_anything_runs(file: Path) -> Non
     Space(file, topology, (axis("CLIENTS.codec.up=nonsense,int8"),)).check_axes()
     with pytest.raises(SweepError, match="rounds are what a search decides"):
         Space(file, topology, (axis("job.params.rounds=1,2"),)).check_axes()
+
+
+def test_what_outranks_members_is_written_so(file: Path) -> None:
+    """A codec that is set for a tier holds for members that have one of their own, also in the file that is written."""
+    file.write_text(
+        NAMED.replace("b: {}", "b: {codec: {up: fp16}, labels: {r: x}}, e: {codec: {up: fp16, down: bf16}}")
+    )
+    sets = Space(file, load_topology(file), ()).made(Cell(2, {"EDGE_AGGREGATORS.codec.up": "drive"}))
+    written = file.with_name("advised.yaml")
+    written.write_text(changed(file, sets))
+    again = load_topology(written)
+    assert again.to_yaml() == load_topology(file, sets).to_yaml()
+    edges = again.members(tierfed.placement("EDGE_AGGREGATORS"))
+    assert {e.codec_up for e in edges} == {"drive"}
+    assert {e.codec_down for e in edges} == {"none", "bf16"}
