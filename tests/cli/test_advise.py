@@ -83,6 +83,10 @@ def test_what_nothing_reaches_and_what_cannot_run_is_told(here: Run, file: Path)
         ((*WANTED, "--set", "job.program=tierfed.learning.fedavg:trian"), "did you mean 'train'?"),
         ((*WANTED, "-s", "nonsense"), "expected PATH=V1,V2"),
         ((*WANTED, *UNMODELLED), "no links and no devices are modelled, so rounds take no time"),
+        (
+            ("--target", "accuracy=0.6", "--minimise", "energy"),
+            "no device says what it takes, so rounds take no joules",
+        ),
         ((*WANTED, "-s", "CLIENTS.codc.up=none,int8"), "did you mean 'codec'?"),
         (("--target", "loss=0.6", "--minimise", "time"), "'loss=0.6' would be at least 0.6"),
         ((*WANTED, "-o", "nowhere/x.yaml"), "--out: nowhere/x.yaml cannot be written"),

@@ -148,6 +148,13 @@ def _check_cost(space: Space, objective: str) -> None:
             where="--minimise time",
             mend="write `link: {rate: 4mbit, delay: 30ms}` at a placement, or minimise bytes",
         )
+    devices = [node.device for node in nodes if node.device is not None]
+    if objective == "energy" and not any(d.idle or d.computing or d.sent or d.received for d in devices):
+        raise SweepError(
+            "no device says what it takes, so rounds take no joules",
+            where="--minimise energy",
+            mend="write `energy: {idle: 30mW, computing: 2W, sent: 3.5uJ}` at a placement, or minimise bytes",
+        )
 
 
 def _check_out(advised: Path, space: Space) -> None:
