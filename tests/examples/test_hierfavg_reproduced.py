@@ -145,7 +145,7 @@ def test_the_papers_seconds_are_whole_rounds() -> None:
     """Its times are whole numbers of rounds at its costs, and energies at those rounds are those it is held to."""
     joules = [28.4, 23.0, 21.9, 19.0, 29.8, 28.6, 26.9, 28.9]
     for setting, energy in zip(published.SETTINGS, joules, strict=True):
-        assert setting.seconds / setting.round_seconds == pytest.approx(setting.rounds, abs=0.03)
+        assert setting.seconds / setting.round_seconds == pytest.approx(setting.rounds, abs=0.02)
         assert setting.joules == pytest.approx(energy, abs=0.05)
     assert [s.rounds for s in published.SETTINGS[:4]] == [138, 86, 56, 25]
 
