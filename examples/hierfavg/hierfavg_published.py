@@ -4,8 +4,8 @@
 
 Costs and times are those of Liu et al. 2020, arXiv:1905.06641, section IV.  Divided by what a round takes, each time is
 a whole number of rounds to 0.02, and these are the rounds here.  Energies are recomputed: those rounds times what one
-costs a client, 60 E_comp + kappa_2 E_comm.  The times of (30, 2) and (15, 4) are such rounds times a round's seconds: the
-ends are to be quoted from here, the middle from the paper's table.
+costs a client, 60 E_comp + kappa_2 E_comm.  The times of (30, 2) and (15, 4) are such rounds times a round's seconds:
+the ends are to be quoted from here, the middle from the paper's table.
 """
 
 from __future__ import annotations
