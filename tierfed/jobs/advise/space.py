@@ -4,8 +4,7 @@
 
 An axis is that of a sweep, with one thing more: the count of a tier between the root and the leaves may vary, and then
 the members below it stay as many as they are and are dealt out among the new parents, one by one.  A count of 0
-is the tree without that tier: what was below it goes to its parent, over both links in a row (the smaller rate, the
-sum of delays, the roots of summed squares of jitters, both losses).
+is the tree without that tier: what was below it goes to its parent, over both links in a row (`in_a_row`).
 
 Without `-s`, `usual` says what is worth a try: a few codecs on the way up of each tier, half and twice as many members
 of each tier in between, and, where the job is given `edge_rounds` and `kappa_1` or `local_epochs`, other ways to share
@@ -22,11 +21,11 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from tierfed.errors import SweepError, TopologyError
+from tierfed.jobs.advise.in_a_row import in_a_row
 from tierfed.jobs.sweep.cells import Cell, cells
 from tierfed.jobs.sweep.grammar import Axis
 from tierfed.topology import Topology, load_topology
@@ -34,7 +33,6 @@ from tierfed.topology.positions import read
 from tierfed.topology.problems import Problems
 from tierfed.topology.sets import apply_sets
 from tierfed.topology.spec import TOP_LEVEL
-from tierfed.topology.units import Duration, Percent, Rate
 
 CODECS = ("none", "int8", "eden(bits=4)", "drive")  # worth a try on a link: 32, 8, 4 and 1 bits a value
 ROUNDS = "job.params.rounds"
@@ -138,7 +136,7 @@ class Space:
                     if not count:
                         self._check_alike(tier, name)
                         below["parent"] = own["parent"]
-                        below |= _in_a_row({**usual, **(below.get("link") or {})}, {**usual, **(own.get("link") or {})})
+                        below |= in_a_row({**usual, **(below.get("link") or {})}, {**usual, **(own.get("link") or {})})
                         moved.add(name)
             if count:
                 _dealt(own, count, f"{tier}.count")
@@ -214,52 +212,6 @@ def _survives(text: str, placements: Mapping[str, Any], moved: set[str]) -> bool
     """
     tier, *of = _steps(text)
     return tier in placements and of[:1] != [] and of[0] not in _SHAPE and not (of[0] == "link" and tier in moved)
-
-
-def _in_a_row(below: Any, above: Any) -> dict[str, Any]:
-    """Return `{"link": …}` of one link behind another, as both are written; nothing where neither is."""
-    links = [dict(link) for link in (below, above) if link]
-    if len(links) < 2:
-        return {"link": links[0]} if links else {}
-    joined: dict[str, Any] = links[0] | {}
-    first, second = links
-    rates = [_ways(link.get("rate")) for link in links]
-    rate = {way: _slower(rates[0].get(way), rates[1].get(way)) for way in ("up", "down")}
-    if any(rate.values()):
-        joined["rate"] = {way: value for way, value in rate.items() if value is not None}
-    if "delay" in first or "delay" in second:
-        joined["delay"] = _seconds(sum(_duration(link.get("delay")) for link in links))
-    if "jitter" in first or "jitter" in second:
-        joined["jitter"] = _seconds(math.hypot(*(_duration(link.get("jitter")) for link in links)))
-        if "distribution" in second:
-            joined.setdefault("distribution", second["distribution"])
-        if "correlation" in second:
-            joined.setdefault("correlation", second["correlation"])
-    if "loss" in first or "loss" in second:
-        passed = Fraction(1)
-        for link in links:
-            passed *= 1 - Percent.parse(str(link.get("loss", "0%"))).exact
-        joined["loss"] = str(Percent((1 - passed).limit_denominator(10**6)))
-    return {"link": joined}
-
-
-def _ways(rate: Any) -> dict[str, str]:
-    if rate is None:
-        return {}
-    return {k: str(v) for k, v in rate.items()} if isinstance(rate, Mapping) else {"up": str(rate), "down": str(rate)}
-
-
-def _slower(one: str | None, other: str | None) -> str | None:
-    given = [rate for rate in (one, other) if rate is not None]
-    return min(given, key=lambda text: Rate.parse(text).bits) if given else None
-
-
-def _duration(text: Any) -> float:
-    return 0.0 if text is None else Duration.parse(str(text)).seconds
-
-
-def _seconds(value: float) -> str:
-    return str(Duration(Fraction(round(value * 10**9), 10**9)))
 
 
 def usual(topology: Topology) -> tuple[Axis, ...]:
