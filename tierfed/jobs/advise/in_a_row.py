@@ -4,8 +4,8 @@
     {"link": {rate: 2mbit, delay: 70ms, jitter: 5ms, loss: 2.98%}}
 
 The smaller rate of each way, the sum of delays, the root of summed squares of jitters (independent ones add up as
-variances do), and what gets past both losses.  It is what a message takes that is handed on as it comes; where a tier in
-between waited for the whole of it, the two took longer.
+variances do), and what gets past both losses.  It is what a message takes that is handed on as it comes; where a tier
+in between waited for the whole of it, the two took longer.
 """
 
 from __future__ import annotations
