@@ -184,11 +184,12 @@ class Drawing:
         return f'<div style="display: inline-block; background: #ffffff; padding: 0.5em">{self.standalone()}</div>'
 
     def standalone(self) -> str:
-        """Return the drawing as a file of its own: light, in inches, its text as text."""
+        """Return the drawing as a file of its own: dark on white wherever it is shown, in inches, its text as text."""
         inches = PAGE if self.wide else COLUMN
+        ground = shape("rect", width=self.width, height=self.height, fill="#ffffff")
         drawn = shape(
             "svg",
-            Html(shape("title", self.title) + "".join(self.parts)),
+            Html(shape("title", self.title) + ground + "".join(self.parts)),
             xmlns="http://www.w3.org/2000/svg",
             width=f"{inches}in",
             height=f"{inches * self.height / self.width:.3f}in",
