@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tierfed.jobs.advise.curves import Curve, Target
+from tierfed.jobs.front import front as pareto
 
 Run: TypeAlias = Callable[[Sequence[int], int], Mapping[int, Curve]]
 """Runs candidates for so many rounds; those that fail are missing in what it returns."""
@@ -120,12 +121,8 @@ def _slope(curve: Curve, target: Target) -> float | None:
 
 
 def front(points: Mapping[int, tuple[float, float]], target: Target) -> list[int]:
-    """Return those of `points`, (cost, value), than which none costs no more and is no worse; the cheapest first."""
-    sign = 1 if target.falls else -1
-    ordered = sorted(points, key=lambda number: (points[number][0], sign * points[number][1], number))
-    chosen: list[int] = []
-    for number in ordered:
-        value = sign * points[number][1]
-        if not math.isnan(value) and (not chosen or value < sign * points[chosen[-1]][1]):
-            chosen.append(number)
-    return chosen
+    """Return those of `points`, (cost, value), that no other beats; the cheapest first, and of equal ones the first."""
+    numbers = sorted(points)
+    found = pareto([points[number] for number in numbers], low=target.falls)
+    first = {points[numbers[at]]: numbers[at] for at in sorted(found, reverse=True)}
+    return [first[point] for point in sorted(first)]

@@ -1,10 +1,9 @@
 """Pareto fronts: what is given up for what, and the cells that no other beats in both.
 
-    front([(10, .8), (20, .8), (30, .9)])        {0, 2}: the second costs more and is no better
-
-A cell is *on the front* if no other is at least as good in both and better in one.  A point is the mean of a cell's
-repeats, its bars one standard deviation to both sides; the front is of the means.  Cells on it are filled diamonds,
-joined by the steps that bound what was attained, and named; others are hollow circles.  That does not need a colour.
+A cell is *on the front* (`jobs.front`) if no other is at least as good in both and better in one.  A point is
+the mean of a cell's repeats, its bars one standard deviation to both sides; the front is of the means.  Cells on it are
+filled diamonds, joined by the steps that bound what was attained, and named; others are hollow circles.  That does not
+need a colour.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierfed.jobs.front import front
 from tierfed.report.page.axes import Frame, Scale, label
 from tierfed.report.page.svg import NARROW, Drawing, marker, path, shape, shortened, text, width_of
 from tierfed.report.quantities import number
@@ -63,21 +63,6 @@ def lower_is_better(metric: str) -> bool:
     """Return whether `metric` is one to be small, by its name."""
     words = metric.lower().replace("-", "_").split("_")
     return any(word in _LOSSES for word in words)
-
-
-def front(points: Sequence[tuple[float, float]], *, low: bool = False) -> set[int]:
-    """Return which of (cost, merit) no other beats; with `low`, the less merit the better."""
-    sign = 1.0 if low else -1.0
-    order = sorted(range(len(points)), key=lambda at: (points[at][0], sign * points[at][1]))
-    found: set[int] = set()
-    best = math.inf
-    before: tuple[float, float] | None = None
-    for at in order:
-        merit = sign * points[at][1]
-        if merit < best or points[at] == before:
-            found.add(at)
-            best, before = merit, points[at]
-    return found
 
 
 def on_front(points: Sequence[Point], metric: str) -> list[Point]:
